@@ -1,0 +1,3 @@
+module github.com/provision-net/provision
+
+go 1.26
