@@ -1,0 +1,302 @@
+// Package strict decodes YAML into a struct and reports everything that is wrong
+// at once, each problem with its line and column: unknown keys, wrong types,
+// duplicate keys, values outside an enumeration. It also writes the JSON Schema
+// of the same struct, so that the two can never disagree.
+//
+// Fields are named by their `yaml` tag. `enum:"a,b"` restricts a string, `help`
+// describes the field for the schema and the reference page.
+package strict
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"reflect"
+	"sort"
+	"strings"
+
+	"gopkg.in/yaml.v3"
+)
+
+// MaxBytes bounds a configuration file; MaxDepth its nesting. Aliases are refused,
+// because nobody needs them in a file of this kind and they are how small YAML
+// becomes large.
+const (
+	MaxBytes = 1 << 20
+	MaxDepth = 32
+)
+
+// Problem is one thing that is wrong. Line and Column start at 1; 0 is unknown.
+type Problem struct {
+	File         string `json:"file"`
+	Line, Column int
+	Path         string `json:"path,omitempty"` // network.nics[0].route-metric
+	Text         string `json:"text"`
+}
+
+// Error returns "file:line:column: path: text".
+func (p Problem) Error() string {
+	var b strings.Builder
+	b.WriteString(p.File)
+	if p.Line > 0 {
+		fmt.Fprintf(&b, ":%d:%d", p.Line, p.Column)
+	}
+	b.WriteString(": ")
+	if p.Path != "" {
+		b.WriteString(p.Path + ": ")
+	}
+	b.WriteString(p.Text)
+	return b.String()
+}
+
+// Problems are all that is wrong with one file, in the order of the text.
+type Problems []Problem
+
+// Error returns one problem a line.
+func (ps Problems) Error() string {
+	lines := make([]string, len(ps))
+	for i, p := range ps {
+		lines[i] = p.Error()
+	}
+	return strings.Join(lines, "\n")
+}
+
+// Document is a parsed file that remembers where each value stands.
+type Document struct {
+	file  string
+	where map[string]*yaml.Node
+}
+
+// At returns a problem at the place of path. A path that the file does not
+// mention is reported at its nearest parent.
+func (d *Document) At(path, text string) Problem {
+	p := Problem{File: d.file, Path: path, Text: text}
+	for at := path; ; {
+		if n, ok := d.where[at]; ok {
+			p.Line, p.Column = n.Line, n.Column
+			return p
+		}
+		cut := strings.LastIndexAny(at, ".[")
+		if cut < 0 {
+			return p
+		}
+		at = at[:cut]
+	}
+}
+
+// Decode reads text, called file in messages, into the struct that out points
+// to. The error is of type Problems; out is untouched unless the error is nil.
+func Decode(file string, text []byte, out any) (*Document, error) {
+	doc := &Document{file: file, where: map[string]*yaml.Node{}}
+	if len(text) > MaxBytes {
+		return doc, Problems{{File: file, Text: fmt.Sprintf("larger than %d bytes", MaxBytes)}}
+	}
+	dec := yaml.NewDecoder(bytes.NewReader(text))
+	var root yaml.Node
+	if err := dec.Decode(&root); err != nil {
+		if errors.Is(err, io.EOF) {
+			return doc, nil
+		}
+		return doc, Problems{syntax(file, err)}
+	}
+	var second yaml.Node
+	if err := dec.Decode(&second); !errors.Is(err, io.EOF) {
+		return doc, Problems{{File: file, Line: second.Line, Column: second.Column, Text: "more than one YAML document"}}
+	}
+	c := checker{doc: doc}
+	c.value(root.Content[0], reflect.TypeOf(out).Elem(), "", 0)
+	if len(c.problems) > 0 {
+		sort.SliceStable(c.problems, func(i, j int) bool {
+			a, b := c.problems[i], c.problems[j]
+			return a.Line < b.Line || a.Line == b.Line && a.Column < b.Column
+		})
+		return doc, c.problems
+	}
+	fresh := reflect.New(reflect.TypeOf(out).Elem())
+	fresh.Elem().Set(reflect.ValueOf(out).Elem())
+	if err := root.Decode(fresh.Interface()); err != nil {
+		return doc, Problems{syntax(file, err)}
+	}
+	reflect.ValueOf(out).Elem().Set(fresh.Elem())
+	return doc, nil
+}
+
+// syntax turns yaml.v3's "yaml: line N: text" into a Problem.
+func syntax(file string, err error) Problem {
+	p := Problem{File: file, Text: strings.TrimPrefix(err.Error(), "yaml: ")}
+	if _, e := fmt.Sscanf(p.Text, "line %d:", &p.Line); e == nil {
+		p.Column = 1
+		p.Text = strings.TrimSpace(p.Text[strings.Index(p.Text, ":")+1:])
+	}
+	return p
+}
+
+type checker struct {
+	doc      *Document
+	problems Problems
+}
+
+func (c *checker) fail(n *yaml.Node, path, format string, args ...any) {
+	c.problems = append(c.problems, Problem{File: c.doc.file, Line: n.Line, Column: n.Column, Path: path, Text: fmt.Sprintf(format, args...)})
+}
+
+func (c *checker) value(n *yaml.Node, t reflect.Type, path string, depth int) {
+	if depth > MaxDepth {
+		c.fail(n, path, "nested deeper than %d levels", MaxDepth)
+		return
+	}
+	c.doc.where[path] = n
+	if n.Kind == yaml.AliasNode {
+		c.fail(n, path, "aliases (*name) are not supported: write the value out")
+		return
+	}
+	for t.Kind() == reflect.Pointer {
+		t = t.Elem()
+	}
+	if n.Kind == yaml.ScalarNode && n.Tag == "!!null" {
+		return // an empty value is the default
+	}
+	switch t.Kind() {
+	case reflect.Struct:
+		c.mapping(n, t, path, depth)
+	case reflect.Map:
+		c.table(n, t, path, depth)
+	case reflect.Slice:
+		if n.Kind != yaml.SequenceNode {
+			c.fail(n, path, "should be a list, is %s", kindName(n))
+			return
+		}
+		for i, e := range n.Content {
+			c.value(e, t.Elem(), fmt.Sprintf("%s[%d]", path, i), depth+1)
+		}
+	default:
+		c.scalar(n, t, path)
+	}
+}
+
+func (c *checker) mapping(n *yaml.Node, t reflect.Type, path string, depth int) {
+	if n.Kind != yaml.MappingNode {
+		c.fail(n, path, "should be a mapping (key: value), is %s", kindName(n))
+		return
+	}
+	fields := Fields(t)
+	seen := map[string]int{}
+	for i := 0; i+1 < len(n.Content); i += 2 {
+		k, v := n.Content[i], n.Content[i+1]
+		if line, dup := seen[k.Value]; dup {
+			c.fail(k, join(path, k.Value), "given twice; first in line %d", line)
+			continue
+		}
+		seen[k.Value] = k.Line
+		f, ok := fields[k.Value]
+		if !ok {
+			c.fail(k, join(path, k.Value), "unknown key%s", suggest(k.Value, fields))
+			continue
+		}
+		before := len(c.problems)
+		c.value(v, f.Type, join(path, k.Value), depth+1)
+		if enum := f.Tag.Get("enum"); enum != "" && len(c.problems) == before && v.Kind == yaml.ScalarNode && v.Tag != "!!null" {
+			if allowed := strings.Split(enum, ","); !contains(allowed, v.Value) {
+				c.fail(v, join(path, k.Value), "%q is not one of %s", v.Value, strings.Join(allowed, ", "))
+			}
+		}
+	}
+}
+
+func (c *checker) table(n *yaml.Node, t reflect.Type, path string, depth int) {
+	if n.Kind != yaml.MappingNode {
+		c.fail(n, path, "should be a mapping (key: value), is %s", kindName(n))
+		return
+	}
+	seen := map[string]int{}
+	for i := 0; i+1 < len(n.Content); i += 2 {
+		k, v := n.Content[i], n.Content[i+1]
+		if line, dup := seen[k.Value]; dup {
+			c.fail(k, join(path, k.Value), "given twice; first in line %d", line)
+			continue
+		}
+		seen[k.Value] = k.Line
+		c.value(v, t.Elem(), join(path, k.Value), depth+1)
+	}
+}
+
+func (c *checker) scalar(n *yaml.Node, t reflect.Type, path string) {
+	if n.Kind != yaml.ScalarNode {
+		c.fail(n, path, "should be %s, is %s", typeName(t), kindName(n))
+		return
+	}
+	if err := n.Decode(reflect.New(t).Interface()); err != nil {
+		c.fail(n, path, "%q is not %s", n.Value, typeName(t))
+		return
+	}
+	if t.Kind() == reflect.String && n.Tag != "!!str" {
+		c.fail(n, path, "%s is %s; put quotes around it to make it text", n.Value, kindName(n))
+	}
+}
+
+// Fields returns the YAML fields of a struct type by key.
+func Fields(t reflect.Type) map[string]reflect.StructField {
+	out := map[string]reflect.StructField{}
+	for i := 0; i < t.NumField(); i++ {
+		f := t.Field(i)
+		name, _, _ := strings.Cut(f.Tag.Get("yaml"), ",")
+		if name == "" || name == "-" || !f.IsExported() {
+			continue
+		}
+		out[name] = f
+	}
+	return out
+}
+
+func join(path, key string) string {
+	if path == "" {
+		return key
+	}
+	return path + "." + key
+}
+
+func contains(list []string, s string) bool {
+	for _, e := range list {
+		if e == s {
+			return true
+		}
+	}
+	return false
+}
+
+func kindName(n *yaml.Node) string {
+	switch n.Kind {
+	case yaml.MappingNode:
+		return "a mapping"
+	case yaml.SequenceNode:
+		return "a list"
+	}
+	switch n.Tag {
+	case "!!int":
+		return "a number"
+	case "!!float":
+		return "a decimal number"
+	case "!!bool":
+		return "true or false"
+	case "!!null":
+		return "empty"
+	case "!!timestamp":
+		return "a date"
+	}
+	return "text"
+}
+
+func typeName(t reflect.Type) string {
+	switch t.Kind() {
+	case reflect.Bool:
+		return "true or false"
+	case reflect.Int, reflect.Int64:
+		return "a whole number"
+	case reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64, reflect.Uint:
+		return fmt.Sprintf("a whole number from 0 to %d", uint64(1)<<t.Bits()-1)
+	case reflect.Float64:
+		return "a number"
+	}
+	return "text"
+}
