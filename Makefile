@@ -1,0 +1,46 @@
+# The two commands of a newcomer are `make run` and `make test`; `make help` lists the rest.
+SHELL := /bin/bash
+GO ?= go
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+export CGO_ENABLED = 0
+LDFLAGS := -s -w -X main.version=$(VERSION)
+BUILD := $(GO) build -trimpath -ldflags '$(LDFLAGS)'
+
+.PHONY: help build build-all size run test test-fast test-all lint fuzz bench golden clean
+
+help: ## list these targets
+	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' Makefile
+
+build: ## bin/provision for this machine
+	$(BUILD) -o bin/provision ./cmd/provision
+
+build-all: ## every platform into dist/, and refuse a binary over the ceiling
+	scripts/build-all '$(LDFLAGS)'
+
+run: build ## detect this machine, then (as root) a safe demonstration in namespaces
+	bin/provision --detect
+	scripts/demo bin/provision
+
+test: ## what CI runs: lint, pure tests, fuzzers, namespaces, one VM, ARMv6; at most 20 minutes warm
+	scripts/test full
+
+test-fast: ## what needs no root, no namespace and no VM
+	scripts/test fast
+
+test-all: ## everything: the full matrix, soaks and long crash rigs
+	scripts/test all
+
+lint: ## gofmt, vet (three systems), staticcheck, govulncheck where its database answers
+	scripts/lint
+
+fuzz: ## every fuzz target for FUZZTIME (default 30s) each
+	scripts/fuzz $(FUZZTIME)
+
+bench: build ## benchmarks, and ratios against what people would otherwise run
+	scripts/bench
+
+golden: ## rewrite the golden files of the planners, to be read with git diff
+	$(GO) test ./backends/... -update
+
+clean:
+	rm -rf bin dist
