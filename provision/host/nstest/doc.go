@@ -1,0 +1,2 @@
+// Package nstest gives tests network namespaces of their own (Linux).
+package nstest

@@ -1,0 +1,101 @@
+package nstest
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"runtime"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+// NS is a network namespace that lives as long as its test. Functions run in it on
+// a thread that stays in it.
+type NS struct {
+	t     *testing.T
+	calls chan func()
+}
+
+// New makes a namespace with the loopback up, or skips the test with the reason.
+func New(t *testing.T) *NS {
+	t.Helper()
+	if os.Getuid() != 0 {
+		t.Skip("network namespaces need root")
+	}
+	n := &NS{t: t, calls: make(chan func())}
+	ready := make(chan error)
+	go func() {
+		// Never unlocked: the thread, and with it the namespace, ends with the goroutine.
+		runtime.LockOSThread()
+		ready <- unix.Unshare(unix.CLONE_NEWNET)
+		for f := range n.calls {
+			f()
+		}
+	}()
+	if err := <-ready; err != nil {
+		close(n.calls)
+		t.Skipf("no network namespaces here: %v", err)
+	}
+	t.Cleanup(func() { close(n.calls) })
+	n.Sh("ip link set lo up")
+	return n
+}
+
+// Do runs f in the namespace and waits for it. Sockets and processes that f makes
+// belong to the namespace; goroutines it starts do not. f must not call t.FailNow.
+func (n *NS) Do(f func()) {
+	done := make(chan struct{})
+	n.calls <- func() {
+		defer close(done)
+		f()
+	}
+	<-done
+}
+
+// Sh runs commands, one per line, words split at blanks, and fails the test when
+// one fails.
+func (n *NS) Sh(script string) string {
+	n.t.Helper()
+	out, err := n.Try(script)
+	if err != nil {
+		n.t.Fatal(err)
+	}
+	return out
+}
+
+// Try is Sh that returns the error.
+func (n *NS) Try(script string) (string, error) {
+	var out strings.Builder
+	for line := range strings.SplitSeq(script, "\n") {
+		w := strings.Fields(line)
+		if len(w) == 0 {
+			continue
+		}
+		var b []byte
+		var err error
+		n.Do(func() { b, err = exec.Command(w[0], w[1:]...).CombinedOutput() })
+		out.Write(b)
+		if err != nil {
+			return out.String(), fmt.Errorf("%s: %w: %s", strings.Join(w, " "), err, b)
+		}
+	}
+	return out.String(), nil
+}
+
+// Path names the namespace for "ip link set dev X netns PATH".
+func (n *NS) Path() string {
+	var tid int
+	n.Do(func() { tid = unix.Gettid() })
+	return fmt.Sprintf("/proc/%d/task/%d/ns/net", os.Getpid(), tid)
+}
+
+// Pair joins two namespaces by a veth pair, a in n and b in the other, both up.
+func (n *NS) Pair(a string, other *NS, b string) {
+	n.t.Helper()
+	n.Sh("ip link add " + a + " type veth peer name peer-tmp")
+	n.Sh("ip link set peer-tmp netns " + other.Path())
+	other.Sh("ip link set peer-tmp name " + b + "\nip link set " + b + " up")
+	n.Sh("ip link set " + a + " up")
+}
