@@ -1,0 +1,135 @@
+package lab
+
+import (
+	"fmt"
+	"io/fs"
+	"strings"
+)
+
+// File is one file of an overlay.
+type File struct {
+	Content string
+	Mode    fs.FileMode // default 0644
+	Link    string      // if not "", a symbolic link to this
+}
+
+// Overlay is a set of files that are laid over a root before it boots, by absolute path. Directories are made as needed.
+type Overlay map[string]File
+
+// Config is a ready network configuration in the files of the root's own network manager. Without BothNICs and its siblings
+// (Config "") a root gets BothNICs.
+type Config string
+
+// The ready configurations.
+const (
+	// BothNICs configures eth0 and eth1 by name with DHCP and router advertisements and no metric. NetworkManager alone gets
+	// no file at all: it makes "Wired connection 1" and 2 by itself.
+	BothNICs Config = "both"
+	// OnlyEth0 leaves every other NIC without configuration; NetworkManager is told not to make any by itself.
+	OnlyEth0 Config = "eth0"
+	// CloudInit is OnlyEth0 in the form which cloud-init renders: matched by MAC address, with the name set.
+	CloudInit Config = "cloud-init"
+	// AllEn is one entry that matches all NICs by a pattern of names (id all-en in netplan).
+	AllEn Config = "all-en"
+	// NoConfig writes nothing.
+	NoConfig Config = "none"
+)
+
+// kind is the root's network manager, from its name: SUITE-KIND+PACKAGES.
+func kind(root string) string {
+	_, k, _ := strings.Cut(RootName(root), "-")
+	k, _, _ = strings.Cut(k, "+")
+	return k
+}
+
+// configFiles writes c for the root's manager.
+func configFiles(root string, c Config, eth0 NICOpts) (Overlay, error) {
+	if c == "" {
+		c = BothNICs
+	}
+	if c == NoConfig {
+		return nil, nil
+	}
+	switch k := kind(root); k {
+	case "netplan":
+		return netplanFiles("networkd", c, eth0.MAC)
+	case "netplan-nm":
+		o, err := netplanFiles("NetworkManager", c, eth0.MAC)
+		if err == nil && c != BothNICs && c != AllEn {
+			o["/etc/NetworkManager/conf.d/50-lab.conf"] = noAutoDefault
+		}
+		return o, err
+	case "nm":
+		return nmFiles(c, eth0.MAC)
+	case "ifupdown", "ifupdown-dhcpcd", "ifupdown-udhcpc":
+		return ifupdownFiles(c)
+	default:
+		return nil, fmt.Errorf("no ready configuration for a root of kind %q: set Config to NoConfig", k)
+	}
+}
+
+func netplanFiles(renderer string, c Config, mac string) (Overlay, error) {
+	const dhcp = "      dhcp4: true\n      dhcp6: true\n"
+	var nics string
+	switch c {
+	case BothNICs:
+		nics = "    eth0:\n" + dhcp + "    eth1:\n" + dhcp
+	case OnlyEth0:
+		nics = "    eth0:\n" + dhcp
+	case CloudInit:
+		nics = "    eth0:\n      match:\n        macaddress: \"" + mac + "\"\n" + dhcp + "      set-name: \"eth0\"\n"
+	case AllEn:
+		nics = "    all-en:\n      match:\n        name: \"e*\"\n" + dhcp
+	default:
+		return nil, fmt.Errorf("netplan has no ready configuration %q", c)
+	}
+	return Overlay{"/etc/netplan/50-cloud-init.yaml": {Mode: 0o600,
+		Content: "network:\n  version: 2\n  renderer: " + renderer + "\n  ethernets:\n" + nics}}, nil
+}
+
+var noAutoDefault = File{Content: "[main]\nno-auto-default=*\n"}
+
+func nmFiles(c Config, mac string) (Overlay, error) {
+	var id, match string
+	switch c {
+	case BothNICs:
+		return nil, nil
+	case OnlyEth0:
+		id, match = "eth0", "[connection]\ninterface-name=eth0\n"
+	case CloudInit:
+		id, match = "cloud-init-eth0", "[ethernet]\nmac-address="+strings.ToUpper(mac)+"\n[connection]\n"
+	case AllEn:
+		// multi-connect=3 lets one profile be active on several NICs.
+		id, match = "all-en", "[match]\ninterface-name=e*;\n[connection]\nmulti-connect=3\n"
+	default:
+		return nil, fmt.Errorf("NetworkManager has no ready configuration %q", c)
+	}
+	profile := fmt.Sprintf("%sid=%s\nuuid=4b1f9f5e-3c53-4f0e-9c6e-7f6d0f9a00%02x\ntype=ethernet\n\n[ipv4]\nmethod=auto\n\n[ipv6]\nmethod=auto\n", match, id, len(id))
+	return Overlay{
+		"/etc/NetworkManager/system-connections/" + id + ".nmconnection": {Content: profile, Mode: 0o600},
+		"/etc/NetworkManager/conf.d/50-lab.conf":                         noAutoDefault,
+	}, nil
+}
+
+func ifupdownFiles(c Config) (Overlay, error) {
+	text := "# This file describes the network interfaces available on your system\n# and how to activate them. For more information, see interfaces(5).\n\n" +
+		"source /etc/network/interfaces.d/*\n\n# The loopback network interface\nauto lo\niface lo inet loopback\n"
+	stanza := func(name string) string {
+		// "auto": allow-hotplug waits for udev, which a container has not.
+		return fmt.Sprintf("\nauto %s\niface %s inet dhcp\niface %s inet6 auto\n", name, name, name)
+	}
+	switch c {
+	case BothNICs:
+		text += stanza("eth0") + stanza("eth1")
+	case OnlyEth0:
+		text += stanza("eth0")
+	case CloudInit:
+		return Overlay{
+			"/etc/network/interfaces":                     {Content: text},
+			"/etc/network/interfaces.d/50-cloud-init.cfg": {Content: "# This file is generated from information provided by the datasource.\n" + stanza("eth0")},
+		}, nil
+	default:
+		return nil, fmt.Errorf("ifupdown has no ready configuration %q", c)
+	}
+	return Overlay{"/etc/network/interfaces": {Content: text}}, nil
+}
