@@ -1,0 +1,119 @@
+package networkd
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/provision-net/provision/backends"
+	"github.com/provision-net/provision/provision"
+	"github.com/provision-net/provision/provision/facts"
+	"github.com/provision-net/provision/provision/resource/daemon"
+	"github.com/provision-net/provision/provision/resource/routemetric"
+)
+
+// Activation is how changed files reach the running systemd-networkd.
+type Activation struct {
+	// Trigger is the action; nil when the change waits for the next boot.
+	Trigger *provision.Trigger
+	// Note says why it waits.
+	Note string
+}
+
+// Activate chooses the softest path for the version of networkd. on are the files,
+// nics the NICs they belong to.
+//
+//   - 257 and later: reload. It adds before it deletes and keeps the address, also when
+//     the DHCP server is silent.
+//   - 248 to 256: restart. Tried without any loss on 252 and on 257; a reload drops the
+//     address on 252, and 257 was the first version to reconfigure links without that.
+//     Other versions than 252 ask the DHCP server first.
+//   - up to 247: a reload, which drops the address for one DHCP exchange: only if allowed.
+//   - unknown: the restart, with the question first.
+func Activate(f *facts.Facts, name string, on []provision.Ref, nics []backends.NIC) Activation {
+	version := Version(f)
+	if f.Machine.Offline {
+		return Activation{Note: "the root is not running: systemd-networkd reads its files at the next boot"}
+	}
+	if !f.Networkd.Running {
+		return Activation{Note: "systemd-networkd is not running: it reads its files when it starts"}
+	}
+	lazy := len(nics) > 0
+	gap := false
+	var touched []string
+	v6 := false
+	for _, n := range nics {
+		lazy = lazy && n.Lazy
+		gap = gap || n.AllowGap
+		v6 = v6 || n.Metric6 != nil
+		touched = append(touched, n.Link.Selector())
+	}
+	slices.Sort(touched)
+	touched = slices.Compact(touched)
+	if lazy {
+		return Activation{Note: "lazy: systemd-networkd reads its files only when it starts or reloads, not at a renewal, so this takes effect then"}
+	}
+	t := provision.Trigger{Name: name, On: on}
+	switch {
+	case version >= 257:
+		t.Do = daemon.NetworkdReload(touched...)
+		t.Why = fmt.Sprintf("systemd-networkd %d: a reload adds the new routes before it deletes the old ones and keeps the addresses", version)
+		if v6 {
+			t.Gap = "no IPv6 default route through the NIC for about 1 s, until the next router advertisement"
+		}
+	case version == 0 || version >= 248:
+		t.Do = daemon.NetworkdRestart(managed(f, touched)...)
+		t.Why = fmt.Sprintf("systemd-networkd %d: a restart keeps the addresses, a reload would drop them", version)
+		if version != 252 {
+			t.Do = daemon.Probe(t.Do)
+			t.Why = fmt.Sprintf("systemd-networkd %s: a restart loses nothing on 252 and on 257; not tried on this version, so a DHCP server must answer first", versionText(version))
+		}
+	case !gap:
+		return Activation{Note: fmt.Sprintf("systemd-networkd %d drops the addresses of a NIC when it takes up a changed file (IPv4 for one DHCP exchange, IPv6 for 2 to 7 s): "+
+			"written for the next boot; allow-gap does it now", version)}
+	default:
+		t.Do = daemon.Probe(daemon.NetworkdReload(touched...))
+		t.Why = fmt.Sprintf("systemd-networkd %d has no path that keeps the addresses; reload touches only the changed NICs", version)
+		t.Gap = "IPv4 for one DHCP exchange (50 to 110 ms where the server answers at once), IPv6 for 2 to 7 s"
+	}
+	return Activation{Trigger: &t}
+}
+
+func versionText(version int) string {
+	if version == 0 {
+		return "of unknown version"
+	}
+	return fmt.Sprint(version)
+}
+
+// managed are the selectors of all links that networkd configures: a restart may
+// take foreign routes from any of them, so all are watched and mended.
+func managed(f *facts.Facts, also []string) []string {
+	out := slices.Clone(also)
+	for _, l := range f.Links {
+		switch f.Networkd.Links[l.Index].Admin {
+		case "configured", "configuring", "pending", "failed":
+			if l.ARPHRD != 772 {
+				out = append(out, l.Selector())
+			}
+		}
+	}
+	slices.Sort(out)
+	return slices.Compact(out)
+}
+
+// Outcome returns what the kernel should show for one NIC: the want that removes
+// leftovers of the old metric once the daemon has brought the new one, and the
+// expectation. Where the change waits for the next boot there is nothing to remove
+// and the expectation only reports.
+func Outcome(nic backends.NIC, family int, metric uint32, act Activation) (wants, expect []provision.Want) {
+	selector := nic.Link.Selector()
+	e := routemetric.Expect(family, selector, metric, nic.Why)
+	if act.Trigger == nil || nic.Lazy {
+		e.Mode = provision.Report
+		return nil, []provision.Want{e}
+	}
+	p := routemetric.Prune(family, selector, metric, nic.Why+": leftovers of the old metric")
+	p.Via = []string{act.Trigger.Name}
+	e.Via = p.Via
+	return []provision.Want{p}, []provision.Want{e}
+}
