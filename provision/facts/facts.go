@@ -30,7 +30,14 @@ type Facts struct {
 
 	Clients []DHCPClient `json:"dhcp_clients"` // running DHCP client processes
 	SSH     []Session    `json:"ssh"`          // established SSH sessions towards this machine
-	DNS     DNS          `json:"dns"`
+	// DHCPSockets are the UDP sockets bound to the ports of DHCP clients (68, 546):
+	// who holds one on a link is its live client, whatever files say.
+	DHCPSockets []DHCPSocket `json:"dhcp_sockets,omitempty"`
+	DNS         DNS          `json:"dns"`
+
+	// Sysctl holds values that are not of one link: "net.ipv4.ip_forward",
+	// "net.ipv4.conf.all.rp_filter", "net.ipv6.conf.all.forwarding" and the like.
+	Sysctl map[string]string `json:"sysctl,omitempty"`
 
 	// Files holds the network configuration files that planners read, by absolute
 	// path as seen inside the root, sorted by path when printed.
@@ -64,6 +71,11 @@ type Machine struct {
 	Cloud      string `json:"cloud,omitempty"`   // ec2, gce, azure, ...: a platform whose agent is in charge
 	CNI        string `json:"cni,omitempty"`     // the CNI plugin in charge, evidence path
 	Initrd     bool   `json:"initrd_network,omitempty"`
+	// WaitOnline names the enabled units that keep the boot waiting for the network;
+	// two of them are one too many.
+	WaitOnline []string `json:"wait_online,omitempty"`
+	// Others names running network managers that are none of ours: connmand, wickedd.
+	Others []string `json:"other_managers,omitempty"`
 }
 
 // Role is what a NIC is for.
@@ -102,6 +114,11 @@ type Link struct {
 	Master  int      `json:"master,omitempty"` // index of the bridge, bond or VRF it is a port of
 	Parent  int      `json:"parent,omitempty"` // IFLA_LINK in the same namespace: lower device of a VLAN; for veth its peer
 	Ports   []int    `json:"ports,omitempty"`
+	// PeerNetns: the lower device or veth peer is in another network namespace.
+	PeerNetns bool `json:"peer_netns,omitempty"`
+	// Initrd: configured before the root file system was there (ip= on the kernel
+	// command line, iSCSI or NFS root); taking it down may take the root away.
+	Initrd bool `json:"initrd,omitempty"`
 	// Udev holds the properties that decide ownership: ID_NET_MANAGED_BY,
 	// NM_UNMANAGED, ID_PATH; empty without udev.
 	Udev map[string]string `json:"udev,omitempty"`
@@ -181,9 +198,12 @@ type Rule struct {
 	Mask     uint32       `json:"mask,omitempty"`
 	Table    uint32       `json:"table"`
 	Action   string       `json:"action"` // lookup, unreachable, blackhole, prohibit, goto
-	Suppress int          `json:"suppress_prefixlength,omitempty"`
-	Proto    int          `json:"proto,omitempty"`
-	Invert   bool         `json:"invert,omitempty"`
+	// Suppresses: the rule has a suppress_prefixlength, which is Suppress (0 is the
+	// most common one).
+	Suppresses bool `json:"suppresses,omitempty"`
+	Suppress   int  `json:"suppress_prefixlength,omitempty"`
+	Proto      int  `json:"proto,omitempty"`
+	Invert     bool `json:"invert,omitempty"`
 }
 
 // Daemon is what is common to the managers that run.
@@ -193,6 +213,7 @@ type Daemon struct {
 	PID       int    `json:"pid,omitempty"`
 	Version   string `json:"version,omitempty"` // of the installed files, as far as it can be told without running them
 	Enabled   bool   `json:"enabled,omitempty"` // its unit is wanted by a target
+	Masked    bool   `json:"masked,omitempty"`  // its unit is a symlink to /dev/null
 }
 
 // Networkd is systemd-networkd's view, by link index.
@@ -271,6 +292,15 @@ type DHCPClient struct {
 	Family int               `json:"family,omitempty"` // 4, 6 or 0 for both
 	Args   []string          `json:"args,omitempty"`
 	Env    map[string]string `json:"env,omitempty"` // IF_METRIC only
+}
+
+// DHCPSocket is a UDP socket bound to a DHCP client port.
+type DHCPSocket struct {
+	Local netip.AddrPort `json:"local"`
+	Link  int            `json:"link,omitempty"` // the device it is bound to, 0 when to none
+	UID   int            `json:"uid"`
+	PID   int            `json:"pid,omitempty"`  // known to root only
+	Name  string         `json:"name,omitempty"` // command name of that process
 }
 
 // Session is an established TCP session of an SSH server on this machine.

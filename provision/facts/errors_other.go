@@ -1,0 +1,7 @@
+//go:build !unix
+
+package facts
+
+import "io/fs"
+
+var errNotDir = fs.ErrNotExist

@@ -1,0 +1,163 @@
+package facts
+
+import "strings"
+
+// maxLines bounds every line-based parser.
+const maxLines = 100000
+
+// keyfile calls each for every "key=value" of a GLib key file (Desktop Entry
+// Specification): groups in brackets, blanks around "=" dropped, "#" comments.
+func keyfile(text string, each func(group, key, value string)) {
+	group := ""
+	n := 0
+	for line := range strings.Lines(text) {
+		if n++; n > maxLines {
+			return
+		}
+		line = strings.TrimSpace(line)
+		if line == "" || line[0] == '#' || line[0] == ';' {
+			continue
+		}
+		if line[0] == '[' {
+			if i := strings.IndexByte(line, ']'); i > 0 {
+				group = line[1:i]
+			}
+			continue
+		}
+		if k, v, ok := strings.Cut(line, "="); ok {
+			each(group, strings.TrimSpace(k), strings.TrimSpace(v))
+		}
+	}
+}
+
+// environment calls each for every KEY=VALUE line of a state file of systemd
+// (os-release(5), /run/systemd/netif): one pair of quotes is taken off.
+func environment(text string, each func(key, value string)) {
+	n := 0
+	for line := range strings.Lines(text) {
+		if n++; n > maxLines {
+			return
+		}
+		line = strings.TrimSpace(line)
+		if line == "" || line[0] == '#' || line[0] == ';' {
+			continue
+		}
+		k, v, ok := strings.Cut(line, "=")
+		if !ok || k == "" {
+			continue
+		}
+		if l := len(v); l >= 2 && (v[0] == '"' || v[0] == '\'') && v[l-1] == v[0] {
+			v = v[1 : l-1]
+		}
+		each(k, v)
+	}
+}
+
+// profile is a keyfile profile with what its bookkeeping says.
+type profile struct {
+	NMProfile
+	external bool // NetworkManager made it for a device that others configured
+}
+
+// parseProfile reads the identity of a NetworkManager profile
+// (nm-settings-keyfile(5)).
+func parseProfile(text string) (profile, bool) {
+	var p profile
+	keyfile(text, func(group, key, value string) {
+		switch group + "." + key {
+		case "connection.id":
+			p.ID = clean(value)
+		case "connection.uuid":
+			p.UUID = clean(value)
+		case "connection.type":
+			p.Type = clean(value)
+		case "connection.interface-name":
+			p.Interface = clean(value)
+		case "ethernet.mac-address", "802-3-ethernet.mac-address", "wifi.mac-address", "802-11-wireless.mac-address":
+			p.MAC = strings.ToLower(clean(value))
+		case ".nmmeta.external", ".nmmeta.nm-generated":
+			p.external = p.external || isTrue(value)
+		}
+	})
+	return p, p.ID != "" || p.UUID != "" || p.Type != ""
+}
+
+func isTrue(v string) bool {
+	switch strings.ToLower(v) {
+	case "true", "1", "yes", "on":
+		return true
+	}
+	return false
+}
+
+// parseNMDevice reads /run/NetworkManager/devices/INDEX.
+func parseNMDevice(text string) NMDevice {
+	d := NMDevice{Managed: "unknown"}
+	keyfile(text, func(group, key, value string) {
+		if group != "device" {
+			return
+		}
+		switch key {
+		case "managed":
+			d.Managed = "unmanaged"
+			if isTrue(value) {
+				d.Managed = "managed"
+			}
+		case "connection-uuid":
+			d.UUID = clean(value)
+		}
+	})
+	return d
+}
+
+// parseNetworkdLink reads /run/systemd/netif/links/INDEX.
+func parseNetworkdLink(text string) NetworkdLink {
+	var l NetworkdLink
+	environment(text, func(key, value string) {
+		switch key {
+		case "ADMIN_STATE":
+			l.Admin = clean(value)
+		case "OPER_STATE":
+			l.Oper = clean(value)
+		case "NETWORK_FILE":
+			l.Network = clean(value)
+		case "NETWORK_FILE_DROPINS":
+			// Joined by ":", which is escaped as \x3a in a name.
+			for d := range strings.SplitSeq(value, ":") {
+				if d = clean(strings.ReplaceAll(strings.Trim(d, `"`), `\x3a`, ":")); d != "" {
+					l.Dropins = append(l.Dropins, d)
+				}
+			}
+		case "DNS":
+			l.DNS = fields(value)
+		}
+	})
+	return l
+}
+
+func fields(s string) []string {
+	var out []string
+	for _, f := range strings.Fields(s) {
+		out = append(out, clean(f))
+	}
+	return out
+}
+
+// parseUdevData reads the properties of /run/udev/data/nINDEX: lines "E:KEY=VALUE".
+func parseUdevData(text string) map[string]string {
+	m := map[string]string{}
+	n := 0
+	for line := range strings.Lines(text) {
+		if n++; n > maxLines {
+			break
+		}
+		rest, ok := strings.CutPrefix(line, "E:")
+		if !ok {
+			continue
+		}
+		if k, v, ok := strings.Cut(strings.TrimRight(rest, "\r\n"), "="); ok {
+			m[clean(k)] = clean(v)
+		}
+	}
+	return m
+}

@@ -1,0 +1,183 @@
+package facts
+
+import (
+	"bytes"
+	"path"
+	"strconv"
+	"strings"
+)
+
+// process is one process that has a part in the network.
+type process struct {
+	PID  int
+	Comm string // at most 15 bytes, see TASK_COMM_LEN
+	Args []string
+	// Ours: in this machine's network namespace. Inner: in a PID namespace below
+	// ours, so a container's even when it shares our network.
+	Ours, Inner bool
+}
+
+// processes are those with a part in the network, by ascending PID.
+type processes []process
+
+// find returns the first process of that name that belongs to this machine and
+// not to a container on it.
+func (ps processes) find(comm string) (process, bool) {
+	for _, p := range ps {
+		if p.Comm == comm && p.Ours && !p.Inner {
+			return p, true
+		}
+	}
+	return process{}, false
+}
+
+// What a process' name makes of it. Names are cut to 15 bytes by the kernel.
+const (
+	comNetworkd = "systemd-network" // systemd-networkd
+	comResolved = "systemd-resolve" // systemd-resolved
+	comNM       = "NetworkManager"
+	comDhcpcd   = "dhcpcd"
+)
+
+// wanted tells which processes are looked at closer, by name.
+func wanted(comm string) bool {
+	switch comm {
+	case comNetworkd, comResolved, comNM, comDhcpcd, "dhclient", "udhcpc", "udhcpc6", "dhcp6c", "odhcp6c",
+		"sshd", "sshd-session", "sshd-auth", "dropbear", "dnsmasq", "iwd", "wpa_supplicant":
+		return true
+	}
+	return otherManager(comm) || cniAgent(comm) != "" || cloudAgent(comm) != ""
+}
+
+// otherManager names network managers that no backend serves.
+func otherManager(comm string) bool {
+	switch comm {
+	case "connmand", "wickedd", "netifd", "wicd", "ifplugd", "netplugd", "wickedd-nanny":
+		return true
+	}
+	return false
+}
+
+// processes walks /proc once. Only the name is read of most; the rest, command
+// line and namespaces, of the few that matter.
+func (r *gathering) processes() processes {
+	if r.offline {
+		return nil
+	}
+	names, err := r.t.ReadNames("/proc")
+	if err != nil {
+		r.problem("/proc", err)
+		return nil
+	}
+	var ps processes
+	for _, n := range names {
+		if n == "" || n[0] < '0' || n[0] > '9' {
+			continue
+		}
+		pid, err := strconv.Atoi(n)
+		if err != nil {
+			continue
+		}
+		if r.ctx.Err() != nil {
+			break
+		}
+		b, err := r.t.Head("/proc/"+n+"/comm", 64)
+		if err != nil {
+			continue // gone meanwhile
+		}
+		comm := string(bytes.TrimRight(b, "\n"))
+		if !wanted(comm) {
+			continue
+		}
+		p := process{PID: pid, Comm: comm, Ours: true}
+		if cmd, err := r.t.Head("/proc/"+n+"/cmdline", 16<<10); err == nil {
+			p.Args = splitCmdline(cmd)
+		}
+		if same, known := r.Kernel.SameNetwork(pid); known {
+			p.Ours = same
+		}
+		p.Inner = innerPID(r.quiet("/proc/"+n+"/status", maxState))
+		ps = append(ps, p)
+	}
+	sortProcesses(ps)
+	return ps
+}
+
+// innerPID reads NSpid of /proc/PID/status (proc(5)): more than one number means
+// that the process lives in a PID namespace below the one of this /proc.
+func innerPID(status string) bool {
+	for line := range strings.Lines(status) {
+		if rest, ok := strings.CutPrefix(line, "NSpid:"); ok {
+			return len(strings.Fields(rest)) > 1
+		}
+	}
+	return false
+}
+
+// splitCmdline splits /proc/PID/cmdline. Programs that set their title leave one
+// string, with blanks and trailing zeros.
+func splitCmdline(b []byte) []string {
+	b = bytes.TrimRight(b, "\x00")
+	if len(b) == 0 {
+		return nil
+	}
+	var out []string
+	for _, a := range bytes.Split(b, []byte{0}) {
+		out = append(out, clean(string(a)))
+		if len(out) == 256 {
+			break
+		}
+	}
+	return out
+}
+
+// ancestors returns the process and its parents, nearest first.
+func (r *gathering) ancestors(pid int) []int {
+	var out []int
+	for pid > 0 && len(out) < 64 {
+		out = append(out, pid)
+		pid = parentPID(r.quiet("/proc/"+strconv.Itoa(pid)+"/stat", maxState))
+	}
+	return out
+}
+
+// parentPID reads the fourth field of /proc/PID/stat. The second is the name in
+// parentheses, which may hold blanks and parentheses itself.
+func parentPID(stat string) int {
+	i := strings.LastIndexByte(stat, ')')
+	if i < 0 {
+		return 0
+	}
+	f := strings.Fields(stat[i+1:])
+	if len(f) < 2 {
+		return 0
+	}
+	n, _ := strconv.Atoi(f[1])
+	return n
+}
+
+// sockets returns the inodes of the sockets that the process holds; root may look
+// at any process', others at their own.
+func (r *gathering) sockets(pid int) map[uint64]bool {
+	dir := "/proc/" + strconv.Itoa(pid) + "/fd"
+	names, err := r.t.ReadNames(dir)
+	if err != nil {
+		return nil
+	}
+	m := map[uint64]bool{}
+	for i, n := range names {
+		if i == 1024 {
+			break
+		}
+		target, err := r.t.Readlink(path.Join(dir, n))
+		if err != nil {
+			continue
+		}
+		if s, ok := strings.CutPrefix(target, "socket:["); ok {
+			if ino, err := strconv.ParseUint(strings.TrimSuffix(s, "]"), 10, 64); err == nil {
+				m[ino] = true
+			}
+		}
+	}
+	return m
+}
