@@ -91,7 +91,7 @@ func (s Snapshot) Split(links []int, owned func(Message) bool) Set {
 		case unix.RTM_NEWADDR:
 			a, err := m.Address()
 			switch {
-			case err != nil || a.Proto != 0: // the kernel made it and makes it again
+			case err != nil || a.Proto != 0: // IFAPROT_KERNEL_*: the kernel made it and makes it again
 			case a.Permanent:
 				set.Foreign = append(set.Foreign, m)
 			case slices.Contains(links, a.Link):
@@ -103,9 +103,11 @@ func (s Snapshot) Split(links []int, owned func(Message) bool) Set {
 				continue
 			}
 			switch r.Proto {
-			case unix.RTPROT_KERNEL, unix.RTPROT_REDIRECT:
-			case unix.RTPROT_DHCP, unix.RTPROT_RA:
-				if onLinks(m, links) {
+			case unix.RTPROT_REDIRECT:
+			case unix.RTPROT_KERNEL, unix.RTPROT_DHCP, unix.RTPROT_RA:
+				// networkd and NetworkManager give addresses IFA_F_NOPREFIXROUTE and
+				// make the on-link route themselves, as if it were the kernel's.
+				if r.Type == unix.RTN_UNICAST && onLinks(m, links) {
 					set.Leases = append(set.Leases, m)
 				}
 			default:
