@@ -1,0 +1,107 @@
+package netdev
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"strings"
+	"syscall"
+
+	"github.com/vishvananda/netlink/nl"
+	"golang.org/x/sys/unix"
+)
+
+// attempts bounds how often a dump is repeated that a change interrupted.
+const attempts = 8
+
+// Read dumps the devices of the calling thread's network namespace.
+func Read(ctx context.Context) (*Table, error) {
+	msgs, err := Dump(ctx, unix.RTM_GETLINK, unix.RTM_NEWLINK, nl.NewIfInfomsg(unix.AF_UNSPEC))
+	if err != nil {
+		return nil, fmt.Errorf("cannot list network devices: %w", err)
+	}
+	t := &Table{Devices: make([]Device, 0, len(msgs))}
+	for _, m := range msgs {
+		d, err := decode(m)
+		if err != nil {
+			return nil, fmt.Errorf("cannot list network devices: %w", err)
+		}
+		if d.PermMAC == "" && d.Kind == "" && d.Type == Ethernet {
+			d.PermMAC = permanentMAC(d.Name)
+		}
+		t.Devices = append(t.Devices, d)
+	}
+	return t, nil
+}
+
+// Dump asks rtnetlink for everything of one sort and repeats what a change meanwhile
+// made inconsistent (NLM_F_DUMP_INTR).
+func Dump(ctx context.Context, request, answer uint16, header nl.NetlinkRequestData) ([][]byte, error) {
+	var msgs [][]byte
+	for range attempts {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		req := nl.NewNetlinkRequest(int(request), unix.NLM_F_DUMP)
+		req.AddData(header)
+		var err error
+		msgs, err = req.Execute(unix.NETLINK_ROUTE, answer)
+		if err == nil {
+			return msgs, nil
+		}
+		if !errors.Is(err, nl.ErrDumpInterrupted) {
+			return nil, err
+		}
+	}
+	return nil, errors.New("it keeps changing while it is read")
+}
+
+func decode(msg []byte) (Device, error) {
+	if len(msg) < unix.SizeofIfInfomsg {
+		return Device{}, errors.New("short answer of the kernel")
+	}
+	header := nl.DeserializeIfInfomsg(msg)
+	attrs, err := nl.ParseRouteAttr(msg[unix.SizeofIfInfomsg:])
+	if err != nil {
+		return Device{}, err
+	}
+	d := Device{Index: int(header.Index), Type: header.Type, Up: header.Flags&unix.IFF_UP != 0}
+	for _, a := range attrs {
+		switch a.Attr.Type &^ unix.NLA_F_NESTED {
+		case unix.IFLA_IFNAME:
+			d.Name = text(a.Value)
+		case unix.IFLA_ADDRESS:
+			d.MAC = net.HardwareAddr(a.Value).String()
+		case unix.IFLA_PERM_ADDRESS:
+			d.PermMAC = net.HardwareAddr(a.Value).String()
+		case unix.IFLA_MASTER:
+			if len(a.Value) >= 4 {
+				d.Master = int(nl.NativeEndian().Uint32(a.Value))
+			}
+		case unix.IFLA_LINKINFO:
+			for _, n := range nested(a) {
+				if n.Attr.Type == unix.IFLA_INFO_KIND {
+					d.Kind = text(n.Value)
+				}
+			}
+		case unix.IFLA_PROP_LIST:
+			for _, n := range nested(a) {
+				if n.Attr.Type == unix.IFLA_ALT_IFNAME {
+					d.Alt = append(d.Alt, text(n.Value))
+				}
+			}
+		}
+	}
+	return d, nil
+}
+
+func nested(a syscall.NetlinkRouteAttr) []syscall.NetlinkRouteAttr {
+	list, err := nl.ParseRouteAttr(a.Value)
+	if err != nil {
+		return nil
+	}
+	return list
+}
+
+func text(b []byte) string { return strings.TrimRight(string(b), "\x00") }

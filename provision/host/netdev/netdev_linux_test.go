@@ -1,0 +1,47 @@
+package netdev
+
+import (
+	"context"
+	"errors"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/provision-net/provision/provision/host/hosttest"
+)
+
+// ip(8) is the judge.
+func TestRead(t *testing.T) {
+	hosttest.Network(t)
+	hosttest.IP(t, "link add veth0 address 08:00:27:00:00:0a type veth peer name veth1")
+	hosttest.IP(t, "link property add dev veth0 altname a-rather-long-alternative-name")
+	hosttest.IP(t, "link add br0 type bridge")
+	hosttest.IP(t, "link set veth1 master br0")
+	hosttest.IP(t, "link set veth0 up")
+	table, err := Read(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(table.Devices) < 4 {
+		t.Fatalf("got %+v", table.Devices)
+	}
+	d, ok, err := table.Find("name:a-rather-long-alternative-name")
+	if err != nil || !ok || d.Name != "veth0" || d.MAC != "08:00:27:00:00:0a" || d.Kind != "veth" || !d.Up || d.Type != Ethernet {
+		t.Errorf("got %+v, %v, %v", d, ok, err)
+	}
+	if out := hosttest.IP(t, "-o link show veth0"); !strings.HasPrefix(out, strconv.Itoa(d.Index)+": ") {
+		t.Errorf("index %d, ip says %s", d.Index, out)
+	}
+	br, _, _ := table.Find("name:br0")
+	if d, _, _ := table.Find("name:veth1"); d.Master != br.Index || br.Index == 0 || d.Up {
+		t.Errorf("got %+v, bridge %d", d, br.Index)
+	}
+	if d, ok, err := table.Find("mac:08:00:27:00:00:0a"); ok || err != nil {
+		t.Errorf("a veth was taken for hardware: %+v, %v", d, err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := Read(ctx); !errors.Is(err, context.Canceled) {
+		t.Errorf("a cancelled context: %v", err)
+	}
+}
