@@ -122,8 +122,6 @@ func (p *parser) option(l *Line) {
 		l.Kind = Map
 	case p.mapping:
 		bad(fmt.Sprintf("misplaced option %q: a mapping has only script and map", l.Word))
-	case l.Word == "" || l.Word == "?":
-		bad("line begins with white space after an empty continued line")
 	case l.Rest == "":
 		bad(fmt.Sprintf("option %q has no value", l.Word))
 	default:
