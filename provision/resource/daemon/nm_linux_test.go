@@ -1,0 +1,204 @@
+package daemon
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/godbus/dbus/v5"
+)
+
+const (
+	devPath = dbus.ObjectPath("/org/freedesktop/NetworkManager/Devices/2")
+	acPath  = dbus.ObjectPath("/org/freedesktop/NetworkManager/ActiveConnection/1")
+)
+
+// networkManager is a fake of one version; reapplied is called in Reapply.
+func (r *rig) networkManager(version string, reapplied func(id uint64) *dbus.Error) {
+	r.own(nmName)
+	r.set(nmPath, nmName, "Version", version)
+	r.set(nmPath, nmName, "Startup", false)
+	r.set(devPath, nmDevice, "State", nmActivated)
+	r.set(devPath, nmDevice, "ActiveConnection", acPath)
+	r.set(devPath, nmDevice, "AvailableConnections", []dbus.ObjectPath{"/org/freedesktop/NetworkManager/Settings/3"})
+	r.set(acPath, nmName+".Connection.Active", "StateFlags", uint32(0x1c))
+	r.methods(acPath, nmName+".Connection.Active", nil)
+	r.methods(nmPath, nmName, map[string]any{
+		"Reload": func(flags uint32) *dbus.Error { r.call("Reload %d", flags); return nil },
+		"GetDeviceByIpIface": func(name string) (dbus.ObjectPath, *dbus.Error) {
+			if name != "eth0" {
+				return "/", dbus.NewError(nmName+".UnknownDevice", []any{"no device"})
+			}
+			return devPath, nil
+		},
+		"ActivateConnection": func(c, d, s dbus.ObjectPath) (dbus.ObjectPath, *dbus.Error) {
+			r.call("Activate %s %s", c, d)
+			r.set(devPath, nmDevice, "State", nmActivated)
+			return acPath, nil
+		},
+	})
+	r.methods(nmSettings, nmName+".Settings", map[string]any{
+		"ReloadConnections": func() (bool, *dbus.Error) { r.call("ReloadConnections"); return true, nil },
+	})
+	id := uint64(40)
+	r.methods(devPath, nmDevice, map[string]any{
+		"GetAppliedConnection": func(flags uint32) (map[string]map[string]dbus.Variant, uint64, *dbus.Error) {
+			id++
+			r.call("GetAppliedConnection %d", flags)
+			return map[string]map[string]dbus.Variant{"connection": {"id": dbus.MakeVariant("Wired")}}, id, nil
+		},
+		"Reapply": func(c map[string]map[string]dbus.Variant, id uint64, flags uint32) *dbus.Error {
+			r.call("Reapply %d %d %d", len(c), id, flags)
+			return reapplied(id)
+		},
+	})
+}
+
+func fine(uint64) *dbus.Error { return nil }
+
+func TestReapplyOrderAndFlagsByVersion(t *testing.T) {
+	for version, flags := range map[string]string{
+		"1.30.6": "0", "1.41.90": "0", "1.42.4": "1", "1.52.1": "1", "1.58.1": "1", "2.0.0": "1",
+	} {
+		r := newRig(t)
+		r.networkManager(version, fine)
+		if err := r.do(NMReapply("name:eth0")); err != nil {
+			t.Errorf("%s: %v", version, err)
+		}
+		want := "Reload 1, GetAppliedConnection 0, Reapply 0 41 " + flags
+		if got := strings.Join(r.called(), ", "); got != want {
+			t.Errorf("%s: got %s, want %s", version, got, want)
+		}
+	}
+}
+
+func TestReapplyUnknownVersion(t *testing.T) {
+	r := newRig(t)
+	r.networkManager("banana", fine)
+	if err := r.do(NMReapply("name:eth0")); err == nil || !strings.Contains(err.Error(), `its version is "banana"`) {
+		t.Errorf("got %v", err)
+	}
+	if got := r.called(); len(got) != 0 {
+		t.Errorf("touched all the same: %v", got)
+	}
+}
+
+func TestReapplyAgainWhenSomebodyElseWasFaster(t *testing.T) {
+	r := newRig(t)
+	r.networkManager("1.42.4", func(id uint64) *dbus.Error {
+		if id < 43 {
+			return dbus.NewError(nmDevice+".VersionIdMismatch", []any{"mismatch"})
+		}
+		return nil
+	})
+	if err := r.do(NMReapply("name:eth0")); err != nil {
+		t.Error(err)
+	}
+	if got := r.called(); got[len(got)-1] != "Reapply 0 43 1" {
+		t.Errorf("calls: %v", got)
+	}
+}
+
+func TestReapplyLeavesExternalAndIdleDevices(t *testing.T) {
+	r := newRig(t)
+	r.networkManager("1.42.4", fine)
+	r.set(acPath, nmName+".Connection.Active", "StateFlags", uint32(0x1c|0x80))
+	if err := r.do(NMReapply("name:eth0")); err != nil {
+		t.Error(err)
+	}
+	r.set(devPath, nmDevice, "State", nmDisconnected)
+	if err := r.do(NMReapply("name:eth0", "name:lo")); err != nil {
+		t.Error(err)
+	}
+	if got := strings.Join(r.called(), ", "); got != "Reload 1, Reload 1" {
+		t.Errorf("calls: %s", got)
+	}
+}
+
+func TestReapplyPruningIsUndone(t *testing.T) {
+	r := newRig(t)
+	before := r.foreign()
+	r.networkManager("1.30.6", func(uint64) *dbus.Error {
+		if _, err := r.ns.Try(`ip addr del 192.0.2.77/32 dev eth0
+			ip route del 198.51.100.0/24 metric 7`); err != nil {
+			t.Error(err)
+		}
+		return nil
+	})
+	if err := r.doAside(NMReapply("name:eth0")); err != nil {
+		t.Error(err)
+	}
+	if after := r.foreign(); after != before {
+		t.Errorf("after:\n%s\nbefore:\n%s", after, before)
+	}
+}
+
+func TestNetworkManagerHangs(t *testing.T) {
+	r := newRig(t)
+	done := make(chan struct{})
+	defer close(done)
+	r.networkManager("1.42.4", func(uint64) *dbus.Error { <-done; return nil })
+	r.actor.CallTimeout = 500 * time.Millisecond
+	err := r.do(NMReapply("name:eth0"))
+	if err == nil || !strings.Contains(err.Error(), "eth0: NetworkManager hangs: no answer on D-Bus within 500ms") {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestReloadOnly(t *testing.T) {
+	r := newRig(t)
+	r.networkManager("1.42.4", fine)
+	if err := r.do(NMReload()); err != nil {
+		t.Error(err)
+	}
+	if got := strings.Join(r.called(), ", "); got != "Reload 1" || r.journalled() {
+		t.Errorf("calls: %s", got)
+	}
+}
+
+func TestReloadConnectionsActivatesIdleDevices(t *testing.T) {
+	r := newRig(t)
+	r.networkManager("1.42.4", fine)
+	if err := r.do(NMReloadConnections("name:eth0")); err != nil {
+		t.Error(err)
+	}
+	r.set(devPath, nmDevice, "State", nmDisconnected)
+	if err := r.do(NMReloadConnections("name:eth0")); err != nil {
+		t.Error(err)
+	}
+	r.set(devPath, nmDevice, "State", nmDisconnected)
+	r.set(devPath, nmDevice, "AvailableConnections", []dbus.ObjectPath{}) // on the way back
+	if err := r.do(NMReloadConnections("name:eth0")); err != nil {
+		t.Error(err)
+	}
+	want := "ReloadConnections, ReloadConnections, Activate /org/freedesktop/NetworkManager/Settings/3 " + string(devPath) + ", ReloadConnections"
+	if got := strings.Join(r.called(), ", "); got != want {
+		t.Errorf("calls: %s", got)
+	}
+}
+
+func TestNetworkManagerRestartWaitsForActivation(t *testing.T) {
+	r := newRig(t)
+	before := r.foreign()
+	r.networkManager("1.42.4", fine)
+	r.systemd("NetworkManager.service", "active", func() {
+		r.set(nmPath, nmName, "Startup", true)
+		r.set(devPath, nmDevice, "State", uint32(70))
+		go func() {
+			if _, err := r.ns.Try(wipe + "\n" + lease("1000")); err != nil {
+				t.Error(err)
+			}
+			r.set(devPath, nmDevice, "State", nmActivated)
+			r.set(nmPath, nmName, "Startup", false)
+		}()
+	})
+	if err := r.doAside(NMRestart("name:eth0")); err != nil {
+		t.Fatal(err)
+	}
+	if after := r.foreign(); after != before {
+		t.Errorf("after:\n%s\nbefore:\n%s", after, before)
+	}
+	if got := strings.Join(r.called(), ", "); got != "RestartUnit:NetworkManager.service:replace" {
+		t.Errorf("calls: %s", got)
+	}
+}
