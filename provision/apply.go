@@ -1,0 +1,475 @@
+package provision
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+)
+
+const defaultSettle = 10 * time.Second
+
+// Apply brings the machine to d and verifies it, or goes back to where it was.
+// Errors are *LockedError, *PendingError, *FailedError (gone back), *StuckError
+// (could not), *VersionError and *CorruptError; any other means that nothing was
+// begun. When ctx ends, it goes back.
+func (e *Engine) Apply(ctx context.Context, d Desired, opt ApplyOptions) (Result, error) {
+	return e.apply(ctx, d, opt, giveUpOwned)
+}
+
+// Revert returns everything that was ever applied to its first-seen value. What
+// somebody else has changed since is left and named in Result.Foreign, unless
+// force; it stays known, so that a later Revert can be forced.
+func (e *Engine) Revert(ctx context.Context, force bool) (Result, error) {
+	how := revertOwned
+	if force {
+		how = giveUpAll
+	}
+	return e.apply(ctx, Desired{}, ApplyOptions{}, how)
+}
+
+// giving says what happens to what is no longer wanted but changed by others.
+type giving int
+
+const (
+	giveUpOwned giving = iota // left and forgotten
+	revertOwned               // left and remembered
+	giveUpAll                 // returned to its first-seen value all the same
+)
+
+// attempt is one apply under way.
+type attempt struct {
+	*Engine
+	d       Desired
+	opt     ApplyOptions
+	how     giving
+	look    *look
+	earlier *earlier
+	walk    *walk
+	first   map[Ref]Attrs // first-seen values as they were written
+	until   confirm       // deadline of opt.Confirm
+	res     *Result
+}
+
+func (e *Engine) apply(ctx context.Context, d Desired, opt ApplyOptions, how giving) (Result, error) {
+	var res Result
+	res.Effects = []Change{}
+	if e.Store == nil {
+		return res, errors.New("cannot apply: no state directory")
+	}
+	d, err := e.check(d)
+	if err != nil {
+		return res, err
+	}
+	if opt.Settle <= 0 {
+		opt.Settle = defaultSettle
+	}
+	lock, err := e.Store.Lock(ctx)
+	if err != nil {
+		return res, err
+	}
+	defer lock.Unlock()
+	before, err := e.settle(ctx, lock, &res)
+	if err != nil {
+		return res, err
+	}
+	a := &attempt{Engine: e, d: d, opt: opt, how: how, earlier: before, res: &res}
+	if err := a.prepare(ctx); err != nil {
+		return res, err
+	}
+	err = a.reach(ctx, lock)
+	res.Notes = append(res.Notes, a.look.notes...)
+	res.Foreign = a.look.foreign
+	return res, err
+}
+
+// prepare reads everything. Nothing is written yet.
+func (a *attempt) prepare(ctx context.Context) error {
+	st, err := a.Store.load()
+	if err != nil {
+		return err
+	}
+	first := map[Ref]Attrs{}
+	if st.ledger != nil {
+		if first, err = a.Store.readFirst(); err != nil {
+			return err
+		}
+	}
+	a.look, err = a.Engine.look(ctx, a.d, st.ledger, first, a.how == giveUpAll)
+	if err != nil {
+		return err
+	}
+	lk := a.look
+	a.walk = a.newWalk(lk.items, lk.holds, lk.triggers, a.res)
+	a.walk.have, a.walk.fresh, a.walk.settle = lk.have, true, a.opt.Settle
+	for i, t := range lk.triggers {
+		a.walk.dirty[i] = slices.Contains(a.earlier.owed, t.Name)
+	}
+	return nil
+}
+
+// reach walks, verifies and commits, or goes back.
+func (a *attempt) reach(ctx context.Context, lock *Lock) error {
+	actx, cancel := context.WithCancelCause(ctx)
+	stop := func() { cancel(context.Canceled) }
+	defer func() { stop() }()
+	a.walk.begin = func(have map[Ref]Attrs) (*journal, error) {
+		lock.record(a.clock().Now())
+		j, err := a.begin(actx, have)
+		if err == nil {
+			end := a.watch(actx, cancel)
+			stop = func() { cancel(context.Canceled); end() }
+		}
+		return j, err
+	}
+	err := a.converge(actx)
+	if err == nil && a.walk.j != nil && a.opt.Guard != nil && a.opt.GuardFor > 0 {
+		select {
+		case <-actx.Done():
+			err = context.Cause(actx)
+		case <-a.clock().After(a.opt.GuardFor):
+		}
+	}
+	if err == nil {
+		err = context.Cause(actx)
+	}
+	stop()
+	if err == nil {
+		err = a.commit()
+	}
+	if err == nil {
+		return nil
+	}
+	if a.walk.j == nil {
+		return &FailedError{Cause: err}
+	}
+	a.log().Warn("going back", "cause", err)
+	if back := a.goBack(ctx, a.walk.j, a.res); back != nil {
+		back.Cause = err
+		return back
+	}
+	return &FailedError{Cause: err, Begun: true}
+}
+
+// watch cancels the attempt when the guard reports something or the time for a
+// confirmation is over. The returned function ends it.
+func (a *attempt) watch(ctx context.Context, cancel context.CancelCauseFunc) func() {
+	timer := func() bool { return false }
+	if a.opt.Confirm > 0 {
+		timer = time.AfterFunc(a.opt.Confirm, func() { cancel(ErrExpired) }).Stop
+	}
+	done := make(chan struct{})
+	if a.opt.Guard == nil {
+		close(done)
+	} else {
+		go func() {
+			defer close(done)
+			for ctx.Err() == nil {
+				if err := a.opt.Guard(ctx); err != nil {
+					cancel(&GuardError{err})
+					return
+				}
+				select {
+				case <-ctx.Done():
+				case <-a.clock().After(guardPause):
+				}
+			}
+		}()
+	}
+	return func() {
+		timer()
+		// A guard that does not honour its context must not hold up the way back.
+		select {
+		case <-done:
+		case <-time.After(time.Second):
+		}
+	}
+}
+
+// guardPause is the time between two questions to the guard.
+const guardPause = 50 * time.Millisecond
+
+// begin makes the snapshot durable. Nothing has been changed when it fails.
+func (a *attempt) begin(ctx context.Context, have map[Ref]Attrs) (*journal, error) {
+	lk := a.look
+	var refs []Ref
+	for _, h := range lk.holds {
+		refs = append(refs, h.Ref)
+	}
+	all := make(map[Ref]Attrs, len(lk.have)+len(refs))
+	for r, v := range lk.have {
+		all[r] = v
+	}
+	if err := a.read(ctx, refs, all, nil); err != nil {
+		return nil, err
+	}
+	for r, v := range a.earlier.base {
+		if _, ok := all[r]; ok {
+			all[r] = v
+		}
+	}
+	snap := &snapshot{Time: a.clock().Now(), Settle: a.opt.Settle, Prev: lk.ledger,
+		Seq: a.earlier.seq + 1, Triggers: toWireTriggers(lk.triggers), Holds: toWireHolds(lk.holds)}
+	if lk.ledger != nil {
+		snap.Seq = max(snap.Seq, lk.ledger.Seq+1)
+	}
+	snap.Entries = entries(lk, all)
+	for _, r := range lk.given {
+		if v, ok := lk.first[r]; ok {
+			snap.Given = append(snap.Given, seen{toWireRef(r), wireAttrs(v)})
+		}
+	}
+	first := a.firstSeen(a.d, lk.ledger, lk.first, all)
+	if a.first = first; first == nil {
+		a.first = lk.first
+	}
+	if a.opt.Confirm > 0 {
+		id, up := a.clock().Boot()
+		a.until = confirm{Boot: id, At: up + a.opt.Confirm}
+	}
+	j, err := a.Store.beginJournal(snap, first)
+	if err != nil {
+		a.Store.files.Remove(snapshotName(snap.Seq)) // nothing has been changed, so leaving it is harmless too
+		return nil, err
+	}
+	if a.opt.Confirm > 0 && a.opt.Arm != nil {
+		if err := a.opt.Arm(ctx, a.opt.Confirm); err != nil {
+			return nil, errors.Join(fmt.Errorf("cannot arm the way back: %w", err), j.drop())
+		}
+	}
+	// What an earlier run could not restore is in this snapshot now.
+	return j, a.earlier.forget()
+}
+
+// entries lists what going back needs of each reference that may change.
+func entries(lk *look, have map[Ref]Attrs) []entry {
+	holds := map[Ref]Attrs{}
+	for _, h := range lk.holds {
+		holds[h.Ref] = h.Attrs
+	}
+	var out []entry
+	keys := func(sets ...Attrs) []text {
+		all := Attrs{}
+		for _, s := range sets {
+			for k := range s {
+				all[k] = ""
+			}
+		}
+		var out []text
+		for _, k := range all.keys() {
+			out = append(out, text(k))
+		}
+		return out
+	}
+	for _, it := range lk.items {
+		out = append(out, entry{Ref: toWireRef(it.ref), Value: wireAttrs(have[it.ref]), Delete: it.want == nil,
+			Mode: it.mode, Why: text(it.why), Keys: keys(it.want, holds[it.ref])})
+		delete(holds, it.ref)
+	}
+	for _, h := range lk.holds {
+		if a, ok := holds[h.Ref]; ok {
+			out = append(out, entry{Ref: toWireRef(h.Ref), Value: wireAttrs(have[h.Ref]), Held: true, Keys: keys(a)})
+			delete(holds, h.Ref)
+		}
+	}
+	return out
+}
+
+// converge walks until nothing differs and every expectation holds.
+func (a *attempt) converge(ctx context.Context) error {
+	w := a.walk
+	have := a.look.have
+	for {
+		if err := w.run(ctx); err != nil {
+			return err
+		}
+		if w.j != nil || w.idle > 0 {
+			have = map[Ref]Attrs{}
+			refs := make([]Ref, 0, len(a.d.Expect))
+			for _, x := range a.d.Expect {
+				refs = append(refs, x.Ref)
+			}
+			for _, x := range a.look.report {
+				refs = append(refs, x.Ref)
+			}
+			if err := a.read(ctx, refs, have, nil); err != nil {
+				return err
+			}
+		}
+		a.res.Unmet = a.unmet(a.look.report, have)
+		var failed []Unmet
+		again := false
+		for _, x := range a.d.Expect {
+			if u, ok := a.holds(x, have); ok {
+				continue
+			} else if !failing(u) {
+				a.res.Unmet = append(a.res.Unmet, u)
+			} else {
+				failed = append(failed, u)
+				again = w.remindVia(x.Via) || again
+			}
+		}
+		switch {
+		case len(failed) == 0:
+			for _, it := range w.items {
+				if it.mode == IfPresent && it.want != nil && w.have[it.ref] == nil {
+					a.res.Unmet = append(a.res.Unmet, classesOf(a.Resources[it.ref.Kind]).unmet(
+						Want{Ref: it.ref, Attrs: it.want, Why: it.why, Mode: it.mode}, nil))
+				}
+			}
+			return nil
+		case len(w.trouble) > 0:
+			return errors.Join(w.trouble...)
+		case again:
+		case w.idle >= w.settle:
+			return &UnmetError{Unmet: failed, After: w.idle}
+		default:
+			if err := w.wait(ctx); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+// commit makes the goal the new past. Without effects it writes only if what has
+// to be remembered differs from what is.
+func (a *attempt) commit() error {
+	lk := a.look
+	have := a.walk.have
+	next := a.nextLedger(a.d, lk.ledger, have, a.clock().Now())
+	if a.how == revertOwned {
+		keepForeign(next, lk)
+	}
+	j := a.walk.j
+	if j == nil {
+		if a.opt.Confirm > 0 {
+			a.res.Notes = append(a.res.Notes, Note{Level: "info", Subject: "confirm", Text: "nothing was changed, so there is nothing to confirm"})
+		}
+		if !remembers(lk.ledger, next) {
+			all := have
+			if len(a.earlier.base) > 0 {
+				all = map[Ref]Attrs{}
+				for r, v := range have {
+					all[r] = v
+				}
+				for r, v := range a.earlier.base {
+					all[r] = v
+				}
+			}
+			if first := a.firstSeen(a.d, lk.ledger, lk.first, all); first != nil {
+				if err := errors.Join(a.Store.writeFirst(first), a.Store.syncDir()); err != nil {
+					return err
+				}
+				a.first = first
+			} else {
+				a.first = lk.first
+			}
+			if err := a.Store.writeLedger(next); err != nil {
+				return err
+			}
+			a.tidy(next, a.first)
+		}
+		return a.earlier.forget()
+	}
+	next.Seq = j.snap.Seq
+	if err := a.addLate(next, have); err != nil {
+		return err
+	}
+	if a.opt.Confirm > 0 {
+		c := a.until
+		c.Next = *next
+		left := c.left(a.clock())
+		if left <= 0 {
+			return ErrExpired
+		}
+		a.res.Pending = left
+		return j.add(record{Confirm: &c}, true)
+	}
+	if err := a.Store.writeLedger(next); err != nil {
+		return err
+	}
+	a.tidy(next, a.first)
+	return nil
+}
+
+// addLate writes the first-seen values of what has appeared during the run.
+func (a *attempt) addLate(next *ledger, have map[Ref]Attrs) error {
+	var add map[Ref]Attrs
+	for _, r := range next.Refs {
+		ref := r.Ref.ref()
+		if _, ok := a.first[ref]; ok || !r.Lent {
+			continue
+		}
+		if add == nil {
+			add = map[Ref]Attrs{}
+			for r, v := range a.first {
+				add[r] = v
+			}
+		}
+		add[ref] = have[ref]
+		if i, ok := a.walk.j.byRef[ref]; ok && a.walk.j.snap.Entries[i].Value != nil {
+			add[ref] = Attrs(a.walk.j.snap.Entries[i].Value)
+		}
+	}
+	if add == nil {
+		return nil
+	}
+	a.first = add
+	return errors.Join(a.Store.writeFirst(add), a.Store.syncDir())
+}
+
+// keepForeign keeps what a revert has left alone, and what it needs to be given up
+// later.
+func keepForeign(next *ledger, lk *look) {
+	if lk.ledger == nil || len(lk.foreign) == 0 {
+		return
+	}
+	for _, r := range lk.ledger.Refs {
+		if slices.Contains(lk.foreign, r.Ref.ref()) {
+			next.Refs = append(next.Refs, r)
+		}
+	}
+	next.Triggers, next.Holds = lk.ledger.Triggers, lk.ledger.Holds
+}
+
+// remembers reports whether old already says what next says.
+func remembers(old, next *ledger) bool {
+	if old == nil {
+		return len(next.Refs) == 0
+	}
+	n := *next
+	n.Seq, n.Time = old.Seq, old.Time
+	x, err1 := json.Marshal(old)
+	y, err2 := json.Marshal(&n)
+	return err1 == nil && err2 == nil && bytes.Equal(x, y)
+}
+
+// tidy removes what no rollback and no revert needs any more. The commit stands
+// already, so an error here is only logged.
+func (e *Engine) tidy(l *ledger, first map[Ref]Attrs) {
+	st, err := e.Store.load()
+	if err == nil {
+		err = e.Store.trim(st.committed)
+	}
+	if err == nil && first != nil {
+		known := make(map[Ref]bool, len(l.Refs))
+		for _, r := range l.Refs {
+			known[r.Ref.ref()] = true
+		}
+		keep := map[Ref]Attrs{}
+		for r, v := range first {
+			if known[r] {
+				keep[r] = v
+			}
+		}
+		if len(keep) < len(first) {
+			err = e.Store.writeFirst(keep)
+		}
+	}
+	if err != nil {
+		e.log().Warn("cannot tidy the state", "err", err)
+	}
+}

@@ -1,0 +1,195 @@
+package provision
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+)
+
+// stateVersion is the format that this program writes. It reads this one and all
+// older ones, and refuses newer ones.
+const stateVersion = 1
+
+// maxState bounds one state file in bytes.
+const maxState = 64 << 20
+
+const stateMagic = "provision-state"
+
+// encodeState frames a body: one line with magic, format, kind, length and
+// checksum, then the body and a newline. Journal lines may follow.
+func encodeState(kind string, body any) ([]byte, error) {
+	js, err := json.Marshal(body)
+	if err != nil {
+		return nil, fmt.Errorf("cannot encode %s: %w", kind, err)
+	}
+	if len(js) > maxState/2 {
+		return nil, fmt.Errorf("cannot keep a %s of %d bytes, the limit is %d", kind, len(js), maxState/2)
+	}
+	sum := sha256.Sum256(js)
+	var b bytes.Buffer
+	b.Grow(len(js) + 128)
+	fmt.Fprintf(&b, "%s %d %s %d %s\n", stateMagic, stateVersion, kind, len(js), hex.EncodeToString(sum[:]))
+	b.Write(js)
+	b.WriteByte('\n')
+	return b.Bytes(), nil
+}
+
+// decodeState takes a frame apart. What follows the body is returned as tail.
+func decodeState(file, kind string, data []byte, body any) (tail []byte, err error) {
+	damaged := func(format string, args ...any) error {
+		return &CorruptError{File: file, Why: fmt.Sprintf(format, args...)}
+	}
+	line, rest, ok := bytes.Cut(data, []byte("\n"))
+	if !ok || len(line) > 256 {
+		return nil, damaged("it has no header")
+	}
+	f := strings.Split(string(line), " ")
+	if len(f) < 2 || f[0] != stateMagic {
+		return nil, damaged("it has no header")
+	}
+	version, err := strconv.Atoi(f[1])
+	if err != nil || version < 1 {
+		return nil, damaged("its header is malformed")
+	}
+	if version > stateVersion {
+		return nil, &VersionError{File: file, Version: version, Known: stateVersion}
+	}
+	if len(f) != 5 || f[2] != kind {
+		return nil, damaged("its header is not that of a %s", kind)
+	}
+	n, err := strconv.Atoi(f[3])
+	if err != nil || n < 0 || n >= len(rest) {
+		return nil, damaged("it is cut off")
+	}
+	if rest[n] != '\n' {
+		return nil, damaged("its length is wrong")
+	}
+	sum := sha256.Sum256(rest[:n])
+	if f[4] != hex.EncodeToString(sum[:]) {
+		return nil, damaged("its checksum is wrong")
+	}
+	if err := json.Unmarshal(rest[:n], body); err != nil {
+		return nil, damaged("its body is malformed: %v", err)
+	}
+	return rest[n+1:], nil
+}
+
+// encodeLine frames one journal record.
+func encodeLine(rec record) ([]byte, error) {
+	js, err := json.Marshal(rec)
+	if err != nil {
+		return nil, fmt.Errorf("cannot encode a journal record: %w", err)
+	}
+	return fmt.Appendf(nil, "%08x %s\n", crc32.ChecksumIEEE(js), js), nil
+}
+
+// decodeLines reads journal records and returns how many bytes of tail they fill. A
+// torn end is what a power cut leaves of an append that was never synced, so nothing
+// has happened because of it: it is dropped. Anything else that does not fit is
+// damage.
+func decodeLines(file string, tail []byte) (recs []record, whole int, err error) {
+	for whole < len(tail) {
+		line, rest, ended := bytes.Cut(tail[whole:], []byte("\n"))
+		rec, ok := decodeLine(line)
+		switch {
+		case ok && ended:
+			recs = append(recs, rec)
+			whole = len(tail) - len(rest)
+		case len(bytes.Trim(rest, "\x00")) == 0:
+			return recs, whole, nil
+		default:
+			return nil, 0, &CorruptError{File: file, Why: fmt.Sprintf("journal record %d is malformed", len(recs)+1)}
+		}
+	}
+	return recs, whole, nil
+}
+
+func decodeLine(line []byte) (record, bool) {
+	var rec record
+	if len(line) < 10 || line[8] != ' ' {
+		return rec, false
+	}
+	sum, err := strconv.ParseUint(string(line[:8]), 16, 32)
+	if err != nil || uint32(sum) != crc32.ChecksumIEEE(line[9:]) {
+		return rec, false
+	}
+	return rec, json.Unmarshal(line[9:], &rec) == nil
+}
+
+// armour makes a string of any bytes survive JSON, which would replace what is not
+// UTF-8 without a word. Text stays readable.
+func armour(s string) string {
+	if utf8.ValidString(s) && !strings.HasPrefix(s, "\x00") {
+		return s
+	}
+	return "\x00" + base64.StdEncoding.EncodeToString([]byte(s))
+}
+
+var errArmour = errors.New("a byte string is malformed")
+
+func unarmour(s string) (string, error) {
+	if !strings.HasPrefix(s, "\x00") {
+		return s, nil
+	}
+	b, err := base64.StdEncoding.DecodeString(s[1:])
+	if err != nil {
+		return "", errArmour
+	}
+	return string(b), nil
+}
+
+// text is a string that is armoured in JSON.
+type text string
+
+// MarshalText implements encoding.TextMarshaler.
+func (t text) MarshalText() ([]byte, error) { return []byte(armour(string(t))), nil }
+
+// UnmarshalText implements encoding.TextUnmarshaler.
+func (t *text) UnmarshalText(b []byte) error {
+	s, err := unarmour(string(b))
+	*t = text(s)
+	return err
+}
+
+// MarshalJSON armours keys and values; nil stays null, so absent and empty differ.
+func (w wireAttrs) MarshalJSON() ([]byte, error) {
+	if w == nil {
+		return []byte("null"), nil
+	}
+	m := make(map[string]string, len(w))
+	for k, v := range w {
+		m[armour(k)] = armour(v)
+	}
+	return json.Marshal(m)
+}
+
+// UnmarshalJSON implements json.Unmarshaler.
+func (w *wireAttrs) UnmarshalJSON(b []byte) error {
+	var m map[string]string
+	if err := json.Unmarshal(b, &m); err != nil {
+		return err
+	}
+	if m == nil {
+		*w = nil
+		return nil
+	}
+	*w = make(wireAttrs, len(m))
+	for k, v := range m {
+		key, err := unarmour(k)
+		if err != nil {
+			return err
+		}
+		if (*w)[key], err = unarmour(v); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,58 @@
+package provision
+
+import (
+	"context"
+	"time"
+)
+
+// Status is what the state directory tells of past runs.
+type Status struct {
+	Dir       string        `json:"dir"`
+	Committed time.Time     `json:"committed,omitzero"` // of the last commit
+	Refs      int           `json:"refs"`               // what the last commit wants
+	Rollbacks int           `json:"rollbacks"`          // how often Rollback can be called
+	Pending   time.Duration `json:"pending,omitempty"`  // time left for Confirm
+	// Interrupted: a run is unfinished and will
+	// be gone back on by the next command that changes something.
+	Interrupted bool `json:"interrupted,omitempty"`
+	// Stuck names what going back could not restore.
+	Stuck []Ref `json:"stuck,omitempty"`
+}
+
+// Status reads the state directory; it takes no lock and changes nothing.
+func (e *Engine) Status(ctx context.Context) (Status, error) {
+	if err := context.Cause(ctx); err != nil || e.Store == nil {
+		return Status{}, err
+	}
+	s := Status{Dir: e.Store.dir}
+	st, err := e.Store.load()
+	if err != nil {
+		return s, err
+	}
+	if st.ledger != nil {
+		s.Committed, s.Refs = st.ledger.Time, len(st.ledger.Refs)
+		for i := len(st.committed) - 1; i >= 0; i-- {
+			if st.committed[i] != st.ledger.Seq-uint64(s.Rollbacks) {
+				break
+			}
+			s.Rollbacks++
+		}
+	}
+	for _, name := range st.active {
+		j, err := e.Store.openJournal(name)
+		if err != nil {
+			return s, err
+		}
+		if left := j.waiting(e.clock()); left > 0 {
+			s.Pending = left
+			continue
+		}
+		s.Interrupted = true
+		for _, en := range j.snap.Entries {
+			if r := en.Ref.ref(); j.stuck[r] {
+				s.Stuck = append(s.Stuck, r)
+			}
+		}
+	}
+	return s, nil
+}
