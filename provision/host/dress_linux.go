@@ -3,6 +3,7 @@ package host
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -60,8 +61,12 @@ func dressXattrs(fd int, f File, old *File) error {
 					continue
 				}
 				// A label that the policy insists on cannot be removed, and need not be.
-				if err := unix.Fremovexattr(fd, name); err != nil && !strings.HasPrefix(name, "security.") {
+				err := unix.Fremovexattr(fd, name)
+				if err != nil && !strings.HasPrefix(name, "security.") {
 					return fmt.Errorf("%w: %s: %w", errLabel, name, err)
+				}
+				if err == nil {
+					delete(has, name)
 				}
 			}
 		}
@@ -71,8 +76,16 @@ func dressXattrs(fd int, f File, old *File) error {
 			}
 		}
 	}
-	for name, value := range f.Xattrs {
-		want[name] = value
+	maps.Copy(want, f.Xattrs)
+	for _, name := range f.Drop {
+		delete(want, name)
+		if _, ok := has[name]; !ok {
+			continue
+		}
+		if err := unix.Fremovexattr(fd, name); err != nil && !errors.Is(err, unix.ENODATA) {
+			return fmt.Errorf("%w: %s: %w", errLabel, name, err)
+		}
+		delete(has, name)
 	}
 	for name, value := range want {
 		if now, ok := has[name]; ok && now == value {
@@ -105,6 +118,14 @@ func dressSymlink(dir int, base string, f File) error {
 			continue
 		}
 		if err := unix.Lsetxattr(selfFD(dir)+"/"+base, name, []byte(value), 0); err != nil {
+			return fmt.Errorf("%s: %w", name, err)
+		}
+	}
+	for _, name := range f.Drop {
+		if _, ok := has[name]; !ok {
+			continue
+		}
+		if err := unix.Lremovexattr(selfFD(dir)+"/"+base, name); err != nil && !errors.Is(err, unix.ENODATA) {
 			return fmt.Errorf("%s: %w", name, err)
 		}
 	}

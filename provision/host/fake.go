@@ -232,6 +232,10 @@ func (f *Fake) Write(name string, file File, v Version) error {
 		}
 		maps.Copy(merged, file.Xattrs)
 		file.Xattrs = merged
+		for _, name := range file.Drop {
+			delete(merged, name)
+		}
+		file.Drop = nil
 		if old.Mode == file.Mode && old.UID == file.UID && old.GID == file.GID && old.Target == file.Target &&
 			bytes.Equal(old.Data, file.Data) && maps.Equal(old.Xattrs, merged) {
 			return nil

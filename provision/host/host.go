@@ -20,6 +20,8 @@ type File struct {
 	GID    int
 	Xattrs map[string]string
 	Target string // symlink target, when Mode is a symlink
+	// Drop names extended attributes that Write removes.
+	Drop []string
 }
 
 // Info is what lstat(2) tells of a file.
