@@ -1,0 +1,149 @@
+package backends
+
+import (
+	"fmt"
+	"math"
+	"slices"
+
+	"github.com/provision-net/provision/provision/facts"
+)
+
+// nat gives the NAT NICs the metric that loses against every other NIC: 1000, or one
+// more than the largest effective default of the others. It is one number for both
+// families, found by looking at both, because netplan cannot generate two for a NIC
+// with DHCPv4 and DHCPv6.
+func (p *policy) nat() {
+	if !slices.ContainsFunc(p.all, isNAT) {
+		return
+	}
+	base, why := uint32(defaultNAT), ""
+	if p.cfg.NATMetric != 0 {
+		base, why = p.cfg.NATMetric, "nat-metric"
+	}
+	need, because := p.loses()
+	switch {
+	case p.cfg.NATMetric != 0 && need > base:
+		p.note("warning", "nat-metric", "%d does not lose against %s: it takes at least %d", base, because, need)
+	case p.cfg.NATMetric == 0 && need > base:
+		base, why = need, fmt.Sprintf("a NAT NIC must lose against %s", because)
+	case p.cfg.NATMetric == 0:
+		why = "a NAT NIC must lose against every other NIC"
+	}
+	rank := uint32(0)
+	for _, c := range p.inMemoryOrder(isNAT) {
+		if base > math.MaxUint32-rank {
+			p.note("warning", c.link.Name, "no metric is left above %d", base)
+			continue
+		}
+		if !writable(c.owner.Owner) {
+			c.left = "it is behind NAT, but no manager could be asked to change its metric"
+			continue
+		}
+		p.fill(c, base+rank, why)
+		rank++
+	}
+}
+
+func isNAT(c *candidate) bool { return c.left == "" && c.verdict.Role == facts.RoleNAT }
+
+// loses is one more than the largest metric that a default route of any other NIC has
+// or will have, and which NIC that is.
+func (p *policy) loses() (need uint32, because string) {
+	for _, c := range p.all {
+		if c.verdict.Role == facts.RoleNAT && c.left == "" || p.isLate(c) {
+			continue
+		}
+		for _, family := range []int{4, 6} {
+			m, how, ok := p.effective(c, family)
+			if ok && m < math.MaxUint32 && m+1 > need {
+				need, because = m+1, fmt.Sprintf("%s, whose IPv%d default %s", c.link.Name, family, how)
+			}
+		}
+	}
+	return need, because
+}
+
+// effective is the metric of a NIC's default route after this plan: the one it is
+// given (with NetworkManager's penalty while that is on), else the one it has, else
+// for an uplink without one the one its manager would give it.
+func (p *policy) effective(c *candidate, family int) (metric uint32, how string, ok bool) {
+	want := c.nic.Metric4
+	if family == 6 {
+		want = c.nic.Metric6
+	}
+	if c.left == "" && want != nil && writable(p.managerOf(c)) {
+		m := *want
+		if Penalised(p.f, c.link, c.owner, family) {
+			m = saturate(m, penalty)
+			return m, fmt.Sprintf("has %d: NetworkManager adds %d while its connectivity check fails", m, penalty), true
+		}
+		return m, fmt.Sprintf("gets %d", m), true
+	}
+	if m, ok := present(p.f, c.link, family); ok {
+		return m, fmt.Sprintf("has %d", m), true
+	}
+	if (c.verdict.Role == facts.RoleBridged || c.verdict.Role == facts.RoleWifi) && writable(c.owner.Owner) && c.link.Master == 0 {
+		m := expected(c.link, c.owner, family)
+		return m, fmt.Sprintf("would get %d from %s", m, c.owner.Owner), true
+	}
+	return 0, "", false
+}
+
+// managerOf is the manager that will carry out what is wanted of the NIC.
+func (p *policy) managerOf(c *candidate) Manager {
+	if writable(c.owner.Owner) {
+		return c.owner.Owner
+	}
+	if p.mayBringUp(c) {
+		o, _ := AssignNew(p.f, p.owners)
+		return o.Owner
+	}
+	return c.owner.Owner
+}
+
+func saturate(a, b uint32) uint32 {
+	if a > math.MaxUint32-b {
+		return math.MaxUint32
+	}
+	return a + b
+}
+
+func (p *policy) isLate(c *candidate) bool { return c.slot >= 0 && p.mem.NICs[c.slot].Late }
+
+// late gives the NICs that were plugged into the running machine, and that no rule
+// names, metrics behind everything that was there: plugging something in never moves
+// the default.
+func (p *policy) late() {
+	behind := uint32(0)
+	for _, c := range p.all {
+		if p.isLate(c) {
+			continue
+		}
+		for _, family := range []int{4, 6} {
+			if m, _, ok := p.effective(c, family); ok {
+				behind = max(behind, m)
+			}
+		}
+	}
+	rank := uint32(1)
+	for _, c := range p.inMemoryOrder(func(c *candidate) bool { return c.left == "" && p.isLate(c) && !isNAT(c) }) {
+		if behind > math.MaxUint32-rank {
+			p.note("warning", c.link.Name, "no metric is left behind %d", behind)
+			continue
+		}
+		p.fill(c, behind+rank, "it was plugged in later: it never gets a better metric than those that were there, unless a rule names it")
+		p.note("info", c.link.Name, "it was plugged into the running machine and gets metric %d, behind every other NIC; a rule that matches it changes this", behind+rank)
+		rank++
+	}
+}
+
+func (p *policy) inMemoryOrder(keep func(*candidate) bool) []*candidate {
+	var out []*candidate
+	for _, c := range p.byBus() {
+		if keep(c) {
+			out = append(out, c)
+		}
+	}
+	slices.SortStableFunc(out, func(a, b *candidate) int { return a.slot - b.slot })
+	return out
+}
