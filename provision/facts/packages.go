@@ -32,55 +32,65 @@ func (r *gathering) packages() packages {
 }
 
 // parseDpkgStatus finds the versions of the named packages that are installed, not
-// merely removed with their configuration left (deb-control(5)). It searches for
-// the names instead of splitting the file: the file is large, the names are few.
+// merely removed with their configuration left (deb-control(5)).
 func parseDpkgStatus(b []byte, names []string) packages {
 	out := packages{}
-	for _, name := range names {
-		stanza := findStanza(b, "Package: "+name+"\n")
-		if stanza == nil {
-			continue
-		}
+	stanzas(b, "Package: ", names, func(name string, stanza []byte) {
 		status, version := field(stanza, "Status: "), field(stanza, "Version: ")
 		if strings.HasSuffix(status, " installed") && version != "" {
 			out[name] = clean(version)
 		}
-	}
+	})
 	return out
 }
 
 // parseApkInstalled reads Alpine's database (apk-tools: P is the name, V the version).
 func parseApkInstalled(b []byte, names []string) packages {
 	out := packages{}
-	for _, name := range names {
-		if stanza := findStanza(b, "P:"+name+"\n"); stanza != nil {
-			if v := field(stanza, "V:"); v != "" {
-				out[name] = clean(v)
-			}
+	stanzas(b, "P:", names, func(name string, stanza []byte) {
+		if v := field(stanza, "V:"); v != "" {
+			out[name] = clean(v)
 		}
-	}
+	})
 	return out
 }
 
-// findStanza returns the paragraph, ended by an empty line, that has the line.
-func findStanza(b []byte, line string) []byte {
-	at := 0
-	if !bytes.HasPrefix(b, []byte(line)) {
-		i := bytes.Index(b, []byte("\n"+line))
-		if i < 0 {
-			return nil
+// stanzas calls each for the paragraphs, ended by an empty line, in which key
+// gives one of the names. It jumps from key to key instead of splitting the file:
+// the file is large, the names are few.
+func stanzas(b []byte, key string, names []string, each func(name string, stanza []byte)) {
+	want := make(map[string]bool, len(names))
+	for _, n := range names {
+		want[n] = true
+	}
+	mark := []byte("\n" + key)
+	at := 0 // of the key
+	if !bytes.HasPrefix(b, mark[1:]) {
+		if at = bytes.Index(b, mark) + 1; at == 0 {
+			return
 		}
-		at = i + 1
 	}
-	start := 0
-	if i := bytes.LastIndex(b[:at], []byte("\n\n")); i >= 0 {
-		start = i + 2
+	for {
+		line := b[at+len(key):]
+		if i := bytes.IndexByte(line, '\n'); i >= 0 {
+			line = line[:i]
+		}
+		if want[string(line)] {
+			start, end := 0, len(b)
+			if i := bytes.LastIndex(b[:at], []byte("\n\n")); i >= 0 {
+				start = i + 2
+			}
+			if i := bytes.Index(b[at:], []byte("\n\n")); i >= 0 {
+				end = at + i + 1
+			}
+			each(string(line), b[start:end])
+		}
+		i := bytes.Index(b[at:], mark)
+		if i < 0 {
+			return
+		}
+		at += i + 1
 	}
-	end := len(b)
-	if i := bytes.Index(b[at:], []byte("\n\n")); i >= 0 {
-		end = at + i + 1
-	}
-	return b[start:end]
 }
 
 // field returns the value of the first line with the prefix.
