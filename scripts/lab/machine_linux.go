@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -48,6 +49,9 @@ type Machine struct {
 	notify  *net.UnixConn
 	nspawn  *proc
 	leader  int // PID 1 of the machine, as the host numbers it
+
+	mu      sync.Mutex
+	running map[*Process]bool
 }
 
 // Boot starts the root (a directory by Root, which is not changed: an overlay in memory takes the writes) and returns when it is
@@ -57,7 +61,7 @@ func Boot(t testing.TB, root string, w *World, o BootOpts) *Machine {
 	if o.Timeout == 0 {
 		o.Timeout = time.Minute
 	}
-	m := &Machine{World: w, t: t, opts: o, root: root}
+	m := &Machine{World: w, t: t, opts: o, root: root, running: map[*Process]bool{}}
 	t.Cleanup(m.close)
 	if err := m.prepare(); err != nil {
 		t.Fatalf("lab: cannot prepare %s: %v", RootName(root), err)
@@ -67,14 +71,15 @@ func Boot(t testing.TB, root string, w *World, o BootOpts) *Machine {
 }
 
 // prepare makes the overlay, in a mount namespace that no path of the host leads to, and fills it. /run is private there, because
-// systemd-nspawn keeps a directory for each machine name in it.
+// systemd-nspawn keeps a directory for each machine name in it. All that systemd-nspawn starts is in the holder's process namespace
+// and ends with it: its own ways to end with its parent do not cover a parent that is killed.
 func (m *Machine) prepare() error {
 	m.top = filepath.Join(m.World.dir, "root")
 	if err := os.Mkdir(m.top, 0o755); err != nil {
 		return err
 	}
 	var err error
-	m.mounts, err = newHolder(unix.CLONE_NEWNS, "/bin/sh", "-c", `set -e
+	m.mounts, err = newHolder(unix.CLONE_NEWNS|unix.CLONE_NEWPID, "/bin/sh", "-c", `set -e
 mount -t tmpfs -o mode=755 lab "$2"
 mkdir "$2/up" "$2/work" "$2/root"
 mount -t overlay -o "lowerdir=$1,upperdir=$2/up,workdir=$2/work" lab "$2/root"
@@ -200,9 +205,9 @@ func (m *Machine) boot(t testing.TB) {
 	attr.UseCgroupFD, attr.CgroupFD = true, int(cg.Fd())
 	// The container shares the network namespace that systemd-nspawn itself is started in. A private one would take
 	// CAP_NET_ADMIN away or show the host's NICs in /sys.
-	argv := []string{"nsenter", "-t", strconv.Itoa(m.mounts.pid()), "-m", "--",
+	argv := []string{"nsenter", "-t", strconv.Itoa(m.mounts.pid()), "-m", "-p", "--",
 		"nsenter", "--net=" + m.World.Machine.path(), "--", "unshare", "-m", "--", "/bin/sh", "-c",
-		`mount -t sysfs sysfs /sys && mount -t cgroup2 cgroup2 /sys/fs/cgroup && exec "$@"`, "sh",
+		`mount -t proc proc /proc && mount -t sysfs sysfs /sys && mount -t cgroup2 cgroup2 /sys/fs/cgroup && exec "$@"`, "sh",
 		"systemd-nspawn", "--quiet", "--directory=" + m.top, "--machine=lab", "--settings=no", "--register=no", "--keep-unit",
 		"--capability=CAP_NET_ADMIN", "--console=pipe", "--notify-ready=yes", "--kill-signal=SIGRTMIN+3",
 		// These write into /etc.
@@ -225,7 +230,7 @@ func (m *Machine) boot(t testing.TB) {
 	m.BootTime = time.Since(begin)
 }
 
-// awaitReady reads what systemd-nspawn says by sd_notify(3): the machine's PID 1, and later that its first jobs are done.
+// awaitReady reads what systemd-nspawn says by sd_notify(3), until the machine's first jobs are done.
 func (m *Machine) awaitReady(deadline time.Time) error {
 	m.leader = 0
 	go func(p *proc) { // an early end must not look like a slow boot
@@ -247,15 +252,22 @@ func (m *Machine) awaitReady(deadline time.Time) error {
 			}
 		}
 		for line := range strings.Lines(string(buf[:n])) {
-			line = strings.TrimSpace(line)
-			if pid, ok := strings.CutPrefix(line, "X_NSPAWN_LEADER_PID="); ok {
-				m.leader, _ = strconv.Atoi(pid)
-			}
-			if line == "READY=1" && m.leader != 0 {
-				return nil
+			if strings.TrimSpace(line) == "READY=1" {
+				m.leader, err = m.findLeader()
+				return err
 			}
 		}
 	}
+}
+
+// findLeader finds the machine's systemd, which is alone in its control group.
+func (m *Machine) findLeader() (int, error) {
+	b, err := os.ReadFile(m.cgroupDir() + "/payload/init.scope/cgroup.procs")
+	if err != nil {
+		return 0, fmt.Errorf("cannot find the machine's first process: %w", err)
+	}
+	first, _, _ := strings.Cut(string(b), "\n")
+	return strconv.Atoi(first)
 }
 
 // Reboot restarts the machine in good order (systemctl reboot) and returns when it is up again. Its disk stays; /run, the
@@ -277,10 +289,18 @@ func (m *Machine) Crash(t testing.TB) {
 
 func (m *Machine) down(t testing.TB, limit time.Duration, why string) {
 	t.Helper()
-	select {
-	case <-m.nspawn.done:
-	case <-time.After(limit):
-		t.Fatalf("lab: the machine does not go down: %s\n%s", why, tail(m.consoleText(), 30))
+	deadline := time.After(limit)
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for up := true; up; {
+		select {
+		case <-m.nspawn.done:
+			up = false
+		case <-deadline:
+			t.Fatalf("lab: the machine does not go down: %s\n%s", why, tail(m.consoleText(), 30))
+		case <-tick.C:
+			m.wake()
+		}
 	}
 	m.leader = 0
 	// Not used again: Linux (6.18) kills whatever is cloned into a control group that was ever killed.
@@ -307,6 +327,14 @@ func (m *Machine) close() {
 	}
 	if m.mounts == nil {
 		return
+	}
+	if m.leader != 0 {
+		// With its first process all others end, and systemd-nspawn cleans up.
+		_ = syscall.Kill(m.leader, syscall.SIGKILL)
+		select {
+		case <-m.nspawn.done:
+		case <-time.After(5 * time.Second):
+		}
 	}
 	if m.cgroup != "" {
 		removeCgroup(m.cgroupDir())

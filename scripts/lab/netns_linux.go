@@ -6,22 +6,28 @@ import (
 	"io"
 	"os"
 	"runtime"
+	"slices"
 	"strconv"
 
 	"golang.org/x/sys/unix"
 )
 
 // NetNS is a network namespace without a name: it lives as long as the process that holds it.
-type NetNS struct{ h *holder }
+type NetNS struct {
+	h     *holder
+	flags uintptr
+}
 
-// newNetNS makes a network namespace in which lo is up. It has a mount namespace beside it, where /sys shows its own NICs.
-func newNetNS() (*NetNS, error) {
-	h, err := newHolder(unix.CLONE_NEWNET|unix.CLONE_NEWNS, "/bin/sh", "-c",
+// newNetNS makes a network namespace in which lo is up. It has a mount namespace beside it, where /sys shows its own NICs, and,
+// if flags has CLONE_NEWPID, a process namespace, with whose end the kernel ends all daemons in it: some (dnsmasq) change their
+// credentials, and the kernel then forgets that they should die with their parent.
+func newNetNS(flags uintptr) (*NetNS, error) {
+	h, err := newHolder(unix.CLONE_NEWNET|unix.CLONE_NEWNS|flags, "/bin/sh", "-c",
 		"mount -t sysfs sysfs /sys && ip link set lo up && echo ready && exec cat >/dev/null")
 	if err != nil {
 		return nil, err
 	}
-	return &NetNS{h: h}, nil
+	return &NetNS{h: h, flags: flags}, nil
 }
 
 // PID is the process that holds the namespace: nsenter -t PID -n -m enters it by hand.
@@ -40,7 +46,11 @@ func (n *NetNS) Exec(argv ...string) (string, error) {
 
 // start runs a host program inside the namespace until it is stopped.
 func (n *NetNS) start(out io.Writer, env []string, argv ...string) (*proc, error) {
-	return start(out, dieWithParent(), env, n.enter(argv...)...)
+	argv = n.enter(argv...)
+	if n.flags&unix.CLONE_NEWPID != 0 {
+		argv = slices.Insert(argv, 1, "-p")
+	}
+	return start(out, dieWithParent(), env, argv...)
 }
 
 // Do calls f on a thread that is inside the namespace: sockets that f opens belong to it for good.

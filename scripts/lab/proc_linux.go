@@ -7,9 +7,12 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // runLimit bounds every short command that the lab itself runs.
@@ -42,20 +45,40 @@ func start(out io.Writer, attr *syscall.SysProcAttr, env []string, argv ...strin
 
 func (p *proc) pid() int { return p.cmd.Process.Pid }
 
-// stop sends sig to the whole group and waits; what still lives after two seconds is killed.
+// stop sends sig and waits; what still lives after two seconds is killed. If the process has children, they get the signal and it
+// does not: it is then nsenter, which ends by itself once it has reaped its child. Without it the child would wait, in some
+// containers for seconds, for a first process that reaps, and its namespace with it.
 func (p *proc) stop(sig syscall.Signal) {
 	select {
 	case <-p.done:
 		return
 	default:
 	}
-	_ = syscall.Kill(-p.pid(), sig)
+	if kids := children(p.pid()); len(kids) > 0 {
+		for _, kid := range kids {
+			_ = syscall.Kill(kid, sig)
+		}
+	} else {
+		_ = syscall.Kill(-p.pid(), sig)
+	}
 	select {
 	case <-p.done:
 	case <-time.After(2 * time.Second):
 		_ = syscall.Kill(-p.pid(), syscall.SIGKILL)
 		<-p.done
 	}
+}
+
+// children lists the child processes of pid (proc(5), /proc/pid/task/tid/children).
+func children(pid int) []int {
+	b, _ := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", pid, pid))
+	var kids []int
+	for _, f := range strings.Fields(string(b)) {
+		if kid, err := strconv.Atoi(f); err == nil {
+			kids = append(kids, kid)
+		}
+	}
+	return kids
 }
 
 // command runs argv to its end and returns what it printed on standard output; the error carries standard error.
@@ -98,7 +121,9 @@ func newHolder(flags uintptr, argv ...string) (*holder, error) {
 	cmd := exec.Command(argv[0], argv[1:]...)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = in, out, out
 	cmd.SysProcAttr = dieWithParent()
-	cmd.SysProcAttr.Unshareflags = flags
+	// Of a process namespace the child itself has to be the first process, so that one is cloned, not unshared.
+	cmd.SysProcAttr.Cloneflags = flags & unix.CLONE_NEWPID
+	cmd.SysProcAttr.Unshareflags = flags &^ unix.CLONE_NEWPID
 	err = cmd.Start()
 	out.Close()
 	if err != nil {

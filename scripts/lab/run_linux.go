@@ -29,7 +29,6 @@ type Process struct {
 	cgroup   string
 	out, msg *os.File
 	done     chan struct{}
-	err      error
 }
 
 // Cmd is a program to run in the machine.
@@ -75,8 +74,14 @@ func (m *Machine) StartCmd(c Cmd) (*Process, error) {
 		p.msg.Close()
 		return nil, err
 	}
+	m.mu.Lock()
+	m.running[p] = true
+	m.mu.Unlock()
 	go func() {
-		p.err = p.cmd.Wait()
+		_ = p.cmd.Wait()
+		m.mu.Lock()
+		delete(m.running, p)
+		m.mu.Unlock()
 		_ = os.Remove(dir) // fails, rightly, while a daemon lives in it
 		close(p.done)
 	}()
@@ -112,8 +117,22 @@ func (p *Process) PIDs() []int {
 
 // Kill9 ends the program and all it has started with SIGKILL, and waits for it.
 func (p *Process) Kill9() {
-	_ = os.WriteFile(p.cgroup+"/cgroup.kill", []byte("1"), 0)
-	<-p.done
+	tick := time.NewTicker(2 * time.Millisecond)
+	defer tick.Stop()
+	deadline := time.After(2 * time.Second)
+	for {
+		p.Signal(syscall.SIGKILL) // again, for those who were just being born
+		select {
+		case <-p.done:
+			p.Signal(syscall.SIGKILL)
+			return
+		case <-deadline: // a program stuck in the kernel
+			_ = os.WriteFile(p.cgroup+"/cgroup.kill", []byte("1"), 0)
+			<-p.done
+			return
+		case <-tick.C:
+		}
+	}
 }
 
 // Signal sends a signal to the program's processes.
@@ -162,6 +181,16 @@ func (m *Machine) MustRun(t testing.TB, name string, args ...string) string {
 func (m *Machine) Kill9(t testing.TB, pid int) {
 	t.Helper()
 	m.MustRun(t, "kill", "-9", strconv.Itoa(pid))
+}
+
+// wake continues what holds the machine's processes from outside. At its shutdown systemd stops all processes before it kills
+// them; nsenter then stops itself as its child did, and nobody in the machine could ever continue it and so have it reap the child.
+func (m *Machine) wake() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for p := range m.running {
+		_ = syscall.Kill(p.cmd.Process.Pid, syscall.SIGCONT)
+	}
 }
 
 func exitStatus(s *os.ProcessState) int {

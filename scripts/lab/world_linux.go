@@ -9,6 +9,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // The peers that are behind the routers of every NIC, so they are only reached by a default route.
@@ -89,10 +91,10 @@ func NewWorld(t testing.TB, o WorldOpts) *World {
 	w := &World{t: t, dir: t.TempDir(), strict: o.Strict}
 	t.Cleanup(w.Close)
 	var err error
-	if w.ISP, err = newNetNS(); err != nil {
+	if w.ISP, err = newNetNS(unix.CLONE_NEWPID); err != nil {
 		t.Fatalf("lab: %v", err)
 	}
-	if w.Machine, err = newNetNS(); err != nil {
+	if w.Machine, err = newNetNS(0); err != nil {
 		t.Fatalf("lab: %v", err)
 	}
 	w.isp("sysctl", "-qw", "net.ipv4.ip_forward=1", "net.ipv6.conf.all.forwarding=1",
@@ -189,6 +191,9 @@ func (w *World) SetCarrier(name string, on bool) {
 	}
 }
 
+// Dir is the world's own directory on the host, for logs and the like; it is removed with the test.
+func (w *World) Dir() string { return w.dir }
+
 // NIC returns the NIC's options with all defaults filled in.
 func (w *World) NIC(name string) NICOpts {
 	w.t.Helper()
@@ -265,7 +270,7 @@ func (n *nic) defaults() error {
 // rebootLinks gives the machine a fresh network namespace with the same NICs, as a reset does: no address, no route, no
 // virtual device and no sysctl of the old one is left.
 func (w *World) rebootLinks() error {
-	fresh, err := newNetNS()
+	fresh, err := newNetNS(0)
 	if err != nil {
 		return err
 	}
