@@ -1,0 +1,113 @@
+package netplangen
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/provision-net/provision/provision/host"
+)
+
+// generator stands for netplan: it writes files into the scratch root, and says no to YAML that holds the word "broken".
+type generator struct {
+	t     *testing.T
+	files map[string]string
+	saw   []string // YAML files in the scratch root
+}
+
+func (g *generator) Run(_ context.Context, c host.Command) (host.Output, error) {
+	if !reflect.DeepEqual(c.Argv[:3], []string{"netplan", "generate", "--root-dir"}) || len(c.Argv) != 4 {
+		g.t.Fatalf("ran %q", c.Argv)
+	}
+	if !slices.Contains(c.Env, "SYSTEMD_OFFLINE=1") || c.Timeout <= 0 {
+		g.t.Errorf("ran with environment %q and timeout %v", c.Env, c.Timeout)
+	}
+	scratch := c.Argv[3]
+	g.saw = nil
+	broken := ""
+	_ = filepath.WalkDir(scratch, func(p string, d os.DirEntry, _ error) error {
+		if !strings.HasSuffix(p, ".yaml") {
+			return nil
+		}
+		info, _ := d.Info()
+		if info.Mode().Perm() != 0o600 {
+			g.t.Errorf("%s has mode %v", p, info.Mode())
+		}
+		g.saw = append(g.saw, strings.TrimPrefix(p, scratch))
+		if text, _ := os.ReadFile(p); strings.Contains(string(text), "broken") {
+			broken = p
+		}
+		return nil
+	})
+	if broken != "" {
+		return host.Output{Code: 1, Stderr: []byte("\n" + broken + ":3:5: Error in network definition: unknown key 'broken'\n")}, nil
+	}
+	for name, text := range g.files {
+		at := filepath.Join(scratch, name)
+		if err := os.MkdirAll(filepath.Dir(at), 0o755); err != nil {
+			g.t.Fatal(err)
+		}
+		if err := os.WriteFile(at, []byte(text), 0o640); err != nil {
+			g.t.Fatal(err)
+		}
+	}
+	return host.Output{}, nil
+}
+
+func TestRunJudgesTheTreeWithTheOverlay(t *testing.T) {
+	f := host.NewFake(t)
+	f.Put("/etc/netplan/50-cloud-init.yaml", "network: {}\n")
+	f.Put("/etc/netplan/90-provision.yaml", "old\n")
+	f.Put("/etc/netplan/README", "not ours\n")
+	f.Put("/run/netplan/10-x.yaml", "network: {}\n")
+	g := &generator{t: t, files: map[string]string{"/run/systemd/network/10-netplan-eth0.network": "[Match]\n", "/run/systemd/network/other": "no"}}
+	got, err := Run(context.Background(), f, g, map[string][]byte{"/etc/netplan/90-provision.yaml": nil, "/etc/netplan/99-new.yaml": []byte("network: {}\n")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := []string{"/etc/netplan/50-cloud-init.yaml", "/etc/netplan/99-new.yaml", "/run/netplan/10-x.yaml"}; !reflect.DeepEqual(g.saw, want) {
+		t.Errorf("netplan saw %q, want %q", g.saw, want)
+	}
+	if len(got) != 1 || string(got["/run/systemd/network/10-netplan-eth0.network"].Data) != "[Match]\n" {
+		t.Errorf("collected %v", got)
+	}
+	_, err = Run(context.Background(), f, g, map[string][]byte{"/etc/netplan/99-new.yaml": []byte("broken: 1\n")})
+	var refused *RefusedError
+	if !errors.As(err, &refused) || refused.Said != "/etc/netplan/99-new.yaml:3:5: Error in network definition: unknown key 'broken'" {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestSyncTouchesOnlyWhatDiffers(t *testing.T) {
+	f := host.NewFake(t)
+	f.Put("/etc/netplan/50.yaml", "network: {}\n")
+	f.PutFile("/run/systemd/network/10-netplan-eth0.network", host.File{Data: []byte("same"), Mode: 0o640, UID: os.Getuid(), GID: os.Getgid()})
+	f.PutFile("/run/systemd/network/10-netplan-eth1.network", host.File{Data: []byte("old"), Mode: 0o640, UID: os.Getuid(), GID: os.Getgid()})
+	f.Put("/run/systemd/network/10-netplan-gone.network", "stale")
+	f.Put("/run/systemd/network/70-user.network", "user's")
+	g := &generator{t: t, files: map[string]string{
+		"/run/systemd/network/10-netplan-eth0.network":                      "same",
+		"/run/systemd/network/10-netplan-eth1.network":                      "new",
+		"/run/NetworkManager/system-connections/netplan-wlan0.nmconnection": "fresh",
+	}}
+	got, err := Sync(context.Background(), f, g)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []string{"/run/NetworkManager/system-connections/netplan-wlan0.nmconnection", "/run/systemd/network/10-netplan-eth1.network", "/run/systemd/network/10-netplan-gone.network"}
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("changed %q, want %q", got, want)
+	}
+	if data, err := f.ReadFile("/run/systemd/network/70-user.network", 100); err != nil || string(data) != "user's" {
+		t.Errorf("a file that netplan did not make: %q, %v", data, err)
+	}
+	before := f.Writes()
+	if got, err := Sync(context.Background(), f, g); err != nil || len(got) != 0 || f.Writes() != before {
+		t.Errorf("the second time: changed %q, %v", got, err)
+	}
+}
