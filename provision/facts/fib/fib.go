@@ -92,7 +92,8 @@ func Lookup(f *facts.Facts, q Query) Result {
 	}
 	l.rules()
 	// An IPv4 socket bound to a device needs no route (ip_route_output_key_hash_rcu).
-	if l.out.Kind == NoRoute && l.oif != 0 && l.family == 4 {
+	// It asks for one all the same, but any refusal is overruled.
+	if !l.out.Sent() && l.oif != 0 && l.family == 4 {
 		l.out = Result{Kind: Unicast, Link: l.oif, Route: facts.Route{Dst: netip.PrefixFrom(l.q.Dst, 32), Link: l.oif, Scope: "link", Type: "unicast"}}
 		l.step(facts.Rule{}, nil, true, "no route, but bound to %s: taken to be on the link", l.q.Oif)
 	}
@@ -200,7 +201,7 @@ func (l *lookup) table(rule facts.Rule) bool {
 			continue
 		}
 		hops := l.usable(r)
-		if r.Type == "unicast" && len(hops) == 0 {
+		if (r.Link != 0 || len(r.Hops) > 0) && len(hops) == 0 {
 			l.step(rule, &r, false, "does not leave through %s", l.q.Oif)
 			continue
 		}
@@ -292,6 +293,11 @@ func (l *lookup) routes(table uint32) []facts.Route {
 		}
 		if !link.Up && len(l.f.Links) > 0 {
 			continue
+		}
+		for _, p := range l.primaries(a.Link) { // a secondary address yields to its primary
+			if p.Prefix.Masked() == a.Prefix.Masked() {
+				local.Src = p.Prefix.Addr()
+			}
 		}
 		out = append(out, local)
 		bits := a.Prefix.Bits()

@@ -55,12 +55,12 @@ func factsOf(t *testing.T, ns *nstest.NS) *facts.Facts {
 
 // TestAgainstKernel asks "ip route get" the same questions over random tables.
 func TestAgainstKernel(t *testing.T) {
-	worlds, asked, multi := 40, 0, 0
+	worlds, asked, multi := 12, 0, 0
 	if testing.Short() {
-		worlds = 8
+		worlds = 5
 	}
 	for seed := range uint64(worlds) {
-		rnd := rand.New(rand.NewPCG(seed, 11))
+		rnd := rand.New(rand.NewPCG(seed, 11)) // fixed: a failure can be repeated
 		ns := nstest.New(t)
 		base(ns)
 		var script []string
@@ -95,9 +95,6 @@ func TestAgainstKernel(t *testing.T) {
 			if s := say(f, got); s != want {
 				t.Errorf("seed %d: %s\ngot  %s\nwant %s\ntrace:\n%s\nworld:\n%s", seed, args, s, want,
 					strings.Join(got.Text(f), "\n"), strings.Join(script, "\n"))
-				if t.Failed() && seed > 3 {
-					return
-				}
 			}
 		}
 	}
@@ -206,13 +203,15 @@ func randomSrc(rnd *rand.Rand, six bool) string {
 func randomQuery(rnd *rand.Rand, six bool) Query {
 	p := randomDst(rnd, six)
 	b := p.Addr().AsSlice()
-	b[len(b)-1] |= byte(rnd.IntN(8))
+	b[len(b)-1] |= byte(1 + rnd.IntN(7)) // the unspecified address is special
 	a, _ := netip.AddrFromSlice(b)
 	q := Query{Dst: a}
 	if rnd.IntN(3) == 0 {
 		q.Src = netip.MustParseAddr(randomSrc(rnd, six))
 	}
-	if rnd.IntN(5) == 0 {
+	// Without a socket the kernel takes "oif" of an IPv6 packet with a source for a
+	// hint only (ip6_route_output_flags), so that cannot be asked.
+	if rnd.IntN(5) == 0 && !(six && q.Src.IsValid()) {
 		q.Oif = fmt.Sprintf("e%d", rnd.IntN(3))
 	}
 	if rnd.IntN(4) == 0 {
@@ -266,9 +265,9 @@ func answer(t *testing.T, out string, err error) string {
 	case "":
 		r.Type = "unicast"
 	}
-	src := r.Prefsrc
-	if src == "" {
-		src = r.From
+	src := r.From
+	if src == "" || src == "::" {
+		src = r.Prefsrc
 	}
 	return fmt.Sprintf("%s dev %s via %s src %s", r.Type, r.Dev, r.Gateway, src)
 }
@@ -282,7 +281,12 @@ func gwText(a netip.Addr) string {
 
 func say(f *facts.Facts, r Result) string {
 	switch r.Kind {
-	case NoRoute, Unreachable, Blackhole, Prohibit:
+	case Unreachable:
+		if r.Route.Type == "" { // a rule says ENETUNREACH, a route EHOSTUNREACH
+			return string(NoRoute)
+		}
+		return string(Unreachable)
+	case NoRoute, Blackhole, Prohibit:
 		return string(r.Kind)
 	case Local:
 		return fmt.Sprintf("local dev lo via  src %s", r.Src)
