@@ -104,11 +104,12 @@ func (s Source) Covers(p string) bool {
 }
 
 // Problem is something wrong with a line. Fatal: ifup refuses the whole
-// configuration. Truncates: ifup reads no further in that file.
+// configuration. Truncates: ifup reads no further in that file. Unknown: ifup may
+// see stanzas that we do not.
 type Problem struct {
 	Place
-	Text             string
-	Fatal, Truncates bool
+	Text                      string
+	Fatal, Truncates, Unknown bool
 }
 
 // Error returns "file:line: text".
@@ -128,11 +129,12 @@ type Config struct {
 	Problems []Problem
 }
 
-// Broken returns the problems that stop ifup or hide lines from it.
+// Broken returns the problems that stop ifup, hide lines from it, or hide from us what
+// it reads.
 func (c *Config) Broken() []Problem {
 	var out []Problem
 	for _, p := range c.Problems {
-		if p.Fatal || p.Truncates {
+		if p.Fatal || p.Truncates || p.Unknown {
 			out = append(out, p)
 		}
 	}

@@ -45,7 +45,7 @@ func (r *resolver) problem(p Problem) { r.config.Problems = append(r.config.Prob
 // limit gives up: what is behind a limit is not read, so nothing may be built on it.
 func (r *resolver) limit(at Place, format string, args ...any) {
 	if !r.halted {
-		r.problem(Problem{Place: at, Text: fmt.Sprintf(format, args...), Fatal: true})
+		r.problem(Problem{Place: at, Text: fmt.Sprintf(format, args...), Fatal: true, Unknown: true})
 	}
 	r.halted = true
 }
@@ -217,7 +217,7 @@ func (r *reading) source(l *Line, at Place) {
 	fields, err := expand(pattern)
 	if err != nil {
 		// An unknown word may stand for files that hold anything.
-		r.problem(Problem{Place: at, Text: fmt.Sprintf("cannot follow %q: %v", l.Rest, err), Truncates: errors.Is(err, errUnknown)})
+		r.problem(Problem{Place: at, Text: fmt.Sprintf("cannot follow %q: %v", l.Rest, err), Unknown: errors.Is(err, errUnknown)})
 		return
 	}
 	for _, f := range fields {
@@ -230,7 +230,7 @@ func (r *reading) source(l *Line, at Place) {
 		one := Source{Directory: l.Kind == SourceDir, Words: []string{word}, globs: []bool{f.glob}}
 		for _, p := range slices.Sorted(maps.Keys(r.unreadable)) {
 			if one.Covers(p) || strings.HasPrefix(path.Clean(word)+"/", p+"/") {
-				r.problem(Problem{Place: at, Text: fmt.Sprintf("cannot read %s: %s", p, r.unreadable[p]), Truncates: true})
+				r.problem(Problem{Place: at, Text: fmt.Sprintf("cannot read %s: %s", p, r.unreadable[p]), Unknown: true})
 			}
 		}
 		found := []string{word}
