@@ -5,7 +5,6 @@ import (
 	"net"
 	"path"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/provision-net/provision/provision/facts"
@@ -181,11 +180,4 @@ func knownRole(r facts.Role) bool { return slices.Contains(roleNames(), string(r
 func roleNames() []string {
 	return []string{string(facts.RoleNAT), string(facts.RoleBridged), string(facts.RoleHostOnly), string(facts.RoleGadget), string(facts.RoleWifi),
 		string(facts.RoleVPN), string(facts.RoleContainer), string(facts.RoleOther)}
-}
-
-func number(p *uint32) string {
-	if p == nil {
-		return "-"
-	}
-	return strconv.FormatUint(uint64(*p), 10)
 }

@@ -1,0 +1,196 @@
+package backends_test
+
+import (
+	"encoding/json"
+	"errors"
+	"net/netip"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/provision-net/provision/backends"
+	"github.com/provision-net/provision/backends/backendtest"
+	"github.com/provision-net/provision/provision"
+	"github.com/provision-net/provision/provision/facts"
+	"github.com/provision-net/provision/provision/resource/file"
+	"github.com/provision-net/provision/provision/resource/routemetric"
+	"github.com/provision-net/provision/provision/resource/sysctl"
+)
+
+// fixed is a backend that wants the same shape for every NIC.
+type fixed struct {
+	manager backends.Manager
+	desire  func(f *facts.Facts, nics []backends.NIC) (provision.Desired, error)
+}
+
+func (b fixed) Manager() backends.Manager { return b.manager }
+func (b fixed) Desire(f *facts.Facts, nics []backends.NIC) (provision.Desired, error) {
+	return b.desire(f, nics)
+}
+func (fixed) Explain(*facts.Facts, facts.Link, string) []backends.Reason { return nil }
+
+// kernelAndFile is a backend that moves IPv4 by a file and a trigger, IPv6 by sysctl.
+func kernelAndFile(m backends.Manager, path string) fixed {
+	return fixed{m, func(f *facts.Facts, nics []backends.NIC) (provision.Desired, error) {
+		var d provision.Desired
+		d.Wants = append(d.Wants, file.Want(path, []byte(backends.Marker+"\n"), 0o644, "test"))
+		for _, n := range nics {
+			if n.Metric4 != nil {
+				d.Wants = append(d.Wants, routemetric.Prune(4, n.Link.Selector(), *n.Metric4, n.Why))
+			}
+		}
+		d.Triggers = []provision.Trigger{{Name: "t-" + path, On: []provision.Ref{file.Ref(path)}, Why: "test"}}
+		d.Append(backends.KernelRA(f, nics))
+		return d, nil
+	}}
+}
+
+func winners(w []backends.Winner) string {
+	var out []string
+	for _, x := range w {
+		out = append(out, x.Link+" "+x.Gateway)
+	}
+	return strings.Join(out, ", ")
+}
+
+func TestPlan(t *testing.T) {
+	f := backendtest.Ifupdown("dhclient")
+	d, r, err := backends.Plan(f, backends.Config{}, backends.Memory{}, []backends.Backend{kernelAndFile(backends.Ifupdown, "/etc/network/x"), kernelAndFile(backends.Netplan, "/etc/netplan/never")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var refs []string
+	for _, w := range d.Wants {
+		refs = append(refs, w.Ref.String())
+	}
+	want := []string{"file:/etc/network/x", "daemon-route-metric:inet mac:08:00:27:00:00:02", "daemon-route-metric:inet mac:08:00:27:00:00:03",
+		"file:/etc/sysctl.d", "file:/etc/sysctl.d/90-provision.conf",
+		"sysctl:ipv6.conf mac:08:00:27:00:00:02 ra_defrtr_metric", "route-metric:inet6 mac:08:00:27:00:00:02",
+		"sysctl:ipv6.conf mac:08:00:27:00:00:03 ra_defrtr_metric", "route-metric:inet6 mac:08:00:27:00:00:03", "file:/var/lib/provision/metrics.json"}
+	if !slices.Equal(refs, want) {
+		t.Errorf("wants\n%s\nwant\n%s", strings.Join(refs, "\n"), strings.Join(want, "\n"))
+	}
+	if got := winners(r.Winners); got != "enp0s3 10.0.2.2, enp0s3 fe80::2" {
+		t.Errorf("now %s", got)
+	}
+	if got := winners(r.After); got != "enp0s8 192.168.76.1, enp0s8 fe80::1" {
+		t.Errorf("after %s", got)
+	}
+	if !strings.Contains(r.After[0].Why, "the lowest metric 10: enp0s3 has 1000") || !strings.Contains(r.Winners[0].Why, "the same metric 0 as enp0s8") {
+		t.Errorf("reasons %q, %q", r.Winners[0].Why, r.After[0].Why)
+	}
+	if len(r.Changes) != 9 || len(r.Triggers) != 1 { // all but the directory
+		t.Errorf("%d changes, %d triggers: %+v", len(r.Changes), len(r.Triggers), r.Changes)
+	}
+	one, _ := json.Marshal(r)
+	_, again, _ := backends.Plan(f, backends.Config{}, backends.Memory{}, []backends.Backend{kernelAndFile(backends.Ifupdown, "/etc/network/x")})
+	two, _ := json.Marshal(again)
+	if string(one) != string(two) {
+		t.Error("two reports of one machine differ")
+	}
+}
+
+func TestPlanRefuses(t *testing.T) {
+	boom := errors.New("boom")
+	bad := fixed{backends.Netplan, func(*facts.Facts, []backends.NIC) (provision.Desired, error) { return provision.Desired{}, boom }}
+	for _, c := range []struct {
+		name string
+		f    *facts.Facts
+		cfg  backends.Config
+		list []backends.Backend
+		want string
+	}{
+		{"a backend's error", backendtest.NetplanNetworkd(257), backends.Config{}, []backends.Backend{bad}, "boom"},
+		{"no backend", backendtest.NetplanNetworkd(257), backends.Config{}, nil, "no backend for its manager netplan"},
+		{"config", backendtest.NetplanNetworkd(257), backends.Config{DNS: "x"}, []backends.Backend{bad}, "network.dns"},
+	} {
+		d, r, err := backends.Plan(c.f, c.cfg, backends.Memory{}, c.list)
+		if err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: got %v", c.name, err)
+		}
+		if len(d.Wants)+len(d.Triggers) != 0 || len(r.NICs) != 3 || len(r.Problems) == 0 {
+			t.Errorf("%s: something is wanted (%d), or the report says nothing (%d NICs, problems %q)", c.name, len(d.Wants), len(r.NICs), r.Problems)
+		}
+	}
+}
+
+func TestMerge(t *testing.T) {
+	part := func(name, line string) provision.Desired {
+		return provision.Desired{Wants: []provision.Want{file.Dir("/etc/sysctl.d", name), file.Want(backends.SysctlPath, []byte(backends.Marker+"\n"+line+"\n"), 0o644, name)}}
+	}
+	d, err := backends.Merge(part("a", "-net/ipv6/conf/b/ra_defrtr_metric = 1"), part("b", "-net/ipv6/conf/a/ra_defrtr_metric = 2"))
+	if err != nil || len(d.Wants) != 2 {
+		t.Fatalf("%d wants, %v", len(d.Wants), err)
+	}
+	want := backends.Marker + "\n-net/ipv6/conf/a/ra_defrtr_metric = 2\n-net/ipv6/conf/b/ra_defrtr_metric = 1\n"
+	if got := d.Wants[1].Attrs[file.AttrContent]; got != want {
+		t.Errorf("got %q", got)
+	}
+	a := provision.Desired{Wants: []provision.Want{file.Want("/etc/x", []byte("1"), 0o644, "one")}}
+	b := provision.Desired{Wants: []provision.Want{file.Want("/etc/x", []byte("2"), 0o644, "two")}}
+	if _, err := backends.Merge(a, b); err == nil || !strings.Contains(err.Error(), "/etc/x is wanted in two ways (one; two)") {
+		t.Errorf("two contents of one file: %v", err)
+	}
+}
+
+func TestKernelRA(t *testing.T) {
+	f := backendtest.Box()
+	backendtest.Add(f, "eth0.100", backendtest.Wire{Kind: "vlan", GW6: "fe80::1", Metric6: 1024, Proto6: facts.ProtoRA})
+	backendtest.Add(f, "eth1", backendtest.Wire{NoIPv6Metric: true})
+	nics := []backends.NIC{{Link: f.Links[1], Metric6: u32(10)}, {Link: f.Links[2], Metric6: u32(11)}, {Link: f.Links[0]}}
+	d := backends.KernelRA(f, nics)
+	if len(d.Wants) != 4 || !strings.Contains(d.Wants[1].Attrs[file.AttrContent], "\n-net/ipv6/conf/eth0.100/ra_defrtr_metric = 10\n") ||
+		d.Wants[2].Ref != sysctl.LinkRef("ipv6", "name:eth0.100", "ra_defrtr_metric") || d.Wants[2].Attrs[sysctl.AttrValue] != "10" {
+		t.Errorf("got %+v", d.Wants)
+	}
+	if len(d.Notes) != 1 || d.Notes[0].Subject != "eth1" {
+		t.Errorf("an old kernel is not told of: %+v", d.Notes)
+	}
+	f.Machine.Offline = true
+	if d := backends.KernelRA(f, nics); len(d.Wants) != 2 || len(d.Notes) != 0 {
+		t.Errorf("offline: %+v", d)
+	}
+}
+
+func TestPredictMultipath(t *testing.T) {
+	f := backendtest.Box()
+	a := backendtest.Add(f, "eth0", backendtest.Wire{Addr6: "2001:db8:1::2/64"})
+	b := backendtest.Add(f, "eth1", backendtest.Wire{Addr6: "2001:db8:2::2/64"})
+	gw := func(s string) netip.Addr { return netip.MustParseAddr(s) }
+	f.Routes = []facts.Route{{Dst: netip.MustParsePrefix("::/0"), Metric: 100, Proto: facts.ProtoRA, Table: 254, Type: "unicast",
+		Hops: []facts.Hop{{Gateway: gw("fe80::1"), Link: a}, {Gateway: gw("fe80::2"), Link: b}}}}
+	d := provision.Desired{Wants: []provision.Want{routemetric.Prune(6, f.Links[a-1].Selector(), 1000, "")}}
+	now, after, _ := backends.Predict(f, nil, d)
+	if len(now) != 1 || len(after) != 2 {
+		t.Fatalf("now %+v after %+v", now, after)
+	}
+	if w := backends.Winners(f, after)[1]; w.Link != "eth1" || w.Metric != 100 {
+		t.Errorf("winner %+v", w)
+	}
+	if w := backends.Winners(f, now)[1]; !strings.Contains(w.Why, "shares the traffic") {
+		t.Errorf("now %+v", w)
+	}
+	if w := backends.Winners(f, after)[0]; w.Link != "" || w.Why != "no route" {
+		t.Errorf("IPv4 %+v", w)
+	}
+}
+
+func TestReportWarns(t *testing.T) {
+	f := backendtest.NetplanNetworkd(252)
+	f.Machine.WaitOnline = []string{"systemd-networkd-wait-online.service", "NetworkManager-wait-online.service"}
+	stale := f.Routes[0]
+	stale.Metric = 1000
+	f.Routes = append(f.Routes, stale)
+	owners := backends.Owners(f)
+	r := backends.Detect(f, owners, backends.Roles(f, owners))
+	var all []string
+	for _, n := range r.Notes {
+		all = append(all, n.Subject+": "+n.Text)
+	}
+	text := strings.Join(all, "\n")
+	for _, want := range []string{"2 units keep the boot waiting", "enp0s3: two IPv4 default routes by the same gateway 10.0.2.2 with the metrics 100 and 1000"} {
+		if !strings.Contains(text, want) {
+			t.Errorf("no %q in\n%s", want, text)
+		}
+	}
+}
