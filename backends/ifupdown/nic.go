@@ -228,9 +228,7 @@ func (j *job) set(i int, a ability, metric uint32) error {
 		j.cloudInit(path)
 	}
 	if ok && have.Value == value {
-		if !j.own[path] {
-			j.change(path, j.texts[path], j.why(s, a.option, value))
-		}
+		j.change(path, j.texts[path], j.why(s, a.option, value))
 		j.restanza()
 		return nil
 	}
