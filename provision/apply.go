@@ -88,11 +88,9 @@ func (e *Engine) apply(ctx context.Context, d Desired, opt ApplyOptions, how giv
 
 // prepare reads everything. Nothing is written yet.
 func (a *attempt) prepare(ctx context.Context) error {
-	st, err := a.Store.load()
-	if err != nil {
-		return err
-	}
+	st := a.earlier.stored
 	first := map[Ref]Attrs{}
+	var err error
 	if st.ledger != nil {
 		if first, err = a.Store.readFirst(); err != nil {
 			return err
@@ -286,6 +284,7 @@ func (a *attempt) converge(ctx context.Context) error {
 		if err := w.run(ctx); err != nil {
 			return err
 		}
+		a.abandon()
 		if w.j != nil || w.idle > 0 {
 			have = map[Ref]Attrs{}
 			refs := make([]Ref, 0, len(a.d.Expect))
@@ -334,6 +333,20 @@ func (a *attempt) converge(ctx context.Context) error {
 	}
 }
 
+// abandon leaves what a daemon keeps though nobody wants it any more.
+func (a *attempt) abandon() {
+	w, lk := a.walk, a.look
+	left := w.abandoned()
+	if len(left) == 0 {
+		return
+	}
+	w.items = slices.DeleteFunc(w.items, func(it item) bool { return slices.Contains(left, it.ref) })
+	for _, r := range left {
+		lk.foreign = append(lk.foreign, r)
+		lk.notes = append(lk.notes, Note{Level: "warning", Subject: r.String(), Text: "left as it is: its daemon keeps it"})
+	}
+}
+
 // commit makes the goal the new past. Without effects it writes only if what has
 // to be remembered differs from what is.
 func (a *attempt) commit() error {
@@ -370,7 +383,7 @@ func (a *attempt) commit() error {
 			if err := a.Store.writeLedger(next); err != nil {
 				return err
 			}
-			a.tidy(next, a.first)
+			a.tidy(next, a.earlier.stored.committed, a.first)
 		}
 		return a.earlier.forget()
 	}
@@ -391,7 +404,7 @@ func (a *attempt) commit() error {
 	if err := a.Store.writeLedger(next); err != nil {
 		return err
 	}
-	a.tidy(next, a.first)
+	a.tidy(next, a.earlier.stored.committed, a.first)
 	return nil
 }
 
@@ -449,11 +462,11 @@ func remembers(old, next *ledger) bool {
 
 // tidy removes what no rollback and no revert needs any more. The commit stands
 // already, so an error here is only logged.
-func (e *Engine) tidy(l *ledger, first map[Ref]Attrs) {
-	st, err := e.Store.load()
-	if err == nil {
-		err = e.Store.trim(st.committed)
+func (e *Engine) tidy(l *ledger, committed []uint64, first map[Ref]Attrs) {
+	if n := len(committed); n == 0 || committed[n-1] != l.Seq {
+		committed = append(committed[:n:n], l.Seq)
 	}
+	err := e.Store.trim(committed)
 	if err == nil && first != nil {
 		known := make(map[Ref]bool, len(l.Refs))
 		for _, r := range l.Refs {

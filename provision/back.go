@@ -15,6 +15,7 @@ type earlier struct {
 	base     map[Ref]Attrs // what they could not restore, as it should be
 	owed     []string      // triggers they could not run
 	seq      uint64        // highest number in use
+	stored   *stored       // what is known of the past once they are settled
 }
 
 // forget drops them: a newer snapshot or commit stands in for them.
@@ -70,6 +71,11 @@ func (e *Engine) settle(ctx context.Context, lock *Lock, res *Result) (*earlier,
 		}
 		res.NotRestored = nil
 		res.Notes = append(res.Notes, Note{Level: "warning", Subject: "state", Text: stuck.Error()})
+	}
+	if b.stored = st; len(st.active) > 0 {
+		if b.stored, err = e.Store.load(); err != nil {
+			return nil, err
+		}
 	}
 	return b, nil
 }
@@ -307,7 +313,7 @@ func (e *Engine) Confirm(ctx context.Context) error {
 				}
 				first, err := e.Store.readFirst()
 				if err == nil {
-					e.tidy(&next, first)
+					e.tidy(&next, st.committed, first)
 				}
 				return nil
 			}

@@ -159,6 +159,33 @@ func (t *text) UnmarshalText(b []byte) error {
 	return err
 }
 
+// MarshalText writes "kind:name", armoured where that could not be read back.
+func (r wireRef) MarshalText() ([]byte, error) {
+	if plain := r.Kind + ":" + r.Name; armour(plain) == plain && !strings.Contains(r.Kind, ":") {
+		return []byte(plain), nil
+	}
+	return []byte("\x00" + base64.StdEncoding.EncodeToString([]byte(r.Kind)) + ":" + base64.StdEncoding.EncodeToString([]byte(r.Name))), nil
+}
+
+// UnmarshalText implements encoding.TextUnmarshaler.
+func (r *wireRef) UnmarshalText(b []byte) error {
+	s, armoured := strings.CutPrefix(string(b), "\x00")
+	kind, name, ok := strings.Cut(s, ":")
+	if !ok {
+		return errors.New("a reference is malformed")
+	}
+	if armoured {
+		k, err1 := base64.StdEncoding.DecodeString(kind)
+		n, err2 := base64.StdEncoding.DecodeString(name)
+		if err1 != nil || err2 != nil {
+			return errArmour
+		}
+		kind, name = string(k), string(n)
+	}
+	r.Kind, r.Name = kind, name
+	return nil
+}
+
 // MarshalJSON armours keys and values; nil stays null, so absent and empty differ.
 func (w wireAttrs) MarshalJSON() ([]byte, error) {
 	if w == nil {

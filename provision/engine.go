@@ -100,7 +100,7 @@ func (e *Engine) look(ctx context.Context, d Desired, l *ledger, first map[Ref]A
 		refs = append(refs, w.Ref)
 	}
 	for _, r := range prunable(d, l) {
-		if e.Resources[string(r.Ref.Kind)] != nil {
+		if e.Resources[r.Ref.Kind] != nil {
 			refs = append(refs, r.Ref.ref())
 		}
 	}

@@ -69,6 +69,9 @@ func (e *Engine) goal(d Desired, l *ledger, first, have map[Ref]Attrs, force boo
 		it := item{ref: w.Ref, want: w.Attrs, mode: w.Mode, via: w.Via, why: w.Why}
 		if r, ok := last[w.Ref]; ok {
 			it.want = e.giveUpAttrs(&g, w, r, l.Key, first, have[w.Ref])
+			if r.Last == nil && w.Attrs != nil && w.Mode == Must {
+				it.whole = overlay(first[w.Ref], w.Attrs) // we removed it: give back what w does not speak of
+			}
 		}
 		items = append(items, it)
 	}
@@ -87,6 +90,17 @@ func (e *Engine) goal(d Desired, l *ledger, first, have map[Ref]Attrs, force boo
 		g.holds = e.oldHolds(d.Holds, fromWireHolds(l.Holds), pruned)
 	}
 	return g
+}
+
+// overlay returns base with attrs on top.
+func overlay(base, attrs Attrs) Attrs {
+	out := attrs.clone()
+	for k, v := range base {
+		if _, ok := attrs[k]; !ok {
+			out[k] = v
+		}
+	}
+	return out
 }
 
 // giveUp decides about one reference that nobody wants any more.

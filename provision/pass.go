@@ -42,12 +42,13 @@ func (w *walk) ops(steps []step) []op {
 			}
 		}
 	}
-	var seq []step
-	for _, s := range inOrder(steps) {
-		if !held[s.ref] || w.have[s.ref] == nil { // the release brings it to its value
-			seq = append(seq, s)
+	var steady []step
+	for _, s := range steps {
+		if !held[s.ref] || w.have[s.ref] == nil { // else the release brings it to its value
+			steady = append(steady, s)
 		}
 	}
+	seq := w.order(steady, active)
 	first, last := map[int]int{}, map[int]int{}
 	for n, s := range seq {
 		for i := range w.holds {
@@ -74,6 +75,37 @@ func (w *walk) ops(steps []step) []op {
 		}
 	}
 	return w.withTriggers(ops, touching)
+}
+
+// order is inOrder, except that what is removed under a hold goes before what is
+// built up behind it: an address cannot wait for a function to be removed while the
+// gadget that carries it is held unbound.
+func (w *walk) order(steps []step, active map[int]bool) []step {
+	seq := inOrder(steps)
+	for i := range w.holds {
+		if !active[i] {
+			continue
+		}
+		var under, rest []step
+		last := -1
+		for _, s := range seq {
+			in := slices.Contains(w.holds[i].While, s.ref)
+			if in {
+				last = max(last, s.n)
+			}
+			if in && s.want == nil {
+				under = append(under, s)
+			} else {
+				rest = append(rest, s)
+			}
+		}
+		at := slices.IndexFunc(rest, func(s step) bool { return s.want == nil || s.n > last })
+		if at < 0 {
+			at = len(rest)
+		}
+		seq = slices.Concat(rest[:at], under, rest[at:])
+	}
+	return seq
 }
 
 // withTriggers inserts the triggers. What is owed already and touched by nothing in
@@ -232,6 +264,7 @@ func (p *pass) steps(ctx context.Context, group []step) error {
 		for _, s := range now {
 			p.done(s.ref, s.have, s.want, s.why, s.pruned)
 		}
+		return p.overdue(now)
 	case len(now) > 1 && (p.back || transient(err)):
 		// One of them has to wait, the others need not.
 		for _, s := range now {
@@ -241,6 +274,25 @@ func (p *pass) steps(ctx context.Context, group []step) error {
 		}
 	default:
 		return p.failed(ctx, now, err)
+	}
+	return nil
+}
+
+// overdue owes the triggers of what has been pending and is done now: those ran when
+// its daemon was told, before the change.
+func (p *pass) overdue(steps []step) error {
+	for _, s := range steps {
+		if !p.pending[s.ref] {
+			continue
+		}
+		delete(p.pending, s.ref)
+		for i, t := range p.triggers {
+			if slices.Contains(t.On, s.ref) {
+				if err := p.mark(i); err != nil {
+					return err
+				}
+			}
+		}
 	}
 	return nil
 }

@@ -66,6 +66,7 @@ func (e *Engine) read(ctx context.Context, refs []Ref, have map[Ref]Attrs, bad m
 // step is one difference.
 type step struct {
 	*item
+	n          int // place in the build-up order
 	have, want Attrs
 }
 
@@ -84,6 +85,7 @@ func (e *Engine) compare(items []item, have map[Ref]Attrs) []step {
 	var steps []step
 	for i := range items {
 		if s, ok := e.differs(&items[i], have[items[i].ref]); ok {
+			s.n = i
 			steps = append(steps, s)
 		}
 	}

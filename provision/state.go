@@ -92,10 +92,8 @@ func (c *confirm) left(clock Clock) time.Duration {
 	return c.At - up
 }
 
-type wireRef struct {
-	Kind text `json:"k"`
-	Name text `json:"n"`
-}
+// wireRef is "kind:name" in JSON.
+type wireRef Ref
 
 // wireAttrs are Attrs whose JSON form survives any bytes.
 type wireAttrs Attrs
@@ -119,9 +117,9 @@ type wireHold struct {
 	While []wireRef `json:"while"`
 }
 
-func toWireRef(r Ref) wireRef { return wireRef{text(r.Kind), text(r.Name)} }
+func toWireRef(r Ref) wireRef { return wireRef(r) }
 
-func (r wireRef) ref() Ref { return Ref{string(r.Kind), string(r.Name)} }
+func (r wireRef) ref() Ref { return Ref(r) }
 
 func toWireRefs(refs []Ref) []wireRef {
 	w := make([]wireRef, len(refs))

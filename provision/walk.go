@@ -173,6 +173,9 @@ func (w *walk) unfinished(steps []step, why error) error {
 			continue
 		}
 		err := w.failures[s.ref]
+		if s.pruned && errors.Is(err, ErrPending) {
+			continue // see abandoned
+		}
 		if err != nil && !errors.Is(err, ErrPending) {
 			errs = append(errs, fmt.Errorf("%s: %w", s.ref, err))
 			continue
@@ -193,6 +196,19 @@ func (w *walk) unfinished(steps []step, why error) error {
 		errs = append(errs, why)
 	}
 	return errors.Join(errs...)
+}
+
+// abandoned are references that are no longer wanted and that their daemon keeps all
+// the same. It owns them: a goal that does not speak of them cannot fail because of
+// them.
+func (w *walk) abandoned() []Ref {
+	var refs []Ref
+	for _, it := range w.items {
+		if it.pruned && errors.Is(w.failures[it.ref], ErrPending) {
+			refs = append(refs, it.ref)
+		}
+	}
+	return refs
 }
 
 // remind runs the triggers of what does not hold though nothing that they depend
