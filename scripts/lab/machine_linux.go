@@ -289,6 +289,7 @@ func (m *Machine) Crash(t testing.TB) {
 
 func (m *Machine) down(t testing.TB, limit time.Duration, why string) {
 	t.Helper()
+	begin, sig := time.Now(), syscall.SIGTERM
 	deadline := time.After(limit)
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
@@ -299,7 +300,11 @@ func (m *Machine) down(t testing.TB, limit time.Duration, why string) {
 		case <-deadline:
 			t.Fatalf("lab: the machine does not go down: %s\n%s", why, tail(m.consoleText(), 30))
 		case <-tick.C:
-			m.wake()
+			// Else systemd waits 10 s for processes whose end it cannot see, because they are not its children.
+			m.endSessions(sig)
+			if time.Since(begin) > 2*time.Second {
+				sig = syscall.SIGKILL
+			}
 		}
 	}
 	m.leader = 0

@@ -183,12 +183,14 @@ func (m *Machine) Kill9(t testing.TB, pid int) {
 	m.MustRun(t, "kill", "-9", strconv.Itoa(pid))
 }
 
-// wake continues what holds the machine's processes from outside. At its shutdown systemd stops all processes before it kills
-// them; nsenter then stops itself as its child did, and nobody in the machine could ever continue it and so have it reap the child.
-func (m *Machine) wake() {
+// endSessions sends sig to the programs which tests still run in the machine, as the end of a login session does. It also continues
+// what holds them from outside: at a shutdown systemd stops all processes before it kills them; nsenter then stops itself as its
+// child did, and nobody in the machine could ever continue it and so have it reap the child.
+func (m *Machine) endSessions(sig syscall.Signal) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for p := range m.running {
+		p.Signal(sig)
 		_ = syscall.Kill(p.cmd.Process.Pid, syscall.SIGCONT)
 	}
 }

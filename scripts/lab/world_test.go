@@ -99,7 +99,9 @@ func TestNothingIsLeft(t *testing.T) {
 		m := lab.Boot(t, root, w, lab.BootOpts{})
 		dir = filepath.Dir(m.Dir())
 		seen = namespaces(t, w, started(t, m, "sleep", "1000"))
+		begin := time.Now()
 		m.Reboot(t)
+		t.Logf("the reboot took %v", time.Since(begin))
 		seen = append(seen, namespaces(t, w, started(t, m, "sleep", "1001"))...)
 		lab.Streams(t, w, lab.StreamOpts{})
 		if len(remains(t, dir, seen)) < 5 {
