@@ -1,6 +1,7 @@
 package provision
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -9,6 +10,7 @@ import (
 	"sort"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 )
 
@@ -33,6 +35,10 @@ type Store struct {
 	files    Files
 	lockWait time.Duration
 	mem      chan struct{} // the lock of a store without directory
+
+	mu     sync.Mutex
+	raw    []byte // the ledger as it was read last,
+	parsed *ledger
 }
 
 // Option adjusts a Store.
@@ -133,14 +139,23 @@ func snapshotName(seq uint64) string { return fmt.Sprintf("%s%06d", snapshotPref
 
 func rollingName(seq uint64) string { return fmt.Sprintf("%s%06d", rollingPrefix, seq) }
 
+// readLedger returns the ledger, which nobody may change.
 func (s *Store) readLedger() (*ledger, error) {
 	data, err := s.files.Read(ledgerName)
 	if err != nil {
 		return nil, fmt.Errorf("cannot read the state: %w", err)
 	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.parsed != nil && bytes.Equal(s.raw, data) {
+		return s.parsed, nil
+	}
 	l := &ledger{}
-	_, err = decodeState(s.file(ledgerName), "ledger", data, l)
-	return l, err
+	if _, err = decodeState(s.file(ledgerName), "ledger", data, l); err != nil {
+		return nil, err
+	}
+	s.raw, s.parsed = data, l
+	return l, nil
 }
 
 // readFirst returns the first-seen values; a missing file is an empty one.
