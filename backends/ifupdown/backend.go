@@ -20,9 +20,7 @@ import (
 const (
 	interfacesFile = "/etc/network/interfaces"
 	interfacesDir  = "/etc/network/interfaces.d"
-	// One file for each backend that needs one: two planners must never own one file.
-	sysctlFile = "/etc/sysctl.d/90-provision-ifupdown.conf"
-	ourMark    = "# written by provision; `provision revert` removes it\n"
+	ourMark        = backends.Marker + "\n"
 )
 
 // Backend is the planner for ifupdown.
@@ -58,12 +56,10 @@ type plan struct {
 	config     *interfaces.Config
 	whys       map[string][]string // edited files and why
 	own        map[string]bool     // files that are ours as a whole
-	sysctls    []sysctlLine
+	kernelRA   []backends.NIC      // whose router advertisements the kernel handles
 	live       provision.Desired
 	ifups      []provision.Trigger // after the others: on the way back ifdown ends what they began
 }
-
-type sysctlLine struct{ link, metric, why string }
 
 func newPlan(f *facts.Facts) *plan {
 	p := &plan{f: f, texts: map[string]string{}, unreadable: map[string]string{}, whys: map[string][]string{}, own: map[string]bool{}}
@@ -119,9 +115,7 @@ func (p *plan) desired() provision.Desired {
 			d.Wants = append(d.Wants, file.Content(path, []byte(p.texts[path]), why))
 		}
 	}
-	if want, ok := p.sysctlFile(); ok {
-		d.Wants = append(d.Wants, file.Dir("/etc/sysctl.d", want.Why), want)
-	}
+	d.Append(backends.KernelRA(p.f, p.kernelRA))
 	d.Append(p.live)
 	d.Triggers = append(d.Triggers, p.ifups...)
 	d.Wants = once(d.Wants)

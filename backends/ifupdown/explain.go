@@ -118,9 +118,11 @@ func (p *plan) explainMetric(link facts.Link, s *interfaces.Stanza) backends.Rea
 func (p *plan) explainRA(link facts.Link) backends.Reason {
 	r := backends.Reason{Key: "metric", Value: link.Sysctl["ipv6.ra_defrtr_metric"],
 		Source: "/proc/sys/net/ipv6/conf/" + link.Name + "/ra_defrtr_metric", Note: "metric of router advertisements"}
-	for n, line := range strings.Split(p.texts[sysctlFile], "\n") {
-		if k, _, ok := strings.Cut(line, "="); ok && strings.TrimSpace(k) == sysctlKey(link.Name) {
-			r.Note = joinNotes(r.Note, fmt.Sprintf("from %s:%d", sysctlFile, n+1))
+	slashed := "net/ipv6/conf/" + link.Name + "/ra_defrtr_metric"
+	for n, line := range strings.Split(p.texts[backends.SysctlPath], "\n") {
+		k, _, ok := strings.Cut(strings.TrimPrefix(line, "-"), "=")
+		if k = strings.TrimSpace(k); ok && k == slashed {
+			r.Note = joinNotes(r.Note, fmt.Sprintf("from %s:%d", backends.SysctlPath, n+1))
 		}
 	}
 	if r.Value == "" {

@@ -44,9 +44,9 @@ func (j *job) fresh(ownFile string) error {
 		j.liveState()
 	case exists && j.metric4 != nil && running != nil && running.Name == next && a.restart && (present != text || !j.has(4, *j.metric4) || !j.has(6, *j.metric6)):
 		// Only then: on the way back ifdown ends dhcpcd, nothing is to be restarted.
-		j.restartDhcpcd(j.n.Why)
+		j.restartDhcpcd()
 	default:
-		j.prune(j.n.Why, "")
+		j.prune("")
 	}
 	j.triggerIfup(ownFile)
 	if j.n.DHCP6 && !j.clientRA {
@@ -105,6 +105,16 @@ func (j *job) freshText(a ability) (string, error) {
 		return "", fmt.Errorf("neither DHCPv4 nor DHCPv6 is wanted for a NIC without configuration")
 	}
 	return text, nil
+}
+
+// has reports whether all default routes of the NIC have the metric.
+func (j *job) has(family int, metric uint32) bool {
+	for _, r := range j.f.Defaults(j.n.Link.Index, family) {
+		if r.Metric != metric {
+			return false
+		}
+	}
+	return true
 }
 
 // triggerIfup brings a NIC up whose file is new; ifup passes over one that is up.

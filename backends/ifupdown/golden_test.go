@@ -331,7 +331,7 @@ func TestAllProblemsAtOnce(t *testing.T) {
 func TestExplain(t *testing.T) {
 	f := with("dhclient", head+"source interfaces.d/*\niface base inet dhcp\n  metric 7\n",
 		"a", "auto enp0s3 /enp0s8*=lan\niface enp0s3 inet dhcp\n metric 1000\n hostname a\niface enp0s3 inet6 auto\n metric 5\niface lan inherits enp0s3\n metric 3\n",
-		"b.x", "iface enp0s3 inet static\n address 192.0.2.1/24\n gateway 192.0.2.9\n", "/etc/sysctl.d/90-provision-ifupdown.conf", ourMark+"net.ipv6.conf.enp0s3.ra_defrtr_metric = 1000\n")
+		"b.x", "iface enp0s3 inet static\n address 192.0.2.1/24\n gateway 192.0.2.9\n", backends.SysctlPath, ourMark+"-net/ipv6/conf/enp0s3/ra_defrtr_metric = 1000\n")
 	var b strings.Builder
 	for _, l := range f.Links[1:] {
 		for _, key := range []string{"owner", "dhcp4", "dhcp6", "metric", "hostname"} {

@@ -82,15 +82,21 @@ func (j *job) plan4and6() error {
 	return nil
 }
 
+// unmentioned is a NIC that no stanza is for: without any route it needs no metric,
+// with one somebody else brought it up, whose files are not ours to guess.
 func (j *job) unmentioned() error {
-	var also string
+	index := j.n.Link.Index
+	where := fmt.Sprintf("no stanza of %s or of the files it sources is for it", interfacesFile)
 	for _, a := range j.f.Addrs {
-		if a.Link == j.n.Link.Index && a.Scope == "global" {
-			also = fmt.Sprintf(", though it is up with %s: whoever did that must set the metric", a.Prefix)
-			break
+		if a.Link == index && a.Scope == "global" && a.Prefix.Addr().Is4() {
+			return fmt.Errorf("%s, though it is up with %s: whoever did that must set the metric", where, a.Prefix)
 		}
 	}
-	return fmt.Errorf("no stanza of %s or of the files it sources is for it%s", interfacesFile, also)
+	if len(j.f.Defaults(index, 4))+len(j.f.Defaults(index, 6)) > 0 {
+		return fmt.Errorf("%s, though it has a default route: whoever made that must set the metric", where)
+	}
+	j.note("info", j.link, "%s: nothing to do", where)
+	return nil
 }
 
 // edit sets the metric in every stanza that makes a default route.
@@ -326,31 +332,31 @@ func (j *job) bootNotes(n naming) {
 
 // liveState moves the routes that are there now.
 func (j *job) liveState() {
-	why := j.n.Why
 	if j.restart {
-		j.restartDhcpcd(why)
+		j.restartDhcpcd()
 	} else if j.made4 {
-		j.move(4, *j.metric4, why)
+		j.move(4, *j.metric4)
 	}
-	j.ipv6(why)
+	j.ipv6()
 }
 
-func (j *job) move(family int, metric uint32, why string) {
+func (j *job) move(family int, metric uint32) {
 	if j.f.Machine.Offline {
 		return
 	}
+	why := j.n.Why
 	expect := routemetric.Expect(family, j.selector, metric, why)
 	if j.waits {
 		expect.Mode = provision.Report
 	} else {
 		j.live.Wants = append(j.live.Wants, routemetric.Move(family, j.selector, metric, why))
 	}
-	j.live.Expect = append(j.live.Expect, expect)
+	j.expect(expect)
 }
 
 // restartDhcpcd has the running client started again with the stanza's metric: only
 // its command line counts, and it undoes whatever else moves its routes.
-func (j *job) restartDhcpcd(why string) {
+func (j *job) restartDhcpcd() {
 	if j.f.Machine.Offline {
 		return
 	}
@@ -358,7 +364,7 @@ func (j *job) restartDhcpcd(why string) {
 	if j.n.Lazy {
 		j.note("info", j.link, "dhcpcd keeps its metric until it is started again: the new one holds from the next boot on")
 	}
-	j.prune(why, name)
+	j.prune(name)
 	if j.n.Lazy || j.metric4 == nil {
 		return
 	}
@@ -376,7 +382,7 @@ func (j *job) restartDhcpcd(why string) {
 
 // prune wants what dhcpcd brings, and nothing left over beside it. via is the trigger
 // that makes it do so; lazily, nobody does.
-func (j *job) prune(why, via string) {
+func (j *job) prune(via string) {
 	if j.f.Machine.Offline {
 		return
 	}
@@ -385,16 +391,13 @@ func (j *job) prune(why, via string) {
 		if m == nil {
 			continue
 		}
-		expect := routemetric.Expect(family, j.selector, *m, why)
-		if j.n.Lazy {
-			expect.Mode = provision.Report
-		} else {
-			prune := routemetric.Prune(family, j.selector, *m, why)
+		if !j.n.Lazy {
+			prune := routemetric.Prune(family, j.selector, *m, j.n.Why)
 			if via != "" {
 				prune.Via = []string{via}
 			}
 			j.live.Wants = append(j.live.Wants, prune)
 		}
-		j.live.Expect = append(j.live.Expect, expect)
+		j.expect(routemetric.Expect(family, j.selector, *m, j.n.Why))
 	}
 }
