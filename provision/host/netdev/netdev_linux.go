@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net"
 	"strings"
-	"syscall"
 
 	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
@@ -62,33 +61,33 @@ func decode(msg []byte) (Device, error) {
 		return Device{}, errors.New("short answer of the kernel")
 	}
 	header := nl.DeserializeIfInfomsg(msg)
-	attrs, err := nl.ParseRouteAttr(msg[unix.SizeofIfInfomsg:])
+	attrs, err := ParseAttrs(msg[unix.SizeofIfInfomsg:])
 	if err != nil {
 		return Device{}, err
 	}
 	d := Device{Index: int(header.Index), Type: header.Type, Up: header.Flags&unix.IFF_UP != 0}
 	for _, a := range attrs {
-		switch a.Attr.Type &^ unix.NLA_F_NESTED {
+		switch a.Kind &^ unix.NLA_F_NESTED {
 		case unix.IFLA_IFNAME:
-			d.Name = text(a.Value)
+			d.Name = text(a.Data)
 		case unix.IFLA_ADDRESS:
-			d.MAC = net.HardwareAddr(a.Value).String()
+			d.MAC = net.HardwareAddr(a.Data).String()
 		case unix.IFLA_PERM_ADDRESS:
-			d.PermMAC = net.HardwareAddr(a.Value).String()
+			d.PermMAC = net.HardwareAddr(a.Data).String()
 		case unix.IFLA_MASTER:
-			if len(a.Value) >= 4 {
-				d.Master = int(nl.NativeEndian().Uint32(a.Value))
+			if len(a.Data) >= 4 {
+				d.Master = int(nl.NativeEndian().Uint32(a.Data))
 			}
 		case unix.IFLA_LINKINFO:
 			for _, n := range nested(a) {
-				if n.Attr.Type == unix.IFLA_INFO_KIND {
-					d.Kind = text(n.Value)
+				if n.Kind == unix.IFLA_INFO_KIND {
+					d.Kind = text(n.Data)
 				}
 			}
 		case unix.IFLA_PROP_LIST:
 			for _, n := range nested(a) {
-				if n.Attr.Type == unix.IFLA_ALT_IFNAME {
-					d.Alt = append(d.Alt, text(n.Value))
+				if n.Kind == unix.IFLA_ALT_IFNAME {
+					d.Alt = append(d.Alt, text(n.Data))
 				}
 			}
 		}
@@ -96,8 +95,8 @@ func decode(msg []byte) (Device, error) {
 	return d, nil
 }
 
-func nested(a syscall.NetlinkRouteAttr) []syscall.NetlinkRouteAttr {
-	list, err := nl.ParseRouteAttr(a.Value)
+func nested(a Attr) []Attr {
+	list, err := ParseAttrs(a.Data)
 	if err != nil {
 		return nil
 	}

@@ -45,3 +45,14 @@ func TestRead(t *testing.T) {
 		t.Errorf("a cancelled context: %v", err)
 	}
 }
+
+func FuzzDecode(f *testing.F) {
+	f.Add(append(make([]byte, 16), 6, 0, 3, 0, 'e', 0))
+	f.Add(append(make([]byte, 16), 12, 0, 18, 128, 8, 0, 1, 0, 'v', 'e', 't', 'h'))
+	f.Fuzz(func(t *testing.T, msg []byte) {
+		d, err := decode(msg)
+		if err == nil && strings.HasSuffix(d.Name, "\x00") {
+			t.Fatalf("%q", d.Name)
+		}
+	})
+}

@@ -9,17 +9,14 @@ import (
 	"syscall"
 
 	"github.com/provision-net/provision/provision"
-	"github.com/provision-net/provision/provision/host"
 	"github.com/provision-net/provision/provision/host/netdev"
 )
 
-// Files is what the resource needs of a host: host.Root has it.
+// Files is what the resource needs of a host: host.Root has it on Linux.
 type Files interface {
 	ReadFile(path string, limit int64) ([]byte, error)
 	WriteValue(path, value string) error
 }
-
-var _ Files = (*host.Root)(nil)
 
 // Resource is the live value of kernel parameters.
 type Resource struct {

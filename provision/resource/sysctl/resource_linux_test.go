@@ -66,3 +66,5 @@ func TestKernel(t *testing.T) {
 		t.Errorf("the device is gone: %v", err)
 	}
 }
+
+var _ Files = (*host.Root)(nil)
