@@ -59,7 +59,7 @@ func (r *Resource) Get(ctx context.Context, name string) (provision.Attrs, error
 
 // Set implements provision.Resource. The last component of name is never followed.
 // Missing parent directories are not made. A directory that is not empty is not
-// removed: the error wraps syscall.ENOTEMPTY.
+// removed: the error wraps syscall.ENOTEMPTY and provision.ErrPending.
 func (r *Resource) Set(ctx context.Context, name string, have, want provision.Attrs) error {
 	if err := ctx.Err(); err != nil {
 		return err
@@ -75,7 +75,12 @@ func (r *Resource) Set(ctx context.Context, name string, have, want provision.At
 		if now == nil {
 			return nil
 		}
-		return advise(name, r.FS.Remove(name, version))
+		err := r.FS.Remove(name, version)
+		if errors.Is(err, syscall.ENOTEMPTY) {
+			// It is theirs now who put something there: nobody waits for them.
+			return fmt.Errorf("%w: %w", err, provision.ErrPending)
+		}
+		return advise(name, err)
 	}
 	f, err := r.merge(now, want)
 	if err != nil {
