@@ -75,6 +75,7 @@ func (w *walk) run(ctx context.Context) error {
 			return err
 		}
 		if len(steps) == 0 && len(w.unread) == 0 && !slices.Contains(w.dirty, true) {
+			w.failures, w.trouble = nil, nil
 			return nil
 		}
 		if w.passes >= maxPasses {

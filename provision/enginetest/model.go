@@ -321,3 +321,5 @@ func (mo *model) expected(from, d provision.Desired) State {
 	derive(s)
 	return s
 }
+
+func newRand(seed, n uint64) *rand.Rand { return rand.New(rand.NewPCG(seed, n)) }

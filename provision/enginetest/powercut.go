@@ -178,7 +178,7 @@ func (r PowerCutReport) String() string {
 func PowerCut(seed uint64, pairs int) PowerCutReport {
 	var rep PowerCutReport
 	for n := range pairs {
-		rnd := rand.New(rand.NewPCG(seed, uint64(n)))
+		rnd := newRand(seed, uint64(n))
 		p := newPair(rnd)
 		c := &cutter{p: p, rep: &rep, name: fmt.Sprintf("seed %d pair %d", seed, n)}
 		for what := range 4 {

@@ -61,7 +61,7 @@ func Soak(opt SoakOptions) SoakReport {
 	}
 	s := &soak{opt: opt}
 	for n := range opt.Pairs {
-		rnd := rand.New(rand.NewPCG(opt.Seed, uint64(n)))
+		rnd := newRand(opt.Seed, uint64(n))
 		s.name = fmt.Sprintf("seed %d pair %d", opt.Seed, n)
 		s.pair(rnd)
 		s.rep.Pairs++
