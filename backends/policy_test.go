@@ -301,13 +301,19 @@ func TestPlanOnly(t *testing.T) {
 		"mounted image": func(m *facts.Machine) { m.Offline = true },
 		"WSL":           func(m *facts.Machine) { m.WSL = true },
 		"chroot":        func(m *facts.Machine) { m.Chroot = true },
-		"container":     func(m *facts.Machine) { m.Container = "docker" },
+		"container":     func(m *facts.Machine) { m.Container, m.Init = "docker", "other" },
 	} {
 		f := backendtest.Box()
 		if got := backends.PlanOnly(f); got != "" {
 			t.Errorf("a plain machine: %s", got)
 		}
 		change(&f.Machine)
+		if m := f.Machine; m.Container != "" {
+			lxc := backendtest.Box()
+			if lxc.Machine.Container = "lxc"; backends.PlanOnly(lxc) != "" {
+				t.Errorf("a container with an init of its own is a system of its own: %s", backends.PlanOnly(lxc))
+			}
+		}
 		if got := backends.PlanOnly(f); !strings.Contains(got, want) {
 			t.Errorf("got %q, want %q", got, want)
 		}

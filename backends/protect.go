@@ -18,7 +18,9 @@ func PlanOnly(f *facts.Facts) string {
 		return "the host sets the interfaces of WSL, whatever files here say"
 	case m.Chroot:
 		return "inside a chroot the running daemons and their files are those of another root"
-	case m.Container != "":
+	case m.Container != "" && !slices.Contains([]string{"systemd", "openrc", "sysvinit"}, m.Init):
+		// A container with an init of its own (LXC, LXD, systemd-nspawn) is a whole
+		// system, whose managers own its NICs as on any machine.
 		return "inside a container (" + m.Container + ") the host decides about the interfaces"
 	}
 	return ""
