@@ -42,42 +42,45 @@ func kind(root string) string {
 	return k
 }
 
-// configFiles writes c for the root's manager.
-func configFiles(root string, c Config, eth0 NICOpts) (Overlay, error) {
+// configFiles writes c for the root's manager. The first two of the NICs are eth0 and eth1 of the ready configurations, whatever
+// their names are.
+func configFiles(root string, c Config, nics []NICOpts) (Overlay, error) {
 	if c == "" {
 		c = BothNICs
 	}
 	if c == NoConfig {
 		return nil, nil
 	}
+	nics = append(nics[:len(nics):len(nics)], NICOpts{Name: "eth0"}, NICOpts{Name: "eth1"})
+	first, second := nics[0], nics[1]
 	switch k := kind(root); k {
 	case "netplan":
-		return netplanFiles("networkd", c, eth0.MAC)
+		return netplanFiles("networkd", c, first, second)
 	case "netplan-nm":
-		o, err := netplanFiles("NetworkManager", c, eth0.MAC)
+		o, err := netplanFiles("NetworkManager", c, first, second)
 		if err == nil && c != BothNICs && c != AllEn {
 			o["/etc/NetworkManager/conf.d/50-lab.conf"] = noAutoDefault
 		}
 		return o, err
 	case "nm":
-		return nmFiles(c, eth0.MAC)
+		return nmFiles(c, first)
 	case "ifupdown", "ifupdown-dhcpcd", "ifupdown-udhcpc":
-		return ifupdownFiles(c)
+		return ifupdownFiles(c, first.Name, second.Name)
 	default:
 		return nil, fmt.Errorf("no ready configuration for a root of kind %q: set Config to NoConfig", k)
 	}
 }
 
-func netplanFiles(renderer string, c Config, mac string) (Overlay, error) {
+func netplanFiles(renderer string, c Config, first, second NICOpts) (Overlay, error) {
 	const dhcp = "      dhcp4: true\n      dhcp6: true\n"
 	var nics string
 	switch c {
 	case BothNICs:
-		nics = "    eth0:\n" + dhcp + "    eth1:\n" + dhcp
+		nics = "    " + first.Name + ":\n" + dhcp + "    " + second.Name + ":\n" + dhcp
 	case OnlyEth0:
-		nics = "    eth0:\n" + dhcp
+		nics = "    " + first.Name + ":\n" + dhcp
 	case CloudInit:
-		nics = "    eth0:\n      match:\n        macaddress: \"" + mac + "\"\n" + dhcp + "      set-name: \"eth0\"\n"
+		nics = fmt.Sprintf("    %s:\n      match:\n        macaddress: %q\n%s      set-name: %q\n", first.Name, first.MAC, dhcp, first.Name)
 	case AllEn:
 		nics = "    all-en:\n      match:\n        name: \"e*\"\n" + dhcp
 	default:
@@ -89,15 +92,15 @@ func netplanFiles(renderer string, c Config, mac string) (Overlay, error) {
 
 var noAutoDefault = File{Content: "[main]\nno-auto-default=*\n"}
 
-func nmFiles(c Config, mac string) (Overlay, error) {
+func nmFiles(c Config, first NICOpts) (Overlay, error) {
 	var id, match string
 	switch c {
 	case BothNICs:
 		return nil, nil
 	case OnlyEth0:
-		id, match = "eth0", "[connection]\ninterface-name=eth0\n"
+		id, match = first.Name, "[connection]\ninterface-name="+first.Name+"\n"
 	case CloudInit:
-		id, match = "cloud-init-eth0", "[ethernet]\nmac-address="+strings.ToUpper(mac)+"\n[connection]\n"
+		id, match = "cloud-init-"+first.Name, "[ethernet]\nmac-address="+strings.ToUpper(first.MAC)+"\n[connection]\n"
 	case AllEn:
 		// multi-connect=3 lets one profile be active on several NICs.
 		id, match = "all-en", "[match]\ninterface-name=e*;\n[connection]\nmulti-connect=3\n"
@@ -111,7 +114,7 @@ func nmFiles(c Config, mac string) (Overlay, error) {
 	}, nil
 }
 
-func ifupdownFiles(c Config) (Overlay, error) {
+func ifupdownFiles(c Config, first, second string) (Overlay, error) {
 	text := "# This file describes the network interfaces available on your system\n# and how to activate them. For more information, see interfaces(5).\n\n" +
 		"source /etc/network/interfaces.d/*\n\n# The loopback network interface\nauto lo\niface lo inet loopback\n"
 	stanza := func(name string) string {
@@ -120,13 +123,13 @@ func ifupdownFiles(c Config) (Overlay, error) {
 	}
 	switch c {
 	case BothNICs:
-		text += stanza("eth0") + stanza("eth1")
+		text += stanza(first) + stanza(second)
 	case OnlyEth0:
-		text += stanza("eth0")
+		text += stanza(first)
 	case CloudInit:
 		return Overlay{
 			"/etc/network/interfaces":                     {Content: text},
-			"/etc/network/interfaces.d/50-cloud-init.cfg": {Content: "# This file is generated from information provided by the datasource.\n" + stanza("eth0")},
+			"/etc/network/interfaces.d/50-cloud-init.cfg": {Content: "# This file is generated from information provided by the datasource.\n" + stanza(first)},
 		}, nil
 	default:
 		return nil, fmt.Errorf("ifupdown has no ready configuration %q", c)

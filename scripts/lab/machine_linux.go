@@ -93,7 +93,7 @@ echo ready; exec cat >/dev/null`, "sh", m.root, m.top)
 	if err := m.makeCgroup(); err != nil {
 		return err
 	}
-	files, err := configFiles(m.root, m.opts.Config, m.firstNIC())
+	files, err := configFiles(m.root, m.opts.Config, m.World.plugged())
 	if err != nil {
 		return err
 	}
@@ -130,15 +130,6 @@ echo ready; exec cat >/dev/null`, "sh", m.root, m.top)
 	}
 	m.notify, err = net.ListenUnixgram("unixgram", &net.UnixAddr{Name: filepath.Join(m.World.dir, "notify"), Net: "unixgram"})
 	return err
-}
-
-func (m *Machine) firstNIC() NICOpts {
-	for _, n := range m.World.nics {
-		if n.Name != "" {
-			return n.NICOpts
-		}
-	}
-	return NICOpts{}
 }
 
 // host is where a path of the machine's disk can be reached from the test, whether the machine runs or not.

@@ -200,6 +200,17 @@ func (w *World) NIC(name string) NICOpts {
 	return w.nic(name).NICOpts
 }
 
+// plugged lists the NICs that are there.
+func (w *World) plugged() []NICOpts {
+	var all []NICOpts
+	for _, n := range w.nics {
+		if n.Name != "" {
+			all = append(all, n.NICOpts)
+		}
+	}
+	return all
+}
+
 func (w *World) nic(name string) *nic {
 	w.t.Helper()
 	for _, n := range w.nics {
