@@ -74,6 +74,8 @@ func (k *kernel) look(s Session, now time.Time) (sample, error) {
 	case err == nil:
 		k.seen[s.key()] = true
 		out.Flow = f
+	case errors.Is(err, errEnding):
+		out.Closed = true
 	case errors.Is(err, errNoSocket):
 		// A kernel without tcp_diag says the same of a connection that lives.
 		out.Closed = k.seen[s.key()]

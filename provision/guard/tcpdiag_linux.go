@@ -11,13 +11,18 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// errNoSocket says that the kernel has no such connection, or no tcp_diag.
-var errNoSocket = errors.New("no such connection")
+var (
+	// errNoSocket says that the kernel has no such connection, or no tcp_diag.
+	errNoSocket = errors.New("no such connection")
+	// errEnding says that one side has closed it: it is no session any more.
+	errEnding = errors.New("the connection is being closed")
+)
 
 const (
 	sockDiagByFamily = 20 // SOCK_DIAG_BY_FAMILY, linux/sock_diag.h
 	diagInfo         = 2  // INET_DIAG_INFO, linux/inet_diag.h
 	diagMsgSize      = 72 // struct inet_diag_msg
+	tcpEstablished   = 1  // TCP_ESTABLISHED
 )
 
 // diagRequest is struct inet_diag_req_v2 for exactly one connection.
@@ -70,6 +75,9 @@ func tcpInfo(local, remote netip.AddrPort) (*flow, error) {
 		return nil, fmt.Errorf("cannot read the TCP state: %w", err)
 	}
 	for _, m := range msgs {
+		if len(m) >= diagMsgSize && m[1] != tcpEstablished {
+			return nil, errEnding
+		}
 		if f, ok := readFlow(m); ok {
 			return f, nil
 		}
