@@ -38,6 +38,7 @@ func TestRootResolves(t *testing.T) {
 	r, dir := jail(t)
 	link := func(target, name string) { must(t, os.Symlink(target, filepath.Join(dir, name))) }
 	link("/etc/net", "abs")
+	link("/etc/net/conf", "etc/deep")
 	link("../../../../secret", "up")
 	link("../../../../etc/net/conf", "etc/back")
 	link(filepath.Join(filepath.Dir(dir), "secret"), "true-path")
@@ -55,6 +56,7 @@ func TestRootResolves(t *testing.T) {
 		{"/etc/net/conf", "inside", nil},
 		{"/abs/conf", "inside", nil},
 		{"/etc/back", "inside", nil},
+		{"/etc/deep", "inside", nil},
 		{"/chain", "inside", nil},
 		{"/../../etc/./net//conf", "inside", nil},
 		{"/up", "", fs.ErrNotExist},

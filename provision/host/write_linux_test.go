@@ -377,6 +377,24 @@ func TestWriteInPlaceFullDisk(t *testing.T) {
 	}
 }
 
+// Neither a new inode nor the old one takes the attribute: the old bytes come back.
+func TestWriteImpossibleAttribute(t *testing.T) {
+	dir := t.TempDir()
+	r := open(t, dir)
+	must(t, r.Write("/a", plain("old", 0o600), Version{}))
+	_, v := mustLoad(t, r, "/a")
+	f := plain("new and longer", 0o644)
+	f.Xattrs = map[string]string{"nosuch.namespace": "1"}
+	for name, err := range map[string]error{"/a": r.Write("/a", f, v), "/b": r.Write("/b", f, Version{})} {
+		if !errors.Is(err, unix.EOPNOTSUPP) || !strings.Contains(err.Error(), "nosuch.namespace") {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if f, _ := mustLoad(t, r, "/a"); string(f.Data) != "old" || f.Mode != 0o600 || names(t, dir) != "a" {
+		t.Errorf("got %q, %v, %s", f.Data, f.Mode, names(t, dir))
+	}
+}
+
 func TestWriteImmutable(t *testing.T) {
 	dir := t.TempDir()
 	r := open(t, dir)

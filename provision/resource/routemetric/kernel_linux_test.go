@@ -2,13 +2,18 @@ package routemetric
 
 import (
 	"bytes"
+	"context"
 	"errors"
+	"fmt"
 	"os"
+	"os/exec"
 	"runtime"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/provision-net/provision/provision"
 	"github.com/provision-net/provision/provision/host/hosttest"
 	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
@@ -237,5 +242,73 @@ func deadline(t *testing.T, done func() bool) {
 		if time.Now().After(end) {
 			t.Fatal("it did not come within 5 s")
 		}
+	}
+}
+
+// To the kernel a deletion with IPv4 metric 0 means any metric: when a daemon has
+// just taken the route with metric 0 away, the one that was to stay goes. It must
+// come back.
+func TestRestoresWhatTheKernelTook(t *testing.T) {
+	network(t)
+	hosttest.IP(t, "route add default via 10.0.2.2 dev eth0 metric 1000")
+	w, err := look(t.Context(), []string{"inet name:eth0"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	d, us, err := w.units("inet name:eth0")
+	if err != nil || len(us) != 1 {
+		t.Fatal(us, err)
+	}
+	before := append([]unit{{route: us[0].at(0)}}, us...)
+	for _, c := range []change{move(before, []uint32{1000}), prune(before, []uint32{1000})} {
+		e := listen(t, unix.RTNLGRP_IPV4_ROUTE)
+		err = Resource{}.make(t.Context(), "inet name:eth0", d, before, c, []uint32{1000})
+		if !errors.Is(err, provision.ErrStale) {
+			t.Errorf("got %v", err)
+		}
+		if got := e.next(); got != "-1000 +1000" {
+			t.Errorf("events: %s", got)
+		}
+		if got := defaults(t, "-4"); got != "default via 10.0.2.2 dev eth0 metric 1000" {
+			t.Errorf("got\n%s", got)
+		}
+	}
+}
+
+// BenchmarkList is what a run without changes costs: both families of ten NICs.
+func BenchmarkList(b *testing.B) {
+	if os.Geteuid() != 0 {
+		b.Skip("skipped: network namespaces need root")
+	}
+	done := make(chan error)
+	go func() { // a thread of its own, which ends with its namespace
+		runtime.LockOSThread()
+		done <- func() error {
+			if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
+				return err
+			}
+			var names []string
+			for i := range 10 {
+				n := strconv.Itoa(i)
+				for _, args := range []string{
+					"link add eth" + n + " type veth peer name peer" + n, "link set peer" + n + " up", "link set eth" + n + " up",
+					"address add 10.0." + n + ".15/24 dev eth" + n, "route add default via 10.0." + n + ".2 dev eth" + n + " metric 10" + n,
+				} {
+					if out, err := exec.Command("ip", strings.Fields(args)...).CombinedOutput(); err != nil {
+						return fmt.Errorf("ip %s: %w: %s", args, err, out)
+					}
+				}
+				names = append(names, "inet name:eth"+n, "inet6 name:eth"+n)
+			}
+			for b.Loop() {
+				if all, err := (Resource{}).List(context.Background(), names); err != nil || len(all) != 10 {
+					return fmt.Errorf("got %v, %w", all, err)
+				}
+			}
+			return nil
+		}()
+	}()
+	if err := <-done; err != nil {
+		b.Fatal(err)
 	}
 }
