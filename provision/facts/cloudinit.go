@@ -55,7 +55,8 @@ func datasourceName(s string) string {
 	s, _, _ = strings.Cut(s, ":")
 	s, _, _ = strings.Cut(strings.TrimSpace(s), " ")
 	s = strings.TrimPrefix(s, "DataSource")
-	return clean(strings.TrimSuffix(s, "Net"))
+	// A class that runs before or without the network has a suffix of its own.
+	return clean(strings.TrimSuffix(strings.TrimSuffix(s, "Net"), "Local"))
 }
 
 // cloudCfg is the part of cloud-init's system configuration that matters.

@@ -78,6 +78,9 @@ func (r *gathering) collectNM() {
 			if f, ok := r.file(p); ok {
 				if prof, ok := parseProfile(f.Text); ok {
 					prof.Path = p
+					if prof.UUID == "" {
+						prof.UUID = derivedUUID(n)
+					}
 					r.f.NM.Profiles = append(r.f.NM.Profiles, prof.NMProfile)
 					if prof.external {
 						r.external(prof.UUID)

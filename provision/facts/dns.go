@@ -37,6 +37,11 @@ func (r *gathering) dns(ps processes) {
 			byLink(k.Name, l.DNS)
 		}
 	}
+	for i, n := range r.f.NM.Devices {
+		if k, ok := r.f.LinkByIndex(i); ok {
+			byLink(k.Name, n.DNS)
+		}
+	}
 	// What others told systemd-resolved, by link.
 	for _, n := range r.quietList("/run/systemd/resolve/netif") {
 		index, err := strconv.Atoi(n)

@@ -243,6 +243,8 @@ type NMDevice struct {
 	Managed  string `json:"managed"` // managed, unmanaged, unknown
 	UUID     string `json:"connection_uuid,omitempty"`
 	External bool   `json:"external,omitempty"` // "connected (externally)": no ownership
+	// DNS are the name servers of the lease, where NetworkManager notes them.
+	DNS []string `json:"dns,omitempty"`
 }
 
 // NMProfile is one keyfile profile; its text is in Facts.Files under Path.

@@ -39,6 +39,8 @@ type Gatherer struct {
 	PID int
 	// EUID gives the effective user id; nil is os.Geteuid.
 	EUID func() int
+
+	hook func(op, name string) error // tree.Tree.Hook
 }
 
 // gathering is one run of a Gatherer.
@@ -66,6 +68,7 @@ func (g Gatherer) Gather(ctx context.Context) (*Facts, error) {
 		}
 	}
 	defer t.Close()
+	t.Hook = g.hook
 	if g.Kernel == nil && t.Live() {
 		g.Kernel = systemKernel()
 	}
@@ -202,6 +205,9 @@ func (r *gathering) value(name string) string {
 // text reads a state file as it is; ok is false when it is missing or unreadable,
 // and the latter is named.
 func (r *gathering) text(name string, limit int) (string, bool) {
+	if r.volatile(name) {
+		return "", false
+	}
 	b, err := r.t.ReadFile(name, limit)
 	if err != nil {
 		if !missing(err) {
@@ -224,27 +230,45 @@ func (r *gathering) quiet(name string, limit int) string {
 // collect reads a configuration file into Facts.Files and reports whether it is
 // there, readable or not.
 func (r *gathering) collect(name string) bool {
+	if r.volatile(name) {
+		return false
+	}
 	e, err := r.t.File(name, maxFile)
 	if err != nil {
+		// A symlink to /dev/null says that a file of this name must not count.
+		if target, err := r.t.Readlink(name); err == nil && target == "/dev/null" {
+			r.keep(name, File{Link: target})
+			return true
+		}
 		if missing(err) {
 			return false
 		}
 		r.problem(name, err)
 		return true
 	}
-	f := File{Mode: uint32(e.Mode.Perm()), UID: e.UID, GID: e.GID, Link: e.Target, Text: string(e.Data)}
+	r.keep(name, File{Mode: uint32(e.Mode.Perm()), UID: e.UID, GID: e.GID, Link: e.Target, Text: string(e.Data)})
+	return true
+}
+
+// keep puts a file into the facts, within bounds.
+func (r *gathering) keep(name string, f File) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if _, have := r.f.Files[name]; have {
-		return true
+		return
 	}
 	if len(r.f.Files) >= maxFiles || r.total+len(f.Text) > maxTotal {
 		r.f.Unreadable = append(r.f.Unreadable, Problem{Source: name, Reason: "too many or too large configuration files: left out"})
-		return true
+		return
 	}
 	r.total += len(f.Text)
 	r.f.Files[name] = f
-	return true
+}
+
+// volatile tells paths that mean nothing in an image that is not running, whatever
+// lies there.
+func (r *gathering) volatile(name string) bool {
+	return r.offline && (strings.HasPrefix(name, "/run/") || strings.HasPrefix(name, "/proc/") || strings.HasPrefix(name, "/sys/"))
 }
 
 // file returns a collected file.
@@ -257,6 +281,9 @@ func (r *gathering) file(name string) (File, bool) {
 
 // list returns the sorted names in a directory; missing is empty.
 func (r *gathering) list(dir string) []string {
+	if r.volatile(dir + "/") {
+		return nil
+	}
 	names, err := r.t.ReadDir(dir)
 	if err != nil && !missing(err) {
 		r.problem(dir, err)

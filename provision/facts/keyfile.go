@@ -1,6 +1,10 @@
 package facts
 
-import "strings"
+import (
+	"crypto/md5"
+	"fmt"
+	"strings"
+)
 
 // maxLines bounds every line-based parser.
 const maxLines = 100000
@@ -82,6 +86,17 @@ func parseProfile(text string) (profile, bool) {
 	return p, p.ID != "" || p.UUID != "" || p.Type != ""
 }
 
+// derivedUUID is the UUID that NetworkManager gives to a profile whose file has
+// none, as those that netplan writes: version 3 of RFC 9562 over the file's name,
+// as if it lay in /etc, in a name space of NetworkManager's own. Checked against
+// NetworkManager 1.52.
+func derivedUUID(file string) string {
+	namespace := []byte{0xb4, 0x25, 0xe9, 0xfb, 0x75, 0x98, 0x44, 0xb4, 0x9e, 0x3b, 0x5a, 0x2e, 0x3a, 0xaa, 0x49, 0x05}
+	b := md5.Sum(append(namespace, "keyfile\x00/etc/NetworkManager/system-connections/"+file+"\x00"...))
+	b[6], b[8] = b[6]&0x0f|0x30, b[8]&0x3f|0x80
+	return fmt.Sprintf("%x-%x-%x-%x-%x", b[0:4], b[4:6], b[6:8], b[8:10], b[10:])
+}
+
 func isTrue(v string) bool {
 	switch strings.ToLower(v) {
 	case "true", "1", "yes", "on":
@@ -94,17 +109,16 @@ func isTrue(v string) bool {
 func parseNMDevice(text string) NMDevice {
 	d := NMDevice{Managed: "unknown"}
 	keyfile(text, func(group, key, value string) {
-		if group != "device" {
-			return
-		}
-		switch key {
-		case "managed":
+		switch group + "." + key {
+		case "device.managed":
 			d.Managed = "unmanaged"
 			if isTrue(value) {
 				d.Managed = "managed"
 			}
-		case "connection-uuid":
+		case "device.connection-uuid":
 			d.UUID = clean(value)
+		case "dhcp4.dhcp4.domain_name_servers", "dhcp6.dhcp6.name_servers", "dhcp4.domain_name_servers", "dhcp6.dhcp6_name_servers":
+			d.DNS = append(d.DNS, fields(value)...)
 		}
 	})
 	return d

@@ -39,10 +39,17 @@ func (f *Facts) WriteYAML(w io.Writer) error {
 	if err != nil {
 		return fmt.Errorf("cannot print facts as YAML: %w", err)
 	}
+	if err := encodeYAML(w, n); err != nil {
+		return fmt.Errorf("cannot print facts as YAML: %w", err)
+	}
+	return nil
+}
+
+func encodeYAML(w io.Writer, n *yaml.Node) error {
 	e := yaml.NewEncoder(w)
 	e.SetIndent(2)
 	if err := e.Encode(n); err != nil {
-		return fmt.Errorf("cannot print facts as YAML: %w", err)
+		return err
 	}
 	return e.Close()
 }

@@ -18,11 +18,14 @@ type units struct {
 
 // unitDirs are searched for TARGET.wants and TARGET.requires. Distributions enable
 // some units statically below /usr/lib; generators do below /run.
-var unitDirs = []string{"/etc/systemd/system", "/run/systemd/system", "/usr/lib/systemd/system", "/run/systemd/generator"}
+var unitDirs = []string{"/etc/systemd/system", "/run/systemd/system", "/usr/lib/systemd/system", "/run/systemd/generator", "/run/systemd/generator.late"}
 
 func (r *gathering) units() units {
 	u := units{enabled: map[string]bool{}, masked: map[string]bool{}}
 	for _, dir := range unitDirs {
+		if r.volatile(dir) {
+			continue
+		}
 		names, err := r.t.ReadNames(dir)
 		if err != nil {
 			if !missing(err) {

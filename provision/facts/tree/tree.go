@@ -31,6 +31,17 @@ var (
 // Tree is a file tree. It is safe for concurrent use.
 type Tree struct {
 	root *os.Root // nil: the running system's own root
+
+	// Hook, when set, is asked before each access ("read", "list", "link", "stat");
+	// its error is what the access says. Tests count accesses and refuse them.
+	Hook func(op, name string) error
+}
+
+func (t *Tree) hook(op, name string) error {
+	if t.Hook == nil {
+		return nil
+	}
+	return t.Hook(op, name)
 }
 
 // Live is the running system's own tree.
@@ -73,7 +84,7 @@ func (t *Tree) ReadFile(name string, limit int) ([]byte, error) {
 
 // Head returns at most the first limit bytes of the regular file name.
 func (t *Tree) Head(name string, limit int) ([]byte, error) {
-	f, err := t.open(name)
+	f, err := t.open("read", name)
 	if err != nil {
 		return nil, short(name, err)
 	}
@@ -107,7 +118,7 @@ func (t *Tree) File(name string, limit int) (Entry, error) {
 }
 
 func (t *Tree) read(name string, limit int) ([]byte, fs.FileInfo, error) {
-	f, err := t.open(name)
+	f, err := t.open("read", name)
 	if err != nil {
 		return nil, nil, short(name, err)
 	}
@@ -156,7 +167,7 @@ func (t *Tree) ReadDir(name string) ([]string, error) {
 // ReadNames returns the names in the directory name in no order, at most the
 // first few thousand.
 func (t *Tree) ReadNames(name string) ([]string, error) {
-	f, err := t.open(name)
+	f, err := t.open("list", name)
 	if err != nil {
 		return nil, short(name, err)
 	}
@@ -170,6 +181,9 @@ func (t *Tree) ReadNames(name string) ([]string, error) {
 
 // Readlink returns the target of the symlink name as it is written.
 func (t *Tree) Readlink(name string) (string, error) {
+	if err := t.hook("link", name); err != nil {
+		return "", short(name, err)
+	}
 	if t.root == nil {
 		target, err := readlink(name)
 		if err != nil {
@@ -190,6 +204,9 @@ func (t *Tree) Readlink(name string) (string, error) {
 
 // Stat describes what name leads to.
 func (t *Tree) Stat(name string) (fs.FileInfo, error) {
+	if err := t.hook("stat", name); err != nil {
+		return nil, short(name, err)
+	}
 	if t.root == nil {
 		fi, err := os.Stat(name)
 		return fi, short(name, err)
@@ -205,6 +222,9 @@ func (t *Tree) Stat(name string) (fs.FileInfo, error) {
 // Exists reports whether name leads to something.
 func (t *Tree) Exists(name string) bool {
 	if t.root == nil {
+		if t.hook("stat", name) != nil {
+			return false
+		}
 		return exists(name)
 	}
 	_, err := t.Stat(name)
@@ -217,7 +237,10 @@ func (t *Tree) Resolve(name string) (string, error) {
 	return p, short(name, err)
 }
 
-func (t *Tree) open(name string) (*os.File, error) {
+func (t *Tree) open(op, name string) (*os.File, error) {
+	if err := t.hook(op, name); err != nil {
+		return nil, err
+	}
 	if t.root == nil {
 		return os.OpenFile(name, os.O_RDONLY|nonblock, 0)
 	}
