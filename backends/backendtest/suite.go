@@ -273,8 +273,9 @@ func (s Suite) ownName(p string) bool {
 
 var metricLine = regexp.MustCompile(`(?i)metric`)
 
-// sectionLine matches section headings, which an edit may add for its metric.
-var sectionLine = regexp.MustCompile(`^\[[^\]]+\]$`)
+// sectionLine matches headings of sections and of dhcpcd's interface blocks, which an
+// edit may add for its metric.
+var sectionLine = regexp.MustCompile(`^(\[[^\]]+\]|interface \S+)$`)
 
 func withoutMetrics(text string) string {
 	var out []string
