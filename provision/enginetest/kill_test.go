@@ -8,7 +8,7 @@ import (
 )
 
 func TestKill(t *testing.T) {
-	enginetest.Kill(t, enginetest.RandomCases(seed(), max(20, pairs()/25))...)
+	enginetest.Kill(t, enginetest.RandomCases(seed(), max(2, min(40, pairs()/10)))...)
 }
 
 func TestPlanner(t *testing.T) {

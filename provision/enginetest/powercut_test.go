@@ -9,7 +9,7 @@ import (
 
 func TestPowerCut(t *testing.T) {
 	start := time.Now()
-	rep := enginetest.PowerCut(seed(), max(20, pairs()/100))
+	rep := enginetest.PowerCut(seed(), max(20, pairs()/250))
 	t.Log(rep, time.Since(start))
 	for _, b := range rep.Bad {
 		t.Error(b)

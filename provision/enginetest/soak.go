@@ -18,7 +18,7 @@ type SoakOptions struct {
 	// Dir, when set, keeps the state of crash runs in real files there, without
 	// fsync (a crash is not a power cut).
 	Dir string
-	// Transient also tries refusals that must not matter, Broken references that
+	// Transient also tries, for each third pair, refusals that must not matter, Broken references that
 	// fail until they are mended, and a crash while going back.
 	Transient bool
 	// MaxBad ends the soak early; zero means 1.
@@ -114,8 +114,13 @@ func (s *soak) pair(rnd *rand.Rand) {
 	// The way to the goal, undisturbed.
 	inj := &Injector{At: -1}
 	e := inj.Wrap(m.Engine(files.Store(), p.from, p.to))
-	if _, err := e.Apply(ctx, p.to, opt); err != nil {
+	res, err := e.Apply(ctx, p.to, opt)
+	if err != nil {
 		s.bad(p, "second apply: %v", err)
+		return
+	}
+	if len(res.Triggers) > 1 {
+		s.bad(p, "its one trigger ran %d times", len(res.Triggers))
 		return
 	}
 	m.Settle()
@@ -151,6 +156,7 @@ func (s *soak) pair(rnd *rand.Rand) {
 		return
 	}
 
+	transient := s.opt.Transient && s.rep.Pairs%3 == 0
 	for at := range p.effects {
 		for _, f := range []Fault{FailBefore, FailAfter, CrashBefore} {
 			s.fault(p, Injector{At: at, Fault: f})
@@ -158,11 +164,11 @@ func (s *soak) pair(rnd *rand.Rand) {
 		if at == p.effects-1 {
 			s.fault(p, Injector{At: at, Fault: CrashAfter})
 		}
-		if s.opt.Transient {
+		if transient {
 			s.fault(p, Injector{At: at, Fault: []Fault{StaleOnce, BusyOnce, PendingOnce}[rnd.IntN(3)]})
 		}
 	}
-	if s.opt.Transient && p.effects > 0 {
+	if transient && p.effects > 0 {
 		s.broken(p, rnd)
 		s.twice(p, rnd)
 	}

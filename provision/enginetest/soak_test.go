@@ -26,7 +26,7 @@ func pairs() int {
 	if n, err := strconv.Atoi(os.Getenv("PROVISION_SOAK")); err == nil {
 		return n
 	}
-	return 500
+	return 10000
 }
 
 func seed() uint64 {
