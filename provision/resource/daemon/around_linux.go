@@ -129,7 +129,10 @@ func (x *Actor) settle(ctx context.Context, d disturbance, had map[link]holding,
 			}
 			if len(now) > 0 {
 				seen = true
-				_, _ = foreign.Send(now, set.Since) // what fails is tried again
+				sent, _ := foreign.Send(now, set.Since) // what fails is tried again
+				for _, m := range sent {
+					x.log().Info("put back", "what", m.String(), "after", d.name)
+				}
 			}
 		}
 		has := inventory(snap, set.Foreign, d.links)
