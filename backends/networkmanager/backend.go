@@ -116,6 +116,9 @@ func (p *plan) nic(n backends.NIC) {
 	if !found {
 		p.note("info", n.Link.Name, "it has no profile: NetworkManager makes one by itself once there is a carrier, and takes the metrics from %s", ConfPath)
 	}
+	if found && prof.broken != nil {
+		p.note("info", n.Link.Name, "its profile is not known (%v): should it set metrics itself, they win over %s", prof.broken, ConfPath)
+	}
 	if n.Metric6 != nil && prof.kernelRA() {
 		p.kernel = append(p.kernel, n)
 		n.Metric6 = nil
@@ -138,7 +141,10 @@ func (p *plan) metrics(n backends.NIC, prof profile) {
 			continue
 		}
 		own, line, explicit := prof.metric(x.family)
-		byProfile := pathFor(p.f.NM.Version).path == reapplyProfile && prof.editable() && !n.Lazy
+		// A group that is there without a method is refused by NetworkManager ("property is
+		// missing"), so a metric only joins a method.
+		_, at := prof.method(x.family)
+		byProfile := pathFor(p.f.NM.Version).path == reapplyProfile && prof.editable() && at > 0 && !n.Lazy
 		switch {
 		case explicit && own == int64(*x.want) && prof.editable():
 			edit[x.family] = *x.want // as it is already: wanted still, so nobody takes it away

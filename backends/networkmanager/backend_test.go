@@ -290,6 +290,23 @@ func TestNotesAndRefusals(t *testing.T) {
 			}
 		}
 	})
+	t.Run("1.30: a family that the profile does not name goes to conf.d", func(t *testing.T) {
+		f := backendtest.NM("1.30.6")
+		p := f.NM.Profiles[0].Path
+		backendtest.Put(f, p, strings.Replace(f.Files[p].Text, "\n[ipv6]\nmethod=auto\n", "", 1), 0o600)
+		d, err := desire(t, f, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, w := range d.Wants {
+			if w.Kind == file.SecretKind && strings.Contains(w.Attrs[file.AttrContent], "[ipv6]") {
+				t.Errorf("a group without a method, which NetworkManager refuses:\n%s", w.Attrs[file.AttrContent])
+			}
+			if w.Name == ConfPath && !strings.Contains(w.Attrs[file.AttrContent], "interface-name:=enp0s3\nipv6.route-metric=1000") {
+				t.Errorf("IPv6 is nowhere:\n%s", w.Attrs[file.AttrContent])
+			}
+		}
+	})
 	t.Run("IPv6 off in the profile", func(t *testing.T) {
 		f := backendtest.NM("1.58.1")
 		p := f.NM.Profiles[0].Path

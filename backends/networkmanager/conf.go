@@ -280,21 +280,24 @@ func matchesOne(e string, l facts.Link) bool {
 	return false
 }
 
-// wild is NetworkManager's simple globbing: only "*" and "?".
+// wild is NetworkManager's simple globbing: only "*" and "?". It goes back to the last
+// star only, so a hostile pattern costs no more than the product of the lengths.
 func wild(pattern, s string) bool {
-	if pattern == "" {
-		return s == ""
-	}
-	switch pattern[0] {
-	case '*':
-		for i := 0; i <= len(s); i++ {
-			if wild(pattern[1:], s[i:]) {
-				return true
-			}
+	p, i, star, mark := 0, 0, -1, 0
+	for i < len(s) {
+		switch {
+		case p < len(pattern) && pattern[p] == '*':
+			star, mark = p, i
+			p++
+		case p < len(pattern) && (pattern[p] == '?' || pattern[p] == s[i]):
+			p++
+			i++
+		case star >= 0:
+			mark++
+			p, i = star+1, mark
+		default:
+			return false
 		}
-		return false
-	case '?':
-		return s != "" && wild(pattern[1:], s[1:])
 	}
-	return s != "" && s[0] == pattern[0] && wild(pattern[1:], s[1:])
+	return strings.Trim(pattern[p:], "*") == ""
 }
