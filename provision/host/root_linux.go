@@ -23,6 +23,9 @@ type Root struct {
 	dir  string
 	fd   int
 	live bool
+	// named gives new files a temporary name from the start, as on file systems
+	// without O_TMPFILE.
+	named bool
 }
 
 var _ FS = (*Root)(nil)

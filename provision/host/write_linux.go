@@ -91,7 +91,7 @@ func (r *Root) Remove(name string, v Version) error {
 	if err := unlink(dir, base, v); err != nil {
 		return pathError("remove", name, err)
 	}
-	_ = unix.Unlinkat(dir, tempName(base), 0) // of an attempt that was killed
+	_ = removeAny(dir, tempName(base)) // of an attempt that was killed
 	return pathError("remove", name, syncDir(dir))
 }
 
@@ -121,7 +121,7 @@ func (r *Root) Write(name string, f File, v Version) error {
 	}
 	switch f.Mode.Type() {
 	case 0:
-		err = writeRegular(dir, base, f, v)
+		err = r.writeRegular(dir, base, f, v)
 	case fs.ModeSymlink:
 		err = writeSymlink(dir, base, f, v)
 	case fs.ModeDir:
@@ -132,34 +132,75 @@ func (r *Root) Write(name string, f File, v Version) error {
 	return pathError("write", name, err)
 }
 
-func writeDir(dir int, base string, f File, v Version) error {
-	if v != (Version{}) && !v.is(unix.S_IFDIR) {
-		if err := unlink(dir, base, v); err != nil {
-			return err
-		}
-		v = Version{}
+func writeDir(dir int, base string, f File, v Version) (err error) {
+	// What stands in its place goes last, so a new directory begins beside it.
+	name, fresh := base, !v.is(unix.S_IFDIR)
+	if fresh && v != (Version{}) {
+		name = tempName(base)
 	}
-	if v == (Version{}) {
-		if err := unix.Mkdirat(dir, base, unixMode(f.Mode)&0o700); err != nil {
+	if fresh {
+		err = unix.Mkdirat(dir, name, 0o700)
+		if errors.Is(err, unix.EEXIST) && name != base && removeAny(dir, name) == nil {
+			err = unix.Mkdirat(dir, name, 0o700)
+		}
+		if err != nil {
 			return ifExists(err)
 		}
+		defer func() {
+			if err != nil {
+				_ = unix.Unlinkat(dir, name, unix.AT_REMOVEDIR)
+			}
+		}()
 	}
-	fd, err := openAt(dir, base, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+	fd, err := openAt(dir, name, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return err
 	}
 	defer unix.Close(fd)
-	err = dress(fd, f, nil)
-	if err == nil {
-		err = unix.Fsync(fd)
-	}
-	if err != nil {
-		if v == (Version{}) {
-			_ = unix.Unlinkat(dir, base, unix.AT_REMOVEDIR)
+	if !fresh {
+		if err := same(fd, v); err != nil {
+			return err
 		}
+	}
+	if err := dress(fd, f, nil); err != nil {
 		return err
 	}
+	if err := unix.Fsync(fd); err != nil {
+		return err
+	}
+	if name != base {
+		if err := unchanged(dir, base, v); err != nil {
+			return err
+		}
+		if err := unlink(dir, base, v); err != nil {
+			return err
+		}
+		if err := takeOver(dir, name, base, Version{}); err != nil {
+			return err
+		}
+	}
 	return syncDir(dir)
+}
+
+// removeAny deletes what an attempt that was killed left under a temporary name.
+func removeAny(dir int, temp string) error {
+	err := unix.Unlinkat(dir, temp, 0)
+	if errors.Is(err, unix.EISDIR) || errors.Is(err, unix.EPERM) {
+		err = unix.Unlinkat(dir, temp, unix.AT_REMOVEDIR)
+	}
+	return err
+}
+
+// same is nil if the open file is what v says.
+func same(fd int, v Version) error {
+	var st unix.Stat_t
+	if err := unix.Fstat(fd, &st); err != nil {
+		return err
+	}
+	if version(&st) != v {
+		return ErrChanged
+	}
+	return nil
 }
 
 func writeSymlink(dir int, base string, f File, v Version) error {
@@ -168,15 +209,9 @@ func writeSymlink(dir int, base string, f File, v Version) error {
 			return dressSymlink(dir, base, f)
 		}
 	}
-	if v.is(unix.S_IFDIR) {
-		if err := unlink(dir, base, v); err != nil {
-			return err
-		}
-		v = Version{}
-	}
 	temp := tempName(base)
 	err := unix.Symlinkat(f.Target, dir, temp)
-	if errors.Is(err, unix.EEXIST) && unix.Unlinkat(dir, temp, 0) == nil {
+	if errors.Is(err, unix.EEXIST) && removeAny(dir, temp) == nil {
 		err = unix.Symlinkat(f.Target, dir, temp)
 	}
 	if err != nil {
@@ -192,7 +227,7 @@ func writeSymlink(dir int, base string, f File, v Version) error {
 	return syncDir(dir)
 }
 
-func writeRegular(dir int, base string, f File, v Version) error {
+func (r *Root) writeRegular(dir int, base string, f File, v Version) error {
 	var old *File
 	if v.is(unix.S_IFREG) {
 		same, err := dressEqual(dir, base, f, v)
@@ -208,13 +243,7 @@ func writeRegular(dir int, base string, f File, v Version) error {
 		}
 		old = &was
 	}
-	if v.is(unix.S_IFDIR) {
-		if err := unlink(dir, base, v); err != nil {
-			return err
-		}
-		v = Version{}
-	}
-	err := replace(dir, base, f, old, v)
+	err := r.replace(dir, base, f, old, v)
 	if old != nil && inPlaceMayWork(err) {
 		return overwrite(dir, base, f, *old, v)
 	}
@@ -246,170 +275,13 @@ func dressEqual(dir int, base string, f File, v Version) (bool, error) {
 		return false, err
 	}
 	defer unix.Close(fd)
+	if err := same(fd, v); err != nil {
+		return false, err
+	}
 	if err := dress(fd, f, nil); err != nil {
 		return true, err
 	}
 	return true, unix.Fsync(fd)
-}
-
-// replace puts a new inode in the place of base.
-func replace(dir int, base string, f File, old *File, v Version) (err error) {
-	temp := tempName(base)
-	fd, named, err := createTemp(dir, temp)
-	if err != nil {
-		return err
-	}
-	defer unix.Close(fd)
-	defer func() {
-		if err != nil && named {
-			_ = unix.Unlinkat(dir, temp, 0)
-		}
-	}()
-	if err := writeAll(fd, f.Data, 0); err != nil {
-		return err
-	}
-	if err := dress(fd, f, old); err != nil {
-		return err
-	}
-	if err := unix.Fsync(fd); err != nil {
-		return err
-	}
-	if !named {
-		if v == (Version{}) {
-			return ifExists(linkFD(fd, dir, base))
-		}
-		_ = unix.Unlinkat(dir, temp, 0)
-		if err := linkFD(fd, dir, temp); err != nil {
-			return err
-		}
-		named = true
-	}
-	return takeOver(dir, temp, base, v)
-}
-
-// tempName is the same for each attempt, so that one which was killed leaves
-// nothing that the next does not take away. netplan, networkd, NetworkManager,
-// ifupdown, udev and sysctl skip names that begin with a dot.
-func tempName(base string) string {
-	const around = len(".provision-.tmp")
-	if len(base) > unix.NAME_MAX-around {
-		base = base[:unix.NAME_MAX-around]
-	}
-	return ".provision-" + base + ".tmp"
-}
-
-// createTemp opens a new file in dir, without a name where the file system can do
-// that: a crash then leaves nothing behind.
-func createTemp(dir int, temp string) (fd int, named bool, err error) {
-	fd, err = openAt(dir, ".", unix.O_TMPFILE|unix.O_WRONLY|unix.O_CLOEXEC, 0o600)
-	switch {
-	case err == nil:
-		return fd, false, nil
-	case errors.Is(err, unix.EOPNOTSUPP), errors.Is(err, unix.EISDIR), errors.Is(err, unix.EINVAL), errors.Is(err, unix.ENOENT):
-	default:
-		return -1, false, err
-	}
-	const flags = unix.O_CREAT | unix.O_EXCL | unix.O_NOFOLLOW | unix.O_WRONLY | unix.O_CLOEXEC
-	fd, err = openAt(dir, temp, flags, 0o600)
-	if errors.Is(err, unix.EEXIST) && unix.Unlinkat(dir, temp, 0) == nil {
-		fd, err = openAt(dir, temp, flags, 0o600)
-	}
-	return fd, true, err
-}
-
-// linkFD gives the nameless file fd a name. AT_EMPTY_PATH needs a capability,
-// the way through proc needs proc (open(2), O_TMPFILE).
-func linkFD(fd, dir int, name string) error {
-	err := unix.Linkat(fd, "", dir, name, unix.AT_EMPTY_PATH)
-	if err == nil || errors.Is(err, unix.EEXIST) {
-		return err
-	}
-	return unix.Linkat(unix.AT_FDCWD, selfFD(fd), dir, name, unix.AT_SYMLINK_FOLLOW)
-}
-
-// takeOver renames temp to base if base still is what v says.
-func takeOver(dir int, temp, base string, v Version) error {
-	if err := unchanged(dir, base, v); err != nil {
-		return err
-	}
-	if v == (Version{}) {
-		err := unix.Renameat2(dir, temp, dir, base, unix.RENAME_NOREPLACE)
-		if !errors.Is(err, unix.ENOSYS) && !errors.Is(err, unix.EINVAL) {
-			return ifExists(err)
-		}
-	}
-	return unix.Renameat(dir, temp, dir, base)
-}
-
-func ifExists(err error) error {
-	if errors.Is(err, unix.EEXIST) {
-		return ErrChanged
-	}
-	return err
-}
-
-// errLabel marks that a file's owner or attributes could not be given to another
-// inode.
-var errLabel = errors.New("cannot carry over owner or attributes")
-
-func inPlaceMayWork(err error) bool {
-	for _, e := range []error{unix.EBUSY, unix.EXDEV, unix.EROFS, unix.EACCES, unix.EPERM, errLabel} {
-		if errors.Is(err, e) {
-			return true
-		}
-	}
-	return false
-}
-
-// overwrite writes f over the inode that is there. The room is reserved first; if
-// writing fails all the same, the old bytes go back.
-func overwrite(dir int, base string, f, old File, v Version) error {
-	fd, err := openAt(dir, base, unix.O_WRONLY|unix.O_NONBLOCK|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
-	if err != nil {
-		return err
-	}
-	defer unix.Close(fd)
-	if err := unchanged(dir, base, v); err != nil {
-		return err
-	}
-	if len(f.Data) > len(old.Data) {
-		err := unix.Fallocate(fd, unix.FALLOC_FL_KEEP_SIZE, 0, int64(len(f.Data)))
-		if err != nil && !errors.Is(err, unix.EOPNOTSUPP) {
-			return err
-		}
-	}
-	err = rewrite(fd, f.Data)
-	if err == nil {
-		err = dress(fd, f, nil)
-	}
-	if err == nil {
-		return nil
-	}
-	if back := rewrite(fd, old.Data); back != nil {
-		return fmt.Errorf("%w (and the old content could not be put back: %v)", err, back)
-	}
-	return errors.Join(err, dress(fd, old, nil))
-}
-
-func rewrite(fd int, data []byte) error {
-	if err := writeAll(fd, data, 0); err != nil {
-		return err
-	}
-	if err := unix.Ftruncate(fd, int64(len(data))); err != nil {
-		return err
-	}
-	return unix.Fsync(fd)
-}
-
-func writeAll(fd int, data []byte, off int64) error {
-	for len(data) > 0 {
-		n, err := eintr(func() (int, error) { return unix.Pwrite(fd, data, off) })
-		if err != nil {
-			return err
-		}
-		data, off = data[n:], off+int64(n)
-	}
-	return nil
 }
 
 // syncDir makes the names in dir durable. File systems that cannot say EINVAL.
