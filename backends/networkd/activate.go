@@ -40,11 +40,9 @@ func Activate(f *facts.Facts, name string, on []provision.Ref, nics []backends.N
 	lazy := len(nics) > 0
 	gap := false
 	var touched []string
-	v6 := false
 	for _, n := range nics {
 		lazy = lazy && n.Lazy
 		gap = gap || n.AllowGap
-		v6 = v6 || n.Metric6 != nil
 		touched = append(touched, n.Link.Selector())
 	}
 	slices.Sort(touched)
@@ -56,10 +54,8 @@ func Activate(f *facts.Facts, name string, on []provision.Ref, nics []backends.N
 	switch {
 	case version >= 257:
 		t.Do = daemon.NetworkdReload(touched...)
-		t.Why = fmt.Sprintf("systemd-networkd %d: a reload adds the new routes before it deletes the old ones and keeps the addresses", version)
-		if v6 {
-			t.Gap = "no IPv6 default route through the NIC for about 1 s, until the next router advertisement"
-		}
+		t.Why = fmt.Sprintf("systemd-networkd %d: a reload adds the new routes before it deletes the old ones and keeps the addresses; "+
+			"the IPv6 default route of the NIC comes back with the next router advertisement, within about 1 s", version)
 	case version == 0 || version >= 248:
 		t.Do = daemon.NetworkdRestart(managed(f, touched)...)
 		t.Why = fmt.Sprintf("systemd-networkd %d: a restart keeps the addresses, a reload would drop them", version)
@@ -105,7 +101,8 @@ func managed(f *facts.Facts, also []string) []string {
 // leftovers of the old metric once the daemon has brought the new one, and the
 // expectation. Where the change waits for the next boot there is nothing to remove
 // and the expectation only reports.
-func Outcome(nic backends.NIC, family int, metric uint32, act Activation) (wants, expect []provision.Want) {
+// via are triggers that have to run before the activation's.
+func Outcome(nic backends.NIC, family int, metric uint32, act Activation, via ...string) (wants, expect []provision.Want) {
 	selector := nic.Link.Selector()
 	e := routemetric.Expect(family, selector, metric, nic.Why)
 	if act.Trigger == nil || nic.Lazy {
@@ -113,7 +110,7 @@ func Outcome(nic backends.NIC, family int, metric uint32, act Activation) (wants
 		return nil, []provision.Want{e}
 	}
 	p := routemetric.Prune(family, selector, metric, nic.Why+": leftovers of the old metric")
-	p.Via = []string{act.Trigger.Name}
+	p.Via = append(slices.Clone(via), act.Trigger.Name)
 	e.Via = p.Via
 	return []provision.Want{p}, []provision.Want{e}
 }

@@ -227,7 +227,7 @@ func NewText(nic backends.NIC, version int) (string, error) {
 		return "", err
 	}
 	var b strings.Builder
-	b.WriteString(Marker + "\n" + MatchSection(nic.Link, version))
+	b.WriteString(backends.Marker + "\n" + MatchSection(nic.Link, version))
 	if nic.Optional {
 		b.WriteString("\n[Link]\nRequiredForOnline=no\n")
 	}

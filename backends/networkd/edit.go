@@ -6,6 +6,7 @@ import (
 	"path"
 	"strings"
 
+	"github.com/provision-net/provision/backends"
 	"github.com/provision-net/provision/provision/facts"
 )
 
@@ -78,7 +79,7 @@ func (e Edit) Sections(version int) (string, error) {
 // Dropin is the text of a drop-in.
 func (e Edit) Dropin(version int) (string, error) {
 	sections, err := e.Sections(version)
-	return Marker + "\n" + sections, err
+	return backends.Marker + "\n" + sections, err
 }
 
 // DropinPath is where a drop-in for n has to lie in dir so that it is read last.
@@ -127,7 +128,7 @@ func (n *Network) Copy(l facts.Link, edit Edit, version int) (string, error) {
 		return "", err
 	}
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s\n# what %s says, for %s alone\n%s", Marker, n.Path, l.Name, MatchSection(l, version))
+	fmt.Fprintf(&b, "%s\n# what %s says, for %s alone\n%s", backends.Marker, n.Path, l.Name, MatchSection(l, version))
 	b.WriteString(Render(withoutMatch(n.Entries)))
 	b.WriteString("\n")
 	b.WriteString(sections)

@@ -236,7 +236,7 @@ func TestExplain(t *testing.T) {
 	f := machine("252", map[string]string{
 		"/etc/systemd/network/20-a.network":                     "[Match]\nName=eth0\n\n[Network]\nDHCP=yes\n[DHCP]\nRouteMetric=100\n",
 		"/usr/lib/systemd/network/20-a.network":                 "[Match]\nName=*\n",
-		"/etc/systemd/network/20-a.network.d/90-provision.conf": Marker + "\n[DHCPv4]\nRouteMetric=1000\n",
+		"/etc/systemd/network/20-a.network.d/90-provision.conf": backends.Marker + "\n[DHCPv4]\nRouteMetric=1000\n",
 		"/etc/systemd/network/80-all.network":                   "[Match]\nName=eth*\n[Network]\nDHCP=yes\n",
 	}, nil)
 	var b strings.Builder

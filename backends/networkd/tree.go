@@ -6,11 +6,9 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/provision-net/provision/backends"
 	"github.com/provision-net/provision/provision/facts"
 )
-
-// Marker is the first line of every file that provision writes for networkd and netplan.
-const Marker = "# written by provision; `provision revert` removes it"
 
 // Directories in which networkd looks, by falling precedence (systemd.network(5)).
 const (
@@ -25,7 +23,7 @@ func searchDirs() []string {
 // Ours reports whether a file's text is one that provision wrote.
 func Ours(text string) bool {
 	first, _, _ := strings.Cut(text, "\n")
-	return first == Marker
+	return first == backends.Marker
 }
 
 // Network is one .network file with the drop-ins that amend it.

@@ -1,0 +1,162 @@
+package netplan
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+
+	"gopkg.in/yaml.v3"
+
+	"github.com/provision-net/provision/backends"
+	"github.com/provision-net/provision/provision"
+	"github.com/provision-net/provision/provision/resource/daemon"
+	"github.com/provision-net/provision/provision/resource/routemetric"
+)
+
+// forNM plans a NIC that netplan renders to NetworkManager. Its conf.d decides while
+// the profile says nothing, so the netplan tree only has to change where an explicit
+// metric would come out of it at the next boot.
+func (p *planner) forNM(nic backends.NIC, id *ID) error {
+	s := id.Settings()
+	shared := p.tree.sharers(p.f, id, nic.Link)
+	handed := nic
+	handed.BringUp = false
+	for _, fam := range []struct {
+		family       int
+		want         **uint32
+		on           bool
+		over         *Value
+		have         bool
+		metric       uint32
+		outer, inner string
+	}{
+		{4, &handed.Metric4, s.DHCP4 || s.hasPassthrough, s.Over4, s.have4, s.metric4, "dhcp4-overrides", "ipv4.route-metric"},
+		{6, &handed.Metric6, s.DHCP6 || s.hasPassthrough, s.Over6, s.have6, s.metric6, "dhcp6-overrides", "ipv6.route-metric"},
+	} {
+		if *fam.want == nil {
+			continue
+		}
+		metric := **fam.want
+		if r, ok := s.StaticOf(fam.family); ok {
+			*fam.want = nil
+			p.note("warning", nic, "%s configures the IPv%d default route via %s itself: it stays; give it \"metric: %d\" there, under routes", r.Pos.Source(), fam.family, r.Gateway, metric)
+			continue
+		}
+		if fam.family == 6 && !fam.on {
+			// netplan writes method=ignore: the kernel takes router advertisements.
+			*fam.want = nil
+			p.kernelRA(nic, metric)
+			continue
+		}
+		if !fam.on {
+			p.note("info", nic, "no IPv%d default route to set a metric for: dhcp%d is off for id %s (%s)", fam.family, fam.family, id.Name, id.Pos.Source())
+			*fam.want = nil
+			continue
+		}
+		explicit := fam.over
+		through := s.passthrough[fam.inner]
+		if through != nil && through.String() != "-1" {
+			explicit = through
+		}
+		if explicit == nil || explicit.String() == strconv.FormatUint(uint64(metric), 10) {
+			continue
+		}
+		if len(shared) > 0 {
+			*fam.want = nil
+			p.note("warning", nic, "%s sets the IPv%d metric of %s too: it stays; give this NIC an id of its own there", explicit.Pos.Source(), fam.family, strings.Join(shared, ", "))
+			continue
+		}
+		n := p.delta.id(id.Type, id.Name)
+		if explicit == through {
+			nested(n, []string{"networkmanager", "passthrough"}, fam.inner, quoted(metric))
+		} else {
+			merge(n, fam.outer, "route-metric", number(metric))
+		}
+		p.say(fmt.Sprintf("%s: %s", nic.Link.Name, nic.Why))
+	}
+	p.nmNICs = append(p.nmNICs, handed)
+	return nil
+}
+
+func quoted(m uint32) *yaml.Node {
+	n := str(strconv.FormatUint(uint64(m), 10))
+	n.Style = yaml.DoubleQuotedStyle
+	return n
+}
+
+// nested sets key in a mapping below n, making the mappings on the way.
+func nested(n *yaml.Node, outer []string, key string, value *yaml.Node) {
+	for _, name := range outer {
+		var next *yaml.Node
+		for i := 0; i+1 < len(n.Content); i += 2 {
+			if n.Content[i].Value == name {
+				next = n.Content[i+1]
+			}
+		}
+		if next == nil {
+			next = mapping()
+			set(n, name, next)
+		}
+		n = next
+	}
+	set(n, key, value)
+}
+
+// kernelRA sets the metric of default routes that the kernel makes of router
+// advertisements (Linux 5.12 and later).
+func (p *planner) kernelRA(nic backends.NIC, metric uint32) {
+	if v := nic.Link.Sysctl["ipv6.accept_ra"]; v == "0" || nic.Link.Sysctl["ipv6.disable_ipv6"] == "1" {
+		p.note("info", nic, "no IPv6 default route to set a metric for: the kernel accepts no router advertisements on it")
+		return
+	}
+	nic.Metric6 = &metric
+	p.sysctls = append(p.sysctls, nic)
+}
+
+// freshNM plans a new NIC under NetworkManager: the YAML, of which the generator makes
+// a profile, and NetworkManager reads that.
+func (p *planner) freshNM(nic backends.NIC, n *yaml.Node) {
+	for _, fam := range []struct {
+		family int
+		on     bool
+		metric *uint32
+		outer  string
+	}{{4, nic.DHCP4, nic.Metric4, "dhcp4-overrides"}, {6, nic.DHCP6, nic.Metric6, "dhcp6-overrides"}} {
+		if !fam.on || fam.metric == nil {
+			continue
+		}
+		merge(n, fam.outer, "route-metric", number(*fam.metric))
+		e := routemetric.Expect(fam.family, nic.Link.Selector(), *fam.metric, nic.Why)
+		if !p.f.NM.Running || nic.Lazy {
+			e.Mode = provision.Report
+		} else {
+			e.Via = []string{TriggerGenerate, TriggerNM}
+		}
+		p.d.Expect = append(p.d.Expect, e)
+	}
+	if p.f.NM.Running && !nic.Lazy {
+		p.nmFresh = append(p.nmFresh, nic.Link.Selector())
+	}
+}
+
+// finishNM adds the sysctls, what the networkmanager backend wants, and our trigger.
+func (p *planner) finishNM(via []string) error {
+	ra := backends.KernelRA(p.f, p.sysctls)
+	p.d.Append(ra)
+	if len(p.nmFresh) > 0 && len(via) > 0 {
+		p.d.Triggers = append(p.d.Triggers, provision.Trigger{Name: TriggerNM, On: p.yaml, Do: daemon.NMReloadConnections(p.nmFresh...),
+			Why: "NetworkManager: read the new profile and bring up the NICs that have none active"})
+	}
+	if len(p.nmNICs) == 0 {
+		return nil
+	}
+	if p.nm == nil {
+		return fmt.Errorf("cannot plan for NIC %s: netplan renders it to NetworkManager, and no planner for NetworkManager is there", p.nmNICs[0].Link.Name)
+	}
+	d, err := p.nm.Desire(p.f, p.nmNICs)
+	if err != nil {
+		return err
+	}
+	p.d.Append(d)
+	return nil
+}
