@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"sync"
 	"testing"
 	"time"
 
@@ -85,14 +86,34 @@ func (b *bell) Do(_ context.Context, a provision.Action) error {
 
 // clock jumps ahead instead of waiting.
 type clock struct {
+	mu   sync.Mutex
 	boot string
 	up   time.Duration
+	due  map[time.Duration]func()
 }
 
-func (c *clock) Now() time.Time                { return time.Unix(0, 0).Add(c.up) }
+// at lets something happen later.
+func (c *clock) at(d time.Duration, do func()) {
+	if c.due == nil {
+		c.due = map[time.Duration]func(){}
+	}
+	c.due[c.up+d] = do
+}
+
+func (c *clock) Now() time.Time { return time.Unix(0, 0).Add(c.up) }
+
 func (c *clock) Boot() (string, time.Duration) { return c.boot, c.up }
+
 func (c *clock) After(d time.Duration) <-chan time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	c.up += d
+	for at, do := range c.due {
+		if at <= c.up {
+			delete(c.due, at)
+			do()
+		}
+	}
 	ch := make(chan time.Time, 1)
 	ch <- c.Now()
 	return ch
