@@ -131,8 +131,9 @@ func (p *plan) nic(n backends.NIC) {
 
 // metrics puts each family's metric where this profile takes it from.
 func (p *plan) metrics(n backends.NIC, prof profile) {
-	edit := map[int]uint32{}
+	edit := map[int]int64{}
 	section := map[int]uint32{}
+	shared := p.shared(n.Link, prof)
 	for _, x := range []struct {
 		family int
 		want   *uint32
@@ -144,16 +145,18 @@ func (p *plan) metrics(n backends.NIC, prof profile) {
 		// A group that is there without a method is refused by NetworkManager ("property is
 		// missing"), so a metric only joins a method.
 		_, at := prof.method(x.family)
-		byProfile := pathFor(p.f.NM.Version).path == reapplyProfile && prof.editable() && at > 0 && !n.Lazy
+		byProfile := pathFor(p.f.NM.Version).path == reapplyProfile && prof.editable() && at > 0 && !n.Lazy && shared == ""
 		switch {
-		case explicit && own == int64(*x.want) && prof.editable():
-			edit[x.family] = *x.want // as it is already: wanted still, so nobody takes it away
 		case explicit && !prof.editable():
 			p.note("warning", n.Link.Name, "its profile %s sets IPv%d route-metric %d itself (line %d) and is made anew by whoever wrote it: IPv%d stays as it is",
 				prof.Path, x.family, own, line, x.family)
 			continue
-		case explicit, byProfile:
-			edit[x.family] = *x.want
+		case (explicit || p.wasShared(prof, x.family)) && shared != "":
+			// One profile cannot give two NICs different metrics, the configuration can.
+			p.note("info", n.Link.Name, "its profile %s is active on %s too: the metric of its own becomes -1, and %s gives each NIC one", prof.Path, shared, ConfPath)
+			edit[x.family], section[x.family] = -1, *x.want
+		case explicit, byProfile: // also where it is so already: wanted still, so nobody takes it away
+			edit[x.family] = int64(*x.want)
 		default:
 			section[x.family] = *x.want
 		}
@@ -187,7 +190,7 @@ func (p *plan) watch(n backends.NIC, family int, metric uint32) {
 }
 
 // edit changes route-metric in the profile's own file, where it stands already.
-func (p *plan) edit(n backends.NIC, prof profile, metrics map[int]uint32) {
+func (p *plan) edit(n backends.NIC, prof profile, metrics map[int]int64) {
 	if len(metrics) == 0 {
 		return
 	}
@@ -197,7 +200,7 @@ func (p *plan) edit(n backends.NIC, prof profile, metrics map[int]uint32) {
 		if !ok {
 			continue
 		}
-		data, err := out.Set(section(family), "route-metric", strconv.FormatUint(uint64(m), 10))
+		data, err := out.Set(section(family), "route-metric", strconv.FormatInt(m, 10))
 		if err == nil {
 			out, err = parse(data)
 		}
@@ -209,9 +212,35 @@ func (p *plan) edit(n backends.NIC, prof profile, metrics map[int]uint32) {
 	// Profiles hold Wi-Fi and 802.1X secrets: the content is compared by digest.
 	w := provision.Want{Ref: file.SecretRef(prof.Path), Why: "the profile of " + n.Link.Name + " sets a metric itself: " + n.Why,
 		Attrs: provision.Attrs{file.AttrType: file.TypeFile, file.AttrContent: string(out.Bytes())}}
+	p.act = append(p.act, n.Link.Selector())
+	if i := slices.IndexFunc(p.files, func(o provision.Want) bool { return o.Ref == w.Ref }); i >= 0 {
+		if p.files[i].Attrs[file.AttrContent] != w.Attrs[file.AttrContent] {
+			p.errs = append(p.errs, fmt.Errorf("cannot edit %s for %s: another NIC needs it otherwise (%s)", prof.Path, n.Link.Name, p.files[i].Why))
+		}
+		return
+	}
 	p.files = append(p.files, w)
 	p.edited = append(p.edited, w.Ref)
-	p.act = append(p.act, n.Link.Selector())
+}
+
+// shared names another device on which the profile is active too (multi-connect), or
+// is empty.
+func (p *plan) shared(l facts.Link, prof profile) string {
+	for _, o := range p.f.Links {
+		if d := p.f.NM.Devices[o.Index]; o.Index != l.Index && prof.UUID != "" && d.UUID == prof.UUID && !d.External {
+			return o.Name
+		}
+	}
+	return ""
+}
+
+// wasShared recognises a profile whose metric we set to -1 before: it must stay wanted.
+func (p *plan) wasShared(prof profile, family int) bool {
+	if !prof.editable() {
+		return false
+	}
+	v, _, ok := prof.file.Get(section(family), "route-metric")
+	return ok && strings.TrimSpace(v) == "-1"
 }
 
 // section adds the NIC to our conf.d file.

@@ -41,6 +41,17 @@ func bare(version string, autoDefault bool) *facts.Facts {
 	return f
 }
 
+// multi is a machine with one profile on both NICs that sets a metric itself.
+func multi(version string) *facts.Facts {
+	f := explicit(version)
+	p := f.NM.Profiles[0]
+	backendtest.Put(f, p.Path, strings.Replace(f.Files[p.Path].Text, "interface-name=enp0s3", "multi-connect=3", 1), 0o600)
+	p.Interface = ""
+	f.NM.Profiles = []facts.NMProfile{p}
+	f.NM.Devices[3] = f.NM.Devices[2]
+	return f
+}
+
 // settle reads new profiles as NetworkManager does, and activates them.
 func settle(f *facts.Facts, d provision.Desired) {
 	for _, w := range d.Wants {
@@ -75,6 +86,8 @@ func TestConformance(t *testing.T) {
 	}
 	machines = append(machines,
 		backendtest.Machine{Name: "kernel RA", Lossless: true, Facts: func() *facts.Facts { return ignored("1.42.4") }},
+		backendtest.Machine{Name: "one profile for both NICs", Lossless: true, Facts: func() *facts.Facts { return multi("1.52.1") }},
+		backendtest.Machine{Name: "one profile for both NICs, 1.30", Lossless: true, Facts: func() *facts.Facts { return multi("1.30.6") }},
 		backendtest.Machine{Name: "new NIC, auto-default", Lossless: true, Facts: func() *facts.Facts { return bare("1.52.1", true) }},
 		backendtest.Machine{Name: "new NIC, no auto-default", Lossless: true, Facts: func() *facts.Facts { return bare("1.52.1", false) }},
 		backendtest.Machine{Name: "new NIC, no auto-default, 1.58", Lossless: true, Facts: func() *facts.Facts { return bare("1.58.1", false) }},
