@@ -27,6 +27,9 @@ const (
 // Backend is the planner for dhcpcd.
 type Backend struct{}
 
+// New returns the backend.
+func New() Backend { return Backend{} }
+
 // Manager returns backends.Dhcpcd.
 func (Backend) Manager() backends.Manager { return backends.Dhcpcd }
 

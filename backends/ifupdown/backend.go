@@ -20,11 +20,15 @@ import (
 const (
 	interfacesFile = "/etc/network/interfaces"
 	interfacesDir  = "/etc/network/interfaces.d"
+	dhcpcdConf     = "/etc/dhcpcd.conf"
 	ourMark        = backends.Marker + "\n"
 )
 
 // Backend is the planner for ifupdown.
 type Backend struct{}
+
+// New returns the backend.
+func New() Backend { return Backend{} }
 
 // Manager returns backends.Ifupdown.
 func (Backend) Manager() backends.Manager { return backends.Ifupdown }

@@ -6,6 +6,7 @@ import (
 	"github.com/provision-net/provision/backends"
 	"github.com/provision-net/provision/backends/backendtest"
 	"github.com/provision-net/provision/provision/facts"
+	"github.com/provision-net/provision/provision/resource/leaseroute"
 )
 
 func TestConformance(t *testing.T) {
@@ -28,7 +29,9 @@ func TestConformance(t *testing.T) {
 		return f
 	}
 	backendtest.Run(t, backendtest.Suite{
-		New: func() backends.Backend { return Backend{} },
+		New: func() backends.Backend { return New() },
+		// It adds a route and leaves the client alone.
+		LazyKinds: []string{leaseroute.Kind},
 		Machines: []backendtest.Machine{
 			{Name: "dhclient", Facts: func() *facts.Facts { return backendtest.Ifupdown("dhclient") }, Lossless: true},
 			{Name: "dhcpcd", Facts: func() *facts.Facts { return backendtest.Ifupdown("dhcpcd") }, Lossless: true},

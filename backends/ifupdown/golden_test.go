@@ -152,6 +152,11 @@ func TestDesire(t *testing.T) {
 			n[0].Lazy = true
 			return n
 		}},
+		{"dhcpcd-not-persistent", with("dhcpcd", head+"auto enp0s3\niface enp0s3 inet dhcp\n", "/etc/dhcpcd.conf", "hostname\n"), func(f *facts.Facts) []backends.NIC { return nics(f)[:1] }},
+		{"dhclient-without-second-route", backendtest.Ifupdown("dhclient"), func(f *facts.Facts) []backends.NIC {
+			f.Routes = slices.DeleteFunc(f.Routes, func(r facts.Route) bool { return r.Link == 3 && r.Dst.Addr().Is4() })
+			return nics(f)[1:]
+		}},
 		{"static", with("", head+"auto enp0s3\niface enp0s3 inet static\n\taddress 10.0.2.15/24\n\tgateway 10.0.2.2\niface enp0s3 inet6 static\n\taddress 2001:db8::2/64\n\tgateway 2001:db8::1\n\nauto enp0s8\niface enp0s8 inet static\n\taddress 192.0.2.1/24\n"),
 			func(f *facts.Facts) []backends.NIC {
 				f.Clients = nil

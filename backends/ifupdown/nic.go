@@ -7,11 +7,13 @@ import (
 	"strings"
 
 	"github.com/provision-net/provision/backends"
+	"github.com/provision-net/provision/backends/dhcpcd/conf"
 	"github.com/provision-net/provision/backends/ifupdown/interfaces"
 	"github.com/provision-net/provision/provision"
 	"github.com/provision-net/provision/provision/facts"
 	"github.com/provision-net/provision/provision/resource/daemon"
 	"github.com/provision-net/provision/provision/resource/file"
+	"github.com/provision-net/provision/provision/resource/leaseroute"
 	"github.com/provision-net/provision/provision/resource/routemetric"
 )
 
@@ -30,6 +32,8 @@ type job struct {
 	// restart: the client takes a metric only when it is started anew. It follows from
 	// the configuration, so that the same things are wanted while it does not run.
 	restart bool
+	// leaseRoute: dhclient may have been unable to add its default route.
+	leaseRoute bool
 	// made4: a stanza makes the IPv4 default route.
 	made4 bool
 	// waits: the live route cannot be moved for good before the next boot.
@@ -110,6 +114,7 @@ func (j *job) edit() error {
 		}
 		j.clientRA, j.restart = true, a.restart
 	}
+	j.leaseRoute = dhcp && next == dhclient && a.refuse == ""
 	var errs []error
 	for i := range j.stanzas {
 		s := j.stanzas[i]
@@ -336,8 +341,27 @@ func (j *job) liveState() {
 		j.restartDhcpcd()
 	} else if j.made4 {
 		j.move(4, *j.metric4)
+		j.missing()
 	}
 	j.ipv6()
+}
+
+// missing brings the default route that dhclient had no room for. It is triggered by
+// the stanza's file, so it runs in both directions, and stands in lazy mode too: the
+// client is not touched.
+func (j *job) missing() {
+	if !j.leaseRoute || len(j.files) == 0 || j.f.Machine.Offline {
+		return
+	}
+	t := provision.Trigger{Name: "ifupdown-lease-route-" + j.link, Do: leaseroute.Add(j.selector, j.link, *j.metric4),
+		Why: "beside another default route without a metric dhclient could not add its own; with a metric there is room for it"}
+	for _, f := range j.files {
+		t.On = append(t.On, file.Ref(f))
+	}
+	j.live.Triggers = append(j.live.Triggers, t)
+	if running, _ := j.client(j.link); running != nil && len(j.f.Defaults(j.n.Link.Index, 4)) == 0 {
+		j.note("info", j.link, "it has no IPv4 default route, though dhclient serves it: if its lease has a router, the route is added")
+	}
 }
 
 func (j *job) move(family int, metric uint32) {
@@ -361,6 +385,13 @@ func (j *job) restartDhcpcd() {
 		return
 	}
 	name := "ifupdown-dhcpcd-" + j.link
+	if text, ok := j.texts[dhcpcdConf]; ok && !j.n.Lazy {
+		// A file that cannot be parsed has no line either that could be relied on.
+		if c, err := conf.Parse(dhcpcdConf, text); err != nil || !c.Global("persistent") {
+			j.n.Lazy = true
+			j.note("warning", j.link, "%s has no line persistent: stopping dhcpcd would take the address away; add that line to have the metric sooner", dhcpcdConf)
+		}
+	}
 	if j.n.Lazy {
 		j.note("info", j.link, "dhcpcd keeps its metric until it is started again: the new one holds from the next boot on")
 	}
