@@ -28,7 +28,7 @@ const proto = unix.RTPROT_DHCP
 // Actor carries the action out in the calling thread's network namespace.
 type Actor struct {
 	Runner host.Runner  // for ifquery
-	Root   string       // put before /var/lib/dhcp
+	Root   string       // put before /var/lib/dhcp and /run/network/ifstate
 	Log    *slog.Logger // nil discards
 }
 
@@ -135,7 +135,11 @@ func (x *Actor) stanzaHas(ctx context.Context, r request) (bool, error) {
 	if x.Runner == nil {
 		return false, errors.New("nothing to run ifquery with")
 	}
-	out, err := x.Runner.Run(ctx, host.Command{Argv: []string{"ifquery", "--no-mappings", r.ifname}, Timeout: 10 * time.Second})
+	target, err := x.target(r.ifname)
+	if err != nil {
+		return false, err
+	}
+	out, err := x.Runner.Run(ctx, host.Command{Argv: []string{"ifquery", "--no-mappings", target}, Timeout: 10 * time.Second})
 	if err != nil {
 		return false, err
 	}
@@ -150,14 +154,33 @@ func (x *Actor) stanzaHas(ctx context.Context, r request) (bool, error) {
 	return false, nil
 }
 
-// lease reads the file that ifupdown's inet.defn gives dhclient.
-func (x *Actor) lease(ifname string) (Lease, error) {
-	f, err := os.Open(filepath.Join("/", x.Root, "/var/lib/dhcp", "dhclient."+ifname+".leases"))
+// target is NIC=STANZA where the NIC is up as a stanza of another name: ifquery does
+// not look that up by itself.
+func (x *Actor) target(ifname string) (string, error) {
+	b, err := x.read("/run/network/ifstate")
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return "", err
+	}
+	for line := range strings.Lines(string(b)) {
+		if line = strings.TrimSpace(line); strings.HasPrefix(line, ifname+"=") && validName(line[len(ifname)+1:]) {
+			return line, nil
+		}
+	}
+	return ifname, nil
+}
+
+func (x *Actor) read(name string) ([]byte, error) {
+	f, err := os.Open(filepath.Join("/", x.Root, name))
 	if err != nil {
-		return Lease{}, err
+		return nil, err
 	}
 	defer f.Close()
-	b, err := io.ReadAll(io.LimitReader(f, MaxLease+1))
+	return io.ReadAll(io.LimitReader(f, MaxLease+1))
+}
+
+// lease reads the file that ifupdown's inet.defn gives dhclient.
+func (x *Actor) lease(ifname string) (Lease, error) {
+	b, err := x.read("/var/lib/dhcp/dhclient." + ifname + ".leases")
 	if err != nil {
 		return Lease{}, err
 	}

@@ -44,13 +44,19 @@ func TestActor(t *testing.T) {
 			if err := os.MkdirAll(filepath.Join(root, "var/lib/dhcp"), 0o755); err != nil {
 				t.Fatal(err)
 			}
+			if err := os.MkdirAll(filepath.Join(root, "run/network"), 0o755); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.WriteFile(filepath.Join(root, "run/network/ifstate"), []byte("lo=lo\neth1=lan\n"), 0o644); err != nil {
+				t.Fatal(err)
+			}
 			text := "lease {\n  interface \"eth1\";\n  fixed-address " + c.lease + ";\n  option routers 192.168.76.2;\n}\n"
 			if err := os.WriteFile(filepath.Join(root, "var/lib/dhcp/dhclient.eth1.leases"), []byte(text), 0o644); err != nil {
 				t.Fatal(err)
 			}
 			fake := host.NewFake(t)
 			answer := host.Answer{Output: host.Output{Stdout: []byte(c.stanza)}}
-			fake.Answer("ifquery --no-mappings eth1", answer, answer)
+			fake.Answer("ifquery --no-mappings eth1=lan", answer, answer)
 			x := &Actor{Runner: fake, Root: root}
 			for range 2 { // an action may be repeated
 				var err error
