@@ -76,8 +76,10 @@ type planner struct {
 
 	nmNICs  []backends.NIC // handed on
 	nmFresh []string       // selectors of NICs that get a new profile
-	sysctls []backends.NIC
-	errs    []error
+	// nmExplicit are metrics that netplan itself writes into the profile.
+	nmExplicit []outcome
+	sysctls    []backends.NIC
+	errs       []error
 }
 
 // outcome is a metric that should hold for one family of one NIC.

@@ -2,6 +2,7 @@ package netplan
 
 import (
 	"net/netip"
+	"net/url"
 	"path"
 	"slices"
 	"strings"
@@ -253,7 +254,7 @@ func (t *Tree) For(f *facts.Facts, l facts.Link) (d *ID, fits []*ID) {
 		}
 		return strings.Compare(NetworkFile(a.Name), NetworkFile(b.Name))
 	})
-	if live := t.Find(liveID(f, l)); live != nil {
+	if live := t.named(liveID(f, l)); live != nil {
 		fits = slices.DeleteFunc(fits, func(id *ID) bool { return id == live })
 		return live, append([]*ID{live}, fits...)
 	}
@@ -261,6 +262,20 @@ func (t *Tree) For(f *facts.Facts, l facts.Link) (d *ID, fits []*ID) {
 		return nil, nil
 	}
 	return fits[0], fits
+}
+
+// named is the definition that a generated file is called after. Those of Wi-Fi carry
+// the SSID too: netplan-ID-SSID.nmconnection.
+func (t *Tree) named(name string) *ID {
+	if d := t.Find(name); d != nil {
+		return d
+	}
+	for _, d := range t.IDs {
+		if d.Type == "wifis" && strings.HasPrefix(name, d.Name+"-") {
+			return d
+		}
+	}
+	return nil
 }
 
 // liveID is the id whose generated file or profile the running daemon uses for l.
@@ -277,7 +292,11 @@ func liveID(f *facts.Facts, l facts.Link) string {
 	for _, p := range f.NM.Profiles {
 		if p.UUID == dev.UUID {
 			if id, ok := strings.CutPrefix(path.Base(p.Path), "netplan-"); ok {
-				return strings.TrimSuffix(id, ".nmconnection")
+				id = strings.TrimSuffix(id, ".nmconnection")
+				if plain, err := url.PathUnescape(id); err == nil {
+					return plain
+				}
+				return id
 			}
 		}
 	}

@@ -2,6 +2,7 @@ package netplan
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -58,23 +59,31 @@ func (p *planner) forNM(nic backends.NIC, id *ID) error {
 		if through != nil && through.String() != "-1" {
 			explicit = through
 		}
-		if explicit == nil || explicit.String() == strconv.FormatUint(uint64(metric), 10) {
+		if explicit == nil {
 			continue
 		}
-		if len(shared) > 0 {
-			*fam.want = nil
-			p.note("warning", nic, "%s sets the IPv%d metric of %s too: it stays; give this NIC an id of its own there", explicit.Pos.Source(), fam.family, strings.Join(shared, ", "))
-			continue
+		// The profile that netplan writes carries a metric, and NetworkManager's own
+		// planner leaves generated profiles alone.
+		*fam.want = nil
+		if explicit.String() != strconv.FormatUint(uint64(metric), 10) {
+			if len(shared) > 0 {
+				p.note("warning", nic, "%s sets the IPv%d metric of %s too: it stays; give this NIC an id of its own there", explicit.Pos.Source(), fam.family, strings.Join(shared, ", "))
+				continue
+			}
+			n := p.delta.id(id.Type, id.Name)
+			if explicit == through {
+				nested(n, []string{"networkmanager", "passthrough"}, fam.inner, quoted(metric))
+			} else {
+				merge(n, fam.outer, "route-metric", number(metric))
+			}
+			p.generate = true
+			p.say(fmt.Sprintf("%s: %s", nic.Link.Name, nic.Why))
 		}
-		n := p.delta.id(id.Type, id.Name)
-		if explicit == through {
-			nested(n, []string{"networkmanager", "passthrough"}, fam.inner, quoted(metric))
-		} else {
-			merge(n, fam.outer, "route-metric", number(metric))
-		}
-		p.say(fmt.Sprintf("%s: %s", nic.Link.Name, nic.Why))
+		p.nmExplicit = append(p.nmExplicit, outcome{nic, fam.family, metric})
 	}
-	p.nmNICs = append(p.nmNICs, handed)
+	if handed.Metric4 != nil || handed.Metric6 != nil || handed.DemoteDNS {
+		p.nmNICs = append(p.nmNICs, handed)
+	}
 	return nil
 }
 
@@ -147,6 +156,7 @@ func (p *planner) finishNM(via []string) error {
 		p.d.Triggers = append(p.d.Triggers, provision.Trigger{Name: TriggerNM, On: p.yaml, Do: daemon.NMReloadConnections(p.nmFresh...),
 			Why: "NetworkManager: read the new profile and bring up the NICs that have none active"})
 	}
+	p.finishExplicit(via)
 	if len(p.nmNICs) == 0 {
 		return nil
 	}
@@ -159,4 +169,61 @@ func (p *planner) finishNM(via []string) error {
 	}
 	p.d.Append(d)
 	return nil
+}
+
+// finishExplicit makes NetworkManager take up profiles that netplan wrote with another
+// metric: by Reapply where that moves routes of both families without loss (1.58 and
+// later), else by a restart, which keeps the addresses.
+func (p *planner) finishExplicit(via []string) {
+	if len(p.nmExplicit) == 0 {
+		return
+	}
+	var selectors []string
+	live := p.f.NM.Running && !p.f.Machine.Offline
+	lazy := true
+	for _, o := range p.nmExplicit {
+		selectors = append(selectors, o.nic.Link.Selector())
+		lazy = lazy && o.nic.Lazy
+	}
+	slices.Sort(selectors)
+	selectors = slices.Compact(selectors)
+	add := func(name string, do provision.Action, why string) {
+		via = append(via, name)
+		p.d.Triggers = append(p.d.Triggers, provision.Trigger{Name: name, On: p.yaml, Do: do, Why: "NetworkManager " + p.f.NM.Version + ": " + why})
+	}
+	switch {
+	case !live || lazy || len(p.yaml) == 0:
+		if lazy && live {
+			p.d.Notes = append(p.d.Notes, provision.Note{Level: "warning", Subject: "NetworkManager", Text: "lazy: a changed profile takes effect when it is next activated"})
+		}
+	case reapplies(p.f.NM.Version):
+		add(TriggerNM+" profiles", daemon.NMReloadConnections(), "the generated profiles are read again")
+		add(TriggerNM+" reapply", daemon.NMReapply(selectors...), "Reapply moves the routes of both families without loss (since 1.58)")
+	default:
+		add(TriggerNM+" restart", daemon.NMRestart(selectors...), "a restart takes up the generated profiles and keeps the addresses, Reapply of a changed profile drops those of IPv6")
+	}
+	for _, o := range p.nmExplicit {
+		e := routemetric.Expect(o.family, o.nic.Link.Selector(), o.metric, o.nic.Why)
+		if !live || o.nic.Lazy {
+			e.Mode = provision.Report
+			p.d.Expect = append(p.d.Expect, e)
+			continue
+		}
+		e.Via = slices.Clone(via)
+		w := routemetric.Prune(o.family, o.nic.Link.Selector(), o.metric, o.nic.Why+": leftovers of the old metric")
+		w.Via = e.Via
+		p.d.Wants = append(p.d.Wants, w)
+		p.d.Expect = append(p.d.Expect, e)
+	}
+}
+
+// reapplies reports NetworkManager 1.58 or later.
+func reapplies(version string) bool {
+	parts := strings.SplitN(version, ".", 3)
+	if len(parts) < 2 {
+		return false
+	}
+	major, err1 := strconv.Atoi(parts[0])
+	minor, err2 := strconv.Atoi(parts[1])
+	return err1 == nil && err2 == nil && (major > 1 || major == 1 && minor >= 58)
 }
