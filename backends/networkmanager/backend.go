@@ -40,6 +40,8 @@ type Backend struct{}
 // New returns the backend.
 func New() Backend { return Backend{} }
 
+var _ backends.Backend = Backend{}
+
 // Manager is NetworkManager.
 func (Backend) Manager() backends.Manager { return backends.NetworkManager }
 
