@@ -79,7 +79,7 @@ func parseProfile(text string) (profile, bool) {
 			p.Interface = clean(value)
 		case "ethernet.mac-address", "802-3-ethernet.mac-address", "wifi.mac-address", "802-11-wireless.mac-address":
 			p.MAC = strings.ToLower(clean(value))
-		case ".nmmeta.external", ".nmmeta.nm-generated":
+		case ".nmmeta.external": // nm-generated alone is also "Wired connection 1", which it owns
 			p.external = p.external || isTrue(value)
 		}
 	})
