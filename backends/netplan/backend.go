@@ -23,6 +23,7 @@ const (
 // Planner plans for NICs that NetworkManager holds: the networkmanager backend.
 type Planner interface {
 	Desire(f *facts.Facts, nics []backends.NIC) (provision.Desired, error)
+	Explain(f *facts.Facts, link facts.Link, key string) []backends.Reason
 }
 
 // Backend plans for NICs that netplan configures.

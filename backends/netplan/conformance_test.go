@@ -9,6 +9,7 @@ import (
 	"github.com/provision-net/provision/backends"
 	"github.com/provision-net/provision/backends/backendtest"
 	"github.com/provision-net/provision/backends/networkd"
+	"github.com/provision-net/provision/backends/networkmanager"
 	"github.com/provision-net/provision/provision"
 	"github.com/provision-net/provision/provision/facts"
 	"github.com/provision-net/provision/provision/resource/daemon"
@@ -35,10 +36,29 @@ func TestConformance(t *testing.T) {
 		}
 		return f
 	}})
+	for _, version := range []string{"1.42.4", "1.52.1", "1.58.1"} {
+		nm := func(yaml string) func() *facts.Facts {
+			return func() *facts.Facts {
+				f := backendtest.NetplanNM(version)
+				backendtest.Put(f, "/etc/NetworkManager/NetworkManager.conf", "[main]\nplugins=keyfile\n", 0o644)
+				if yaml != "" {
+					backendtest.Put(f, "/etc/netplan/01-nm.yaml", yaml, 0o600)
+				}
+				return f
+			}
+		}
+		head := "network:\n  version: 2\n  renderer: NetworkManager\n  ethernets:\n"
+		machines = append(machines,
+			backendtest.Machine{Name: "NM " + version, Facts: nm(""), Lossless: true},
+			backendtest.Machine{Name: "NM " + version + " explicit", Lossless: true, Facts: nm(head +
+				"    enp0s3: {dhcp4: true, dhcp6: true, dhcp4-overrides: {route-metric: 50}, dhcp6-overrides: {route-metric: 51}}\n    enp0s8: {dhcp4: true, dhcp6: true}\n")},
+			backendtest.Machine{Name: "NM " + version + " dhcp4 only", Lossless: true, Facts: nm(head + "    enp0s3: {dhcp4: true}\n    enp0s8: {dhcp4: true}\n")},
+		)
+	}
 	backendtest.Run(t, backendtest.Suite{
-		New:       func() backends.Backend { return New(nil) },
+		New:       func() backends.Backend { return New(networkmanager.New()) },
 		Machines:  machines,
-		LazyKinds: []string{daemon.KindNetplanGenerate}, // rewrites files, tells no daemon
+		LazyKinds: []string{daemon.KindNetplanGenerate, daemon.KindNMReload}, // no daemon does anything at once
 		Settle:    settle,
 	})
 }
@@ -57,6 +77,9 @@ func settle(f *facts.Facts, d provision.Desired) {
 	tree := ReadTree(f, false)
 	f.Netplan.Files = tree.Files
 	for _, id := range tree.IDs {
+		if id.Renderer == RendererNM {
+			continue
+		}
 		p := path.Join(networkd.RunDir, NetworkFile(id.Name))
 		s := id.Settings()
 		dhcp := map[[2]bool]string{{true, true}: "yes", {true, false}: "ipv4", {false, true}: "ipv6"}[[2]bool{s.DHCP4, s.DHCP6}]

@@ -12,7 +12,7 @@ import (
 
 // Explain names the id, the file and line that decides the key, files and values that
 // no longer count, ids that would fit too, and what the generated file says.
-func (Backend) Explain(f *facts.Facts, link facts.Link, key string) []backends.Reason {
+func (b Backend) Explain(f *facts.Facts, link facts.Link, key string) []backends.Reason {
 	t := ReadTree(f, false)
 	asked := func(k string) bool { return key == "" || key == k }
 	var out []backends.Reason
@@ -79,8 +79,11 @@ func (Backend) Explain(f *facts.Facts, link facts.Link, key string) []backends.R
 			}
 		}
 	}
-	if id.Renderer == RendererNetworkd {
+	switch {
+	case id.Renderer == RendererNetworkd:
 		out = append(out, networkd.ExplainLink(f, link, key)...)
+	case id.Renderer == RendererNM && b.nm != nil:
+		out = append(out, b.nm.Explain(f, link, key)...)
 	}
 	return out
 }

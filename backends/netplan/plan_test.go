@@ -29,6 +29,8 @@ func (nmPlanner) Desire(_ *facts.Facts, nics []backends.NIC) (provision.Desired,
 	return d, nil
 }
 
+func (nmPlanner) Explain(*facts.Facts, facts.Link, string) []backends.Reason { return nil }
+
 // guest is a machine whose netplan tree has been generated and is in use: made are
 // the generated files, live the id that each NIC uses.
 func guest(version string, tree, made map[string]string, live map[string]string) *facts.Facts {

@@ -114,8 +114,8 @@ func nested(n *yaml.Node, outer []string, key string, value *yaml.Node) {
 // kernelRA sets the metric of default routes that the kernel makes of router
 // advertisements (Linux 5.12 and later).
 func (p *planner) kernelRA(nic backends.NIC, metric uint32) {
-	if v := nic.Link.Sysctl["ipv6.accept_ra"]; v == "0" || nic.Link.Sysctl["ipv6.disable_ipv6"] == "1" {
-		p.note("info", nic, "no IPv6 default route to set a metric for: the kernel accepts no router advertisements on it")
+	if nic.Link.Sysctl["ipv6.disable_ipv6"] == "1" {
+		p.note("info", nic, "no IPv6 default route to set a metric for: IPv6 is off on it")
 		return
 	}
 	nic.Metric6 = &metric
