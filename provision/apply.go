@@ -201,6 +201,9 @@ func (a *attempt) begin(ctx context.Context, have map[Ref]Attrs) (*journal, erro
 	for r, v := range lk.have {
 		all[r] = v
 	}
+	for r, v := range have { // of the pass that is about to make the first effect
+		all[r] = v
+	}
 	if err := a.read(ctx, refs, all, nil); err != nil {
 		return nil, err
 	}

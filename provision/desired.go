@@ -76,7 +76,7 @@ func (e *Engine) check(d Desired) (Desired, error) {
 			h.While = slices.Clone(h.While)
 			out.Holds = append(out.Holds, h)
 		case !sameAttrs(out.Holds[i].Attrs, h.Attrs):
-			errs = append(errs, fmt.Errorf("cannot hold %s: it is to be held at %s and at %s", h.Ref, out.Holds[i].Attrs, h.Attrs))
+			errs = append(errs, fmt.Errorf("cannot hold %s: it is to be held in two different states", h.Ref))
 		default:
 			out.Holds[i].While = union(out.Holds[i].While, h.While)
 		}

@@ -75,7 +75,9 @@ func (e *Engine) past() (l *ledger, first map[Ref]Attrs, notes []Note, err error
 	}
 	for _, name := range st.active {
 		text := "an interrupted run will be gone back on first"
-		if j, err := e.Store.openJournal(name); err != nil {
+		if j, err := e.Store.openJournal(name); errors.Is(err, fs.ErrNotExist) {
+			continue // the run has just ended: no lock is held here
+		} else if err != nil {
 			return nil, nil, nil, err
 		} else if left := j.waiting(e.clock()); left > 0 {
 			text = fmt.Sprintf("an apply waits for its confirmation for another %s", left.Round(time.Second))
@@ -271,6 +273,9 @@ func (e *Engine) waitingJournal() (*journal, error) {
 	}
 	for _, name := range st.active {
 		j, err := e.Store.openJournal(name)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
 		if err != nil {
 			return nil, err
 		}

@@ -137,6 +137,11 @@ func newRig(t *testing.T) *rig {
 // reopen is what the next process sees.
 func (r *rig) reopen(t *testing.T) {
 	t.Helper()
+	r.open(t)
+}
+
+func (r *rig) open(t testing.TB) {
+	t.Helper()
 	store, err := provision.Open(r.dir, provision.LockWait(0))
 	if err != nil {
 		t.Fatal(err)

@@ -175,7 +175,8 @@ func (w *walk) pass(ctx context.Context, steps []step) (int, error) {
 			err = p.release(ctx, w.holds[o.i])
 			p.stirred = true
 		case opTrigger:
-			if w.mustWait(o.i) && p.effects > 0 {
+			// Not owed: what it depends on turned out to be right already.
+			if !w.dirty[o.i] || w.mustWait(o.i) && p.effects > 0 {
 				continue
 			}
 			if err = w.runTrigger(ctx, o.i); err == nil {

@@ -2,6 +2,8 @@ package provision
 
 import (
 	"context"
+	"errors"
+	"io/fs"
 	"time"
 )
 
@@ -40,6 +42,9 @@ func (e *Engine) Status(ctx context.Context) (Status, error) {
 	}
 	for _, name := range st.active {
 		j, err := e.Store.openJournal(name)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue // the run has just ended: no lock is held here
+		}
 		if err != nil {
 			return s, err
 		}

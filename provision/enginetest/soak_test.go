@@ -1,6 +1,7 @@
 package enginetest_test
 
 import (
+	"github.com/provision-net/provision/provision"
 	"os"
 	"runtime/debug"
 	"strconv"
@@ -34,4 +35,32 @@ func seed() uint64 {
 		return n
 	}
 	return 1
+}
+
+// The same over real files, in which a crash leaves what it leaves.
+func TestSoakFiles(t *testing.T) {
+	rep := enginetest.Soak(enginetest.SoakOptions{Seed: seed() + 1, Pairs: max(100, pairs()/50), Dir: t.TempDir(), Transient: true})
+	t.Log(rep)
+	for _, b := range rep.Bad {
+		t.Error(b)
+	}
+}
+
+// A link that is only held, never wanted, has to be up again after any crash.
+func TestHeldOnly(t *testing.T) {
+	link, name := provision.Ref{Kind: "link", Name: "l"}, provision.Ref{Kind: "name", Name: "l"}
+	c := enginetest.Case{
+		Start: enginetest.State{link: {"up": "1", "mtu": "1500"}},
+		Desired: provision.Desired{
+			Wants: []provision.Want{{Ref: name, Attrs: provision.Attrs{"is": "lan0"}}},
+			Holds: []provision.Hold{{Ref: link, Attrs: provision.Attrs{"up": ""}, While: []provision.Ref{name}}},
+		},
+		Rules: enginetest.Rules{Refuse: func(m *enginetest.Machine, r provision.Ref, _, _ provision.Attrs) error {
+			if r == name && m.State[link]["up"] != "" {
+				return provision.ErrBusy
+			}
+			return nil
+		}},
+	}
+	enginetest.Planner(t, c)
 }
