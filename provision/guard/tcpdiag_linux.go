@@ -9,6 +9,8 @@ import (
 
 	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
+
+	"github.com/provision-net/provision/provision/host/netdev"
 )
 
 var (
@@ -91,13 +93,13 @@ func readFlow(m []byte) (*flow, bool) {
 	if len(m) < diagMsgSize {
 		return nil, false
 	}
-	as, err := nl.ParseRouteAttr(m[diagMsgSize:])
+	as, err := netdev.ParseAttrs(m[diagMsgSize:])
 	if err != nil {
 		return nil, false
 	}
 	for _, a := range as {
-		v := a.Value
-		if a.Attr.Type != diagInfo || len(v) < 28 {
+		v := a.Data
+		if a.Kind != diagInfo || len(v) < 28 {
 			continue
 		}
 		f := &flow{Retransmits: v[2], Unacked: binary.NativeEndian.Uint32(v[24:])}

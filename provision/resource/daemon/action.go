@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"github.com/provision-net/provision/provision"
+	"github.com/provision-net/provision/provision/host/netdev"
 )
 
 // Kinds of actions. One Actor (see Actor) serves them all.
@@ -165,8 +166,8 @@ func parse(a provision.Action) (request, error) {
 				if s == "" {
 					continue
 				}
-				if !strings.HasPrefix(s, "mac:") && !strings.HasPrefix(s, "name:") {
-					err = fmt.Errorf("device selector %q is neither mac: nor name:", s)
+				if _, e := netdev.Parse(s); e != nil {
+					err = e
 				}
 				r.selectors = append(r.selectors, s)
 			}

@@ -44,7 +44,7 @@ func TestActionsRefused(t *testing.T) {
 		want string
 	}{
 		{provision.Action{Kind: "reboot"}, "unknown kind"},
-		{NetworkdReload("eth0"), "neither mac: nor name:"},
+		{NetworkdReload("eth0"), "device selector"},
 		{Ifup("-a"), "is no interface name"},
 		{Ifup("../../x"), "is no interface name"},
 		{provision.Action{Kind: KindIfup}, "no interface name"},

@@ -2,7 +2,6 @@ package daemon
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"path/filepath"
@@ -10,11 +9,11 @@ import (
 
 	sd "github.com/coreos/go-systemd/v22/dbus"
 	"github.com/godbus/dbus/v5"
-	"github.com/vishvananda/netlink"
 
 	"github.com/provision-net/provision/provision"
 	"github.com/provision-net/provision/provision/host"
 	"github.com/provision-net/provision/provision/host/dhcpprobe"
+	"github.com/provision-net/provision/provision/host/netdev"
 	"github.com/provision-net/provision/provision/resource/daemon/foreign"
 )
 
@@ -163,54 +162,27 @@ type link struct {
 
 // resolve finds the devices. One that does not exist (a NIC that was unplugged) has
 // nothing to lose and is left out.
-func (x *Actor) resolve(selectors []string) ([]link, error) {
+func (x *Actor) resolve(ctx context.Context, selectors []string) ([]link, error) {
 	if len(selectors) == 0 {
 		return nil, nil
 	}
-	all, err := netlink.LinkList()
-	if err != nil && !errors.Is(err, netlink.ErrDumpInterrupted) {
-		return nil, fmt.Errorf("cannot list network devices: %w", err)
+	table, err := netdev.Read(ctx)
+	if err != nil {
+		return nil, err
 	}
 	var out []link
 	for _, s := range selectors {
-		found := false
-		for _, l := range all {
-			if selects(s, l) {
-				out = append(out, link{l.Attrs().Index, l.Attrs().Name})
-				found = true
-				break
-			}
+		d, ok, err := table.Find(s)
+		if err != nil {
+			return nil, err
 		}
-		if !found {
+		if !ok {
 			x.log().Warn("device is not there", "selector", s)
+			continue
 		}
+		out = append(out, link{d.Index, d.Name})
 	}
 	return out, nil
-}
-
-// selects follows facts.Link.Selector: "mac:" is hardware with that permanent
-// address, "name:" is the name.
-func selects(selector string, l netlink.Link) bool {
-	at := l.Attrs()
-	if len(selector) > 4 && selector[:4] == "mac:" {
-		if l.Type() != "device" { // no rtnetlink kind: hardware
-			return false
-		}
-		mac := at.PermHWAddr
-		if len(mac) == 0 {
-			mac = at.HardwareAddr
-		}
-		return mac.String() == selector[4:]
-	}
-	if selector == "name:"+at.Name {
-		return true
-	}
-	for _, alt := range at.AltNames {
-		if selector == "name:"+alt {
-			return true
-		}
-	}
-	return false
 }
 
 func indexes(ls []link) []int {

@@ -48,7 +48,7 @@ func (x *Actor) around(ctx context.Context, d disturbance) error {
 	if err != nil {
 		x.log().Warn("an earlier action was cut off and not all could be put back", "error", err)
 	}
-	snap, err := foreign.Take()
+	snap, err := foreign.Take(ctx)
 	if err != nil {
 		return err
 	}
@@ -113,55 +113,22 @@ func (x *Actor) settle(ctx context.Context, d disturbance, had map[link]holding,
 	defer tick.Stop()
 	begun := time.Now()
 	seen := !d.lag
+	var lost []string
 	for {
-		snap, err := foreign.Take()
+		snap, err := foreign.Take(ctx)
 		if err != nil {
-			return nil, err
-		}
-		if d.owned != nil {
-			// What is foreign for certain need not wait for the daemon to finish. An
-			// address does: put back too early it would become the primary one.
-			var now []foreign.Message
-			for _, m := range snap.Missing(set.Foreign) {
-				if m.Type != unix.RTM_NEWADDR {
-					now = append(now, m)
-				}
+			// It changes faster than it can be read: look again at the next event.
+			x.log().Debug("cannot look", "error", err)
+		} else {
+			var working bool
+			lost, working, err = x.look(ctx, d, snap, had, set)
+			if err != nil {
+				return nil, err
 			}
-			if len(now) > 0 {
-				seen = true
-				sent, _ := foreign.Send(now, set.Since) // what fails is tried again
-				for _, m := range sent {
-					x.log().Info("put back", "what", m.String(), "after", d.name)
-				}
+			seen = seen || working
+			if !working && (seen || time.Since(begun) > quiet) {
+				return nil, nil
 			}
-		}
-		has := inventory(snap, set.Foreign, d.links)
-		done := true
-		var lost []string
-		for _, l := range d.links {
-			st := ready
-			if d.standing != nil {
-				if st, err = d.standing(ctx, l); err != nil {
-					return nil, err
-				}
-			}
-			if st == off {
-				continue
-			}
-			if st == busy {
-				seen = true
-			}
-			gone := had[l].without(has[l], l.name)
-			lost = append(lost, gone...)
-			if st == busy || len(gone) > 0 {
-				done = false
-			}
-		}
-		if len(lost) > 0 {
-			seen = true
-		}
-		if done && (seen || time.Since(begun) > quiet) {
-			return nil, nil
 		}
 		select {
 		case <-d.kick:
@@ -178,10 +145,47 @@ func (x *Actor) settle(ctx context.Context, d disturbance, had map[link]holding,
 	}
 }
 
+// look compares the links with what they had and returns what is lost, and whether
+// the daemon is at work: something is lost or it says so itself.
+func (x *Actor) look(ctx context.Context, d disturbance, snap foreign.Snapshot, had map[link]holding, set foreign.Set) (lost []string, working bool, err error) {
+	if d.owned != nil {
+		// What is foreign for certain need not wait for the daemon to finish. An
+		// address does: put back too early it would become the primary one.
+		var now []foreign.Message
+		for _, m := range snap.Missing(set.Foreign) {
+			if m.Type != unix.RTM_NEWADDR {
+				now = append(now, m)
+			}
+		}
+		sent, _ := foreign.Send(now, set.Since) // what fails is tried again
+		for _, m := range sent {
+			x.log().Info("put back", "what", m.String(), "after", d.name)
+		}
+	}
+	has := inventory(snap, set.Foreign, d.links)
+	for _, l := range d.links {
+		st := ready
+		if d.standing != nil {
+			if st, err = d.standing(ctx, l); err != nil {
+				return nil, false, err
+			}
+		}
+		if st == off {
+			continue
+		}
+		gone := had[l].without(has[l], l.name)
+		lost = append(lost, gone...)
+		if st == busy || len(gone) > 0 {
+			working = true
+		}
+	}
+	return lost, working, nil
+}
+
 // putBack sends what is missing. leases: also what the daemon should have brought,
 // but only to links that have nothing of that kind.
 func (x *Actor) putBack(set foreign.Set, leases bool) ([]foreign.Message, error) {
-	snap, err := foreign.Take()
+	snap, err := foreign.Take(context.Background())
 	if err != nil {
 		return set.Foreign, err
 	}
@@ -197,7 +201,7 @@ func (x *Actor) putBack(set foreign.Set, leases bool) ([]foreign.Message, error)
 		return nil, nil
 	}
 	// A device that has gone took its routes along; that is nobody's fault.
-	if snap, e := foreign.Take(); e == nil {
+	if snap, e := foreign.Take(context.Background()); e == nil {
 		want = snap.Missing(want)
 	}
 	var left []foreign.Message

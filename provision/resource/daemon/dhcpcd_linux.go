@@ -27,7 +27,7 @@ const (
 )
 
 func (x *Actor) dhcpcd(ctx context.Context, r request) error {
-	links, err := x.resolve(r.selectors)
+	links, err := x.resolve(ctx, r.selectors)
 	if err != nil {
 		return err
 	}

@@ -38,7 +38,11 @@ func newFakeBus(t *testing.T) *fakeBus {
 	if err != nil {
 		t.Skip("dbus-daemon (package dbus) is not installed")
 	}
-	dir := t.TempDir()
+	dir, err := os.MkdirTemp("", "bus") // t.TempDir has the test's name in it, which an address cannot hold
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
 	conf := filepath.Join(dir, "conf")
 	text := `<busconfig><type>system</type><listen>unix:dir=` + dir + `</listen><auth>EXTERNAL</auth>
 <policy context="default"><allow send_destination="*" eavesdrop="true"/><allow eavesdrop="true"/><allow own="*"/></policy></busconfig>`
@@ -151,7 +155,7 @@ func newRig(t *testing.T) *rig {
 		Probe:       func(context.Context, int) error { return nil },
 		CallTimeout: 2 * time.Second, Settle: 5 * time.Second,
 	}
-	ns.Do(func() { links, _ = x.resolve([]string{"name:eth0"}) })
+	ns.Do(func() { links, _ = x.resolve(context.Background(), []string{"name:eth0"}) })
 	if len(links) != 1 {
 		t.Fatal("eth0 not found")
 	}

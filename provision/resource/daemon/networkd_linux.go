@@ -48,7 +48,7 @@ func (x *Actor) networkd(ctx context.Context, r request) error {
 	if err != nil {
 		return err
 	}
-	links, err := x.resolve(r.selectors)
+	links, err := x.resolve(ctx, r.selectors)
 	if err != nil {
 		return err
 	}

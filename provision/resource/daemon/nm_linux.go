@@ -41,7 +41,7 @@ func (x *Actor) networkManager(ctx context.Context, r request) error {
 	if r.kind == KindNMReload {
 		return b.call(ctx, nmPath, nmName+".Reload", []any{nmReloadConf})
 	}
-	links, err := x.resolve(r.selectors)
+	links, err := x.resolve(ctx, r.selectors)
 	if err != nil {
 		return err
 	}
@@ -233,7 +233,7 @@ func (x *Actor) networkManagerRestart(ctx context.Context, r request) error {
 		return err
 	}
 	defer b.close()
-	links, err := x.resolve(r.selectors)
+	links, err := x.resolve(ctx, r.selectors)
 	if err != nil {
 		return err
 	}

@@ -12,6 +12,16 @@ import (
 	"github.com/provision-net/provision/provision"
 )
 
+type unitProperty struct {
+	Name  string
+	Value dbus.Variant
+}
+
+type unitPart struct {
+	Name       string
+	Properties []unitProperty
+}
+
 // systemd is a fake service manager with one unit; without an effect its jobs never
 // end.
 func (r *rig) systemd(unit, state string, effect func()) {
@@ -29,6 +39,15 @@ func (r *rig) systemd(unit, state string, effect func()) {
 				effect()
 				_ = r.conn.Emit(manager, "org.freedesktop.systemd1.Manager.JobRemoved", uint32(1), job, name, "done")
 			}
+			return job, nil
+		},
+		"StartTransientUnit": func(name, mode string, props []unitProperty, aux []unitPart) (dbus.ObjectPath, *dbus.Error) {
+			for _, p := range props {
+				if p.Name == "ExecStart" {
+					r.call("StartTransientUnit:%s:%v", name, p.Value.Value())
+				}
+			}
+			_ = r.conn.Emit(manager, "org.freedesktop.systemd1.Manager.JobRemoved", uint32(1), job, name, "done")
 			return job, nil
 		},
 	})

@@ -1,6 +1,7 @@
 package foreign
 
 import (
+	"context"
 	"os"
 	"path/filepath"
 	"strings"
@@ -50,7 +51,7 @@ func TestSaveDestroyPutBack(t *testing.T) {
 
 	var snap Snapshot
 	var err error
-	ns.Do(func() { snap, err = Take() })
+	ns.Do(func() { snap, err = Take(context.Background()) })
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -96,7 +97,7 @@ func TestSaveDestroyPutBack(t *testing.T) {
 	if !ok || err != nil {
 		t.Fatalf("journal: %v %v", ok, err)
 	}
-	ns.Do(func() { snap, err = Take() })
+	ns.Do(func() { snap, err = Take(context.Background()) })
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -113,7 +114,7 @@ func TestSaveDestroyPutBack(t *testing.T) {
 	if got, want := lines(after), lines(before); got != want {
 		t.Errorf("after:\n%s\nbefore:\n%s", got, want)
 	}
-	ns.Do(func() { snap, err = Take() })
+	ns.Do(func() { snap, err = Take(context.Background()) })
 	if m := snap.Missing(set.Foreign); len(m) != 0 || err != nil {
 		t.Errorf("still missing: %v %v", m, err)
 	}
@@ -150,7 +151,7 @@ func TestMovedStaticRouteIsNotMissing(t *testing.T) {
 	       ip route add 10.9.0.0/16 via 10.0.2.2 dev eth0 proto static metric 100`)
 	var snap Snapshot
 	var err error
-	ns.Do(func() { snap, err = Take() })
+	ns.Do(func() { snap, err = Take(context.Background()) })
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -158,7 +159,7 @@ func TestMovedStaticRouteIsNotMissing(t *testing.T) {
 	ns.Sh(`ip route add default via 10.0.2.2 dev eth0 proto static metric 1000
 	       ip route del default via 10.0.2.2 dev eth0 proto static metric 100
 	       ip route del 10.9.0.0/16`)
-	ns.Do(func() { snap, err = Take() })
+	ns.Do(func() { snap, err = Take(context.Background()) })
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -172,7 +173,7 @@ func TestLifetimesRunDown(t *testing.T) {
 	ns := nstest.New(t)
 	ns.Sh(world)
 	var snap Snapshot
-	ns.Do(func() { snap, _ = Take() })
+	ns.Do(func() { snap, _ = Take(context.Background()) })
 	for _, m := range snap {
 		a, err := m.Address()
 		if err != nil || a.Permanent {

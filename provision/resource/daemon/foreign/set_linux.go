@@ -1,6 +1,7 @@
 package foreign
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -8,9 +9,10 @@ import (
 	"strings"
 	"time"
 
-	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
+
+	"github.com/provision-net/provision/provision/host/netdev"
 )
 
 // Set is what must be there again after an action.
@@ -30,19 +32,19 @@ type Set struct {
 type Snapshot []Message
 
 // Take dumps addresses, routes of all tables and rules of both families.
-func Take() (Snapshot, error) {
+func Take(ctx context.Context) (Snapshot, error) {
 	var s Snapshot
 	for _, d := range []struct {
 		get, typ uint16
-		data     func() nl.NetlinkRequestData
+		data     nl.NetlinkRequestData
 	}{
-		{unix.RTM_GETADDR, unix.RTM_NEWADDR, func() nl.NetlinkRequestData { return nl.NewIfAddrmsg(unix.AF_UNSPEC) }},
-		{unix.RTM_GETROUTE, unix.RTM_NEWROUTE, func() nl.NetlinkRequestData { return family(unix.AF_INET) }},
-		{unix.RTM_GETROUTE, unix.RTM_NEWROUTE, func() nl.NetlinkRequestData { return family(unix.AF_INET6) }},
-		{unix.RTM_GETRULE, unix.RTM_NEWRULE, func() nl.NetlinkRequestData { return family(unix.AF_INET) }},
-		{unix.RTM_GETRULE, unix.RTM_NEWRULE, func() nl.NetlinkRequestData { return family(unix.AF_INET6) }},
+		{unix.RTM_GETADDR, unix.RTM_NEWADDR, nl.NewIfAddrmsg(unix.AF_UNSPEC)},
+		{unix.RTM_GETROUTE, unix.RTM_NEWROUTE, family(unix.AF_INET)},
+		{unix.RTM_GETROUTE, unix.RTM_NEWROUTE, family(unix.AF_INET6)},
+		{unix.RTM_GETRULE, unix.RTM_NEWRULE, family(unix.AF_INET)},
+		{unix.RTM_GETRULE, unix.RTM_NEWRULE, family(unix.AF_INET6)},
 	} {
-		msgs, err := dump(d.get, d.typ, d.data)
+		msgs, err := netdev.Dump(ctx, d.get, d.typ, d.data)
 		if errors.Is(err, unix.EOPNOTSUPP) || errors.Is(err, unix.EAFNOSUPPORT) {
 			continue // a kernel without IPv6 or without policy rules
 		}
@@ -58,21 +60,6 @@ func Take() (Snapshot, error) {
 
 func family(f uint8) nl.NetlinkRequestData {
 	return &nl.RtMsg{RtMsg: unix.RtMsg{Family: f}}
-}
-
-// dump repeats a dump that the kernel says was interrupted by a change.
-func dump(get, typ uint16, data func() nl.NetlinkRequestData) ([][]byte, error) {
-	var msgs [][]byte
-	var err error
-	for range 5 {
-		req := nl.NewNetlinkRequest(int(get), unix.NLM_F_DUMP)
-		req.AddData(data())
-		msgs, err = req.Execute(unix.NETLINK_ROUTE, typ)
-		if !errors.Is(err, netlink.ErrDumpInterrupted) {
-			break
-		}
-	}
-	return msgs, err
 }
 
 // Split sorts a snapshot into what must be kept whatever the daemon does and the
