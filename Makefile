@@ -37,7 +37,8 @@ fuzz: ## every fuzz target for FUZZTIME (default 30s) each
 	scripts/fuzz $(FUZZTIME)
 
 bench: build ## benchmarks, and ratios against what people would otherwise run
-	scripts/bench
+	$(GO) run ./scripts/bench bin/provision
+	$(GO) test -run xxx -bench . ./provision/... ./backends/...
 
 golden: ## rewrite the golden files of the planners, to be read with git diff
 	$(GO) test ./backends/... -update

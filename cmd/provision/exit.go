@@ -1,0 +1,86 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"strings"
+	"syscall"
+
+	"github.com/provision-net/provision/backends"
+	"github.com/provision-net/provision/cmd/provision/internal/agent"
+	"github.com/provision-net/provision/provision"
+)
+
+// Exit statuses, the same for all commands; 64 to 77 are those of sysexits.h.
+const (
+	exitDone        = 0
+	exitFailed      = 1  // failed, and what was begun has been gone back on
+	exitDifferences = 2  // differences or problems found
+	exitStuck       = 3  // failed and could not go back
+	exitConflict    = 4  // two managers own the same NIC
+	exitUsage       = 64 // bad configuration or usage
+	exitMissing     = 69 // a manager or kernel feature is missing
+	exitLocked      = 75 // another provision is at work
+	exitPermission  = 77
+)
+
+const exitHelp = `
+Exit status: 0 done; 1 failed, and what was begun has been gone back on; 2 differences or problems found; 3 failed and
+could not go back; 4 conflict (two owners); 64 bad configuration or usage; 69 manager or kernel feature missing;
+75 locked by another provision; 77 permission denied.`
+
+// errDifferences ends a command with status 2; what differs has been printed.
+var errDifferences = errors.New("differences found")
+
+// usageError is a wrong call.
+type usageError struct{ err error }
+
+func (e usageError) Error() string { return e.err.Error() }
+func (e usageError) Unwrap() error { return e.err }
+
+// finish prints the error for people and returns the exit status.
+func (g *globals) finish(err error) int {
+	code := exitStatus(err)
+	if err != nil && !errors.Is(err, errDifferences) {
+		fmt.Fprintln(g.stderr, "provision: "+strings.ReplaceAll(err.Error(), "\n", "\n  "))
+		switch code {
+		case exitPermission:
+			fmt.Fprintln(g.stderr, "  run it as root (sudo); `provision --detect` and `provision plan` work without")
+		case exitUsage:
+			var u usageError
+			if errors.As(err, &u) {
+				fmt.Fprintln(g.stderr, "  see `provision --help`")
+			}
+		}
+	}
+	return code
+}
+
+func exitStatus(err error) int {
+	var (
+		conflict *backends.ConflictError
+		stuck    *provision.StuckError
+		locked   *provision.LockedError
+		usage    usageError
+	)
+	switch {
+	case err == nil:
+		return exitDone
+	case errors.Is(err, errDifferences):
+		return exitDifferences
+	case errors.As(err, &stuck):
+		return exitStuck
+	case errors.As(err, &conflict):
+		return exitConflict
+	case errors.As(err, &locked):
+		return exitLocked
+	case errors.As(err, &usage), errors.Is(err, agent.ErrConfig):
+		return exitUsage
+	case errors.Is(err, agent.ErrMissing):
+		return exitMissing
+	case errors.Is(err, fs.ErrPermission), errors.Is(err, syscall.EPERM), errors.Is(err, syscall.EACCES):
+		return exitPermission
+	}
+	return exitFailed
+}

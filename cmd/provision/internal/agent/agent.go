@@ -1,0 +1,336 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"path/filepath"
+	"time"
+
+	"github.com/provision-net/provision/backends"
+	"github.com/provision-net/provision/provision"
+	"github.com/provision-net/provision/provision/facts"
+	"github.com/provision-net/provision/provision/guard"
+	"github.com/provision-net/provision/provision/resource/file"
+)
+
+// DefaultStateDir holds the engine's snapshots and ledger (folder engine) and the
+// metrics that were allotted once.
+const DefaultStateDir = "/var/lib/provision"
+
+// ErrMissing marks an error whose cause is a missing manager or kernel feature
+// (exit status 69).
+var ErrMissing = errors.New("missing on this machine")
+
+// Options make an Agent.
+type Options struct {
+	Root     string // "/" or a mounted image
+	Config   Config
+	Source   Source
+	StateDir string
+	Log      *slog.Logger
+}
+
+// Agent is the union of the wings on one machine.
+type Agent struct {
+	Options
+	backends []backends.Backend
+}
+
+// New returns an Agent; nothing is read or touched yet.
+func New(o Options) (*Agent, error) {
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	return &Agent{Options: o, backends: managers()}, nil
+}
+
+// offline reports whether the agent works on a mounted image.
+func (a *Agent) offline() bool { return a.Root != "/" && a.Root != "" }
+
+// Facts reads the host.
+func (a *Agent) Facts(ctx context.Context) (*facts.Facts, error) {
+	g := facts.Gatherer{Root: a.Root}
+	f, err := g.Gather(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("cannot read what this machine is: %w", err)
+	}
+	return f, nil
+}
+
+// Goal is what should exist, and all that was thought on the way.
+type Goal struct {
+	Facts   *facts.Facts
+	Desired provision.Desired
+	Report  backends.Report
+}
+
+// Goal gathers facts and asks the planners.
+func (a *Agent) Goal(ctx context.Context) (Goal, error) {
+	f, err := a.Facts(ctx)
+	if err != nil {
+		return Goal{}, err
+	}
+	return a.goal(f)
+}
+
+func (a *Agent) goal(f *facts.Facts) (Goal, error) {
+	mem, err := a.memory()
+	if err != nil {
+		return Goal{Facts: f}, err
+	}
+	d, report, err := backends.Plan(f, a.Config.Network, mem, a.backends)
+	if a.offline() {
+		d = filesOnly(d)
+	}
+	return Goal{Facts: f, Desired: d, Report: report}, err
+}
+
+// memory reads which metrics were allotted before. An ordinary user cannot read
+// it and sees what a first run would allot.
+func (a *Agent) memory() (backends.Memory, error) {
+	path := filepath.Join(a.Root, backends.MemoryPath)
+	text, err := readBounded(path, 1<<20)
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission) {
+		return backends.Memory{}, nil
+	}
+	if err != nil {
+		return backends.Memory{}, fmt.Errorf("cannot read the allotted metrics: %w", err)
+	}
+	mem, err := backends.ParseMemory(text)
+	if err != nil {
+		return mem, fmt.Errorf("cannot use the allotted metrics in %s: %w; remove the file to allot them anew", path, err)
+	}
+	return mem, nil
+}
+
+// filesOnly is what can hold on a mounted image: files, and nothing that a kernel
+// or a daemon would have to do.
+func filesOnly(d provision.Desired) provision.Desired {
+	out := provision.Desired{Notes: d.Notes}
+	for _, w := range d.Wants {
+		if w.Kind == file.Kind || w.Kind == file.SecretKind {
+			w.Via = nil
+			out.Wants = append(out.Wants, w)
+		}
+	}
+	return out
+}
+
+// Detection is what detect prints.
+type Detection struct {
+	Config string `json:"config"`
+	backends.Report
+}
+
+// Detect says what the machine is and what apply would change. A conflict or a
+// planner's refusal is part of the report, not an error.
+func (a *Agent) Detect(ctx context.Context) (Detection, error) {
+	f, err := a.Facts(ctx)
+	if err != nil {
+		return Detection{}, err
+	}
+	g, err := a.goal(f)
+	if err != nil && g.Report.Schema == 0 {
+		return Detection{}, err
+	}
+	return Detection{a.Source.String(), g.Report}, nil
+}
+
+// Preview is a plan for people and programs.
+type Preview struct {
+	Config    string            `json:"config"`
+	Plan      provision.Plan    `json:"plan"`
+	Winners   []backends.Winner `json:"winners"`
+	After     []backends.Winner `json:"winners_after"`
+	AfterBoot []backends.Winner `json:"winners_after_boot"`
+	Routes    []facts.Route     `json:"defaults"`
+	Predicted []facts.Route     `json:"defaults_after"`
+	SSH       guard.Forecast    `json:"ssh"`
+	names     map[int]string
+}
+
+// LinkName returns the name of the link with that index.
+func (p Preview) LinkName(index int) string { return p.names[index] }
+
+// Plan says what apply would do, what the routing table would be and what that
+// does to the SSH sessions.
+func (a *Agent) Plan(ctx context.Context) (Preview, error) {
+	g, err := a.Goal(ctx)
+	if err != nil {
+		return Preview{}, err
+	}
+	e, err := a.engine()
+	if err != nil {
+		return Preview{}, err
+	}
+	plan, err := e.Plan(ctx, g.Desired)
+	if err != nil {
+		return Preview{}, err
+	}
+	if !plan.Empty() && g.Facts.Machine.Root {
+		if err := a.check(ctx, g); err != nil {
+			return Preview{}, err
+		}
+	}
+	after := g.after()
+	p := Preview{Config: a.Source.String(), Plan: plan, Winners: g.Report.Winners, After: g.Report.After, AfterBoot: g.Report.AfterBoot,
+		Routes: defaults(g.Facts), Predicted: defaults(after), SSH: guard.Predict(g.Facts, after), names: map[int]string{}}
+	for _, l := range g.Facts.Links {
+		p.names[l.Index] = l.Name
+	}
+	return p, nil
+}
+
+// after is the machine as it is predicted to be.
+func (g Goal) after() *facts.Facts {
+	after := *g.Facts
+	_, after.Routes, _ = backends.Predict(g.Facts, nil, g.Desired)
+	return &after
+}
+
+func defaults(f *facts.Facts) []facts.Route {
+	out := []facts.Route{}
+	for _, r := range f.Routes {
+		if r.Default() && r.Table == 254 {
+			out = append(out, r)
+		}
+	}
+	return out
+}
+
+// Outcome is what an apply did.
+type Outcome struct {
+	Config  string           `json:"config"`
+	Result  provision.Result `json:"result"`
+	Took    time.Duration    `json:"took_ns"`
+	Confirm time.Duration    `json:"confirm_within_ns,omitempty"`
+}
+
+// ApplyOptions adjust Apply.
+type ApplyOptions struct {
+	Confirm time.Duration
+	Settle  time.Duration
+	Force   bool // apply though the prediction says that an SSH session would be lost
+}
+
+// Apply makes the machine what it should be, or leaves it as it was.
+func (a *Agent) Apply(ctx context.Context, o ApplyOptions) (Outcome, error) {
+	start := time.Now()
+	g, err := a.Goal(ctx)
+	if err != nil {
+		return Outcome{}, err
+	}
+	if reason := g.Report.PlanOnly; reason != "" && !a.offline() {
+		return Outcome{}, fmt.Errorf("%w: %s; `provision plan` works here, apply does not", ErrMissing, reason)
+	}
+	e, err := a.engine()
+	if err != nil {
+		return Outcome{}, err
+	}
+	out := Outcome{Config: a.Source.String(), Confirm: o.Confirm}
+	opts := provision.ApplyOptions{Settle: o.Settle, Confirm: o.Confirm}
+	if o.Confirm > 0 {
+		opts.Arm = a.arm
+	}
+	// The dear steps (the manager's own checker, the route simulation, the watch over
+	// the sessions) are for a plan that has something to do.
+	plan, err := e.Plan(ctx, g.Desired)
+	if err != nil {
+		return out, err
+	}
+	if !plan.Empty() {
+		if err := a.check(ctx, g); err != nil {
+			return out, err
+		}
+		if lost := guard.Predict(g.Facts, g.after()).Lost(); lost != "" && !o.Force {
+			return out, fmt.Errorf("refused, nothing was changed: %s (--force applies it all the same)", lost)
+		}
+		if !a.offline() {
+			w, err := guard.New(guard.Options{Sessions: guard.Sessions(g.Facts), Log: a.Log})
+			if err != nil {
+				return out, fmt.Errorf("cannot watch over the SSH sessions: %w", err)
+			}
+			defer w.Close()
+			opts.Guard, opts.GuardFor = w.Check, w.Span()
+		}
+	}
+	out.Result, err = e.Apply(ctx, g.Desired, opts)
+	out.Took = time.Since(start)
+	return out, err
+}
+
+// Verify says whether the machine is as desired, effectively and not only in its
+// files.
+func (a *Agent) Verify(ctx context.Context) (provision.Verification, error) {
+	g, err := a.Goal(ctx)
+	if err != nil {
+		return provision.Verification{}, err
+	}
+	e, err := a.engine()
+	if err != nil {
+		return provision.Verification{}, err
+	}
+	return e.Verify(ctx, g.Desired)
+}
+
+// Rollback goes back to the state before the last apply.
+func (a *Agent) Rollback(ctx context.Context) (provision.Result, error) {
+	e, err := a.engine()
+	if err != nil {
+		return provision.Result{}, err
+	}
+	return e.Rollback(ctx)
+}
+
+// Confirm keeps what an apply with a confirmation did.
+func (a *Agent) Confirm(ctx context.Context) error {
+	e, err := a.engine()
+	if err != nil {
+		return err
+	}
+	return e.Confirm(ctx)
+}
+
+// Revert goes back to before provision ever came.
+func (a *Agent) Revert(ctx context.Context, force bool) (provision.Result, error) {
+	e, err := a.engine()
+	if err != nil {
+		return provision.Result{}, err
+	}
+	return e.Revert(ctx, force)
+}
+
+// Recover finishes what an interrupted command left. With wait it first lets that
+// time pass and then stays until no confirmation is open: it is the keeper of
+// `apply --confirm`.
+func (a *Agent) Recover(ctx context.Context, wait time.Duration) (provision.Result, error) {
+	for {
+		if wait > 0 {
+			if err := sleepBoottime(ctx, wait); err != nil {
+				return provision.Result{}, err
+			}
+		}
+		e, err := a.engine()
+		if err != nil {
+			return provision.Result{}, err
+		}
+		r, err := e.Recover(ctx)
+		err = errors.Join(err, a.restoreForeign(ctx))
+		if wait == 0 {
+			return r, err
+		}
+		var locked *provision.LockedError
+		if errors.As(err, &locked) {
+			wait = time.Second
+			continue
+		}
+		s, e2 := e.Status(ctx)
+		if err != nil || e2 != nil || s.Pending == 0 {
+			return r, errors.Join(err, e2)
+		}
+		wait = max(s.Pending, 100*time.Millisecond)
+	}
+}

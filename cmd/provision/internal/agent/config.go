@@ -1,0 +1,130 @@
+// Package agent puts the wings together: it reads the configuration, gathers the
+// facts, asks the planners what should exist and hands the union to the engine.
+package agent
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"path/filepath"
+
+	"github.com/provision-net/provision/backends"
+	"github.com/provision-net/provision/cmd/provision/internal/strict"
+)
+
+// Config is the whole configuration file; each wing owns its slice.
+type Config struct {
+	// Version of the format; 1 is the only one so far.
+	Version int `yaml:"version" help:"version of this file's format, always 1"`
+	// Network is for the NICs that network managers own.
+	Network backends.Config `yaml:"network" help:"NICs under netplan, NetworkManager, ifupdown, networkd or dhcpcd"`
+}
+
+// DefaultPath is where the configuration is looked for first.
+const DefaultPath = "/etc/provision/provision.yaml"
+
+// bootPaths are the same file on the boot partition of a card that was prepared
+// on another machine; Raspberry Pi OS mounts it at the first since bookworm.
+var bootPaths = []string{"/boot/firmware/provision.yaml", "/boot/provision.yaml"}
+
+// ErrConfig marks an error that is the configuration's (exit status 64).
+var ErrConfig = errors.New("configuration refused")
+
+// Source is where a configuration came from.
+type Source struct {
+	Path    string // empty: built-in defaults
+	BuiltIn bool
+	// Boot: the file lies on a boot partition, which any computer can write; it
+	// can never name commands to run.
+	Boot bool
+}
+
+// String names the source for messages.
+func (s Source) String() string {
+	if s.BuiltIn {
+		return "built-in defaults"
+	}
+	return s.Path
+}
+
+// Load reads the configuration from path, or from the default places under root
+// when path is empty. All problems come back together, as strict.Problems wrapped
+// with ErrConfig.
+func Load(root, path string) (Config, Source, error) {
+	if path != "" {
+		return load(path, path, false)
+	}
+	candidates := append([]string{DefaultPath}, bootPaths...)
+	for i, p := range candidates {
+		c, s, err := load(filepath.Join(root, p), p, i > 0)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		return c, s, err
+	}
+	return Config{Version: 1}, Source{BuiltIn: true}, nil
+}
+
+func load(file, name string, boot bool) (Config, Source, error) {
+	src := Source{Path: name, Boot: boot}
+	text, err := readBounded(file, strict.MaxBytes+1)
+	if errors.Is(err, fs.ErrNotExist) {
+		return Config{}, src, fmt.Errorf("cannot read the configuration: %w", err)
+	}
+	if err != nil {
+		return Config{}, src, fmt.Errorf("%w: cannot read %s: %w", ErrConfig, name, err)
+	}
+	if !boot {
+		if err := trusted(file); err != nil {
+			return Config{}, src, fmt.Errorf("%w: %w", ErrConfig, err)
+		}
+	}
+	c, err := Parse(name, text)
+	return c, src, err
+}
+
+// Parse reads a configuration from text; name stands in messages.
+func Parse(name string, text []byte) (Config, error) {
+	var c Config
+	doc, err := strict.Decode(name, text, &c)
+	if err != nil {
+		return Config{}, fmt.Errorf("%w:\n%w", ErrConfig, err)
+	}
+	var problems strict.Problems
+	switch c.Version {
+	case 1:
+	case 0:
+		problems = append(problems, doc.At("version", `missing: the first line should be "version: 1"`))
+	default:
+		problems = append(problems, doc.At("version", fmt.Sprintf("%d is newer than this program, which knows 1: upgrade provision", c.Version)))
+	}
+	for _, p := range c.Network.Problems() {
+		problems = append(problems, doc.At("network."+p.Path, p.Text))
+	}
+	if len(problems) > 0 {
+		return Config{}, fmt.Errorf("%w:\n%w", ErrConfig, problems)
+	}
+	return c, nil
+}
+
+// readBounded reads a regular file of at most limit bytes; a FIFO or a device
+// in its place must not block or flood us.
+func readBounded(path string, limit int64) ([]byte, error) {
+	f, err := openRegular(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return nil, err
+	}
+	if !info.Mode().IsRegular() {
+		return nil, fmt.Errorf("not a regular file")
+	}
+	if info.Size() > limit {
+		return nil, fmt.Errorf("larger than %d bytes", limit)
+	}
+	return io.ReadAll(io.LimitReader(f, limit))
+}

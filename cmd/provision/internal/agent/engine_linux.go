@@ -1,0 +1,80 @@
+package agent
+
+import (
+	"context"
+	"fmt"
+	"path/filepath"
+
+	"github.com/provision-net/provision/backends/netplan"
+	"github.com/provision-net/provision/provision"
+	"github.com/provision-net/provision/provision/host"
+	"github.com/provision-net/provision/provision/host/netdev"
+	"github.com/provision-net/provision/provision/resource/daemon"
+	"github.com/provision-net/provision/provision/resource/file"
+	"github.com/provision-net/provision/provision/resource/link"
+	"github.com/provision-net/provision/provision/resource/routemetric"
+	"github.com/provision-net/provision/provision/resource/sysctl"
+)
+
+// engine opens the state and registers every sort of state and action. On a
+// mounted image only files are registered: nothing there can reach the kernel or a
+// daemon of the machine that provision runs on.
+func (a *Agent) engine() (*provision.Engine, error) {
+	root, err := host.OpenRoot(a.Root)
+	if err != nil {
+		return nil, fmt.Errorf("cannot open the root %s: %w", a.Root, err)
+	}
+	store, err := provision.Open(filepath.Join(a.stateDir(), "engine"))
+	if err != nil {
+		return nil, err
+	}
+	e := &provision.Engine{
+		Resources: map[string]provision.Resource{
+			file.Kind:       &file.Resource{FS: root},
+			file.SecretKind: &file.Resource{FS: root, Secret: true},
+		},
+		Actors: map[string]provision.Actor{},
+		Store:  store,
+		Log:    a.Log,
+	}
+	if !a.offline() {
+		e.Resources[link.Kind] = link.Resource{}
+		e.Resources[sysctl.Kind] = &sysctl.Resource{Files: root, Devices: netdev.Read}
+		e.Resources[routemetric.Kind] = routemetric.Resource{}
+		e.Resources[routemetric.DaemonKind] = routemetric.Resource{Daemon: true}
+		actor := a.actor()
+		for _, kind := range daemon.Kinds() {
+			e.Actors[kind] = actor
+		}
+		e.Actors[daemon.KindNetplanGenerate] = &daemon.Netplan{FS: root, Runner: &host.Exec{}, Log: a.Log}
+	}
+	instrument(e)
+	return e, nil
+}
+
+func (a *Agent) actor() *daemon.Actor {
+	return &daemon.Actor{Runner: &host.Exec{}, Log: a.Log, State: a.stateDir()}
+}
+
+// restoreForeign puts back what an action that was cut off had saved of other
+// people's routes, rules and addresses.
+func (a *Agent) restoreForeign(ctx context.Context) error {
+	if a.offline() {
+		return nil
+	}
+	return a.actor().Restore(ctx)
+}
+
+// stateDir is inside the image when there is one.
+func (a *Agent) stateDir() string {
+	if a.offline() {
+		return filepath.Join(a.Root, a.StateDir)
+	}
+	return a.StateDir
+}
+
+// check lets the managers' own checkers judge the planned files before anything
+// is written.
+func (a *Agent) check(ctx context.Context, g Goal) error {
+	return netplan.Check(ctx, &host.Exec{}, g.Facts, g.Desired)
+}

@@ -1,0 +1,24 @@
+//go:build !linux
+
+package agent
+
+import (
+	"context"
+	"fmt"
+	"runtime"
+	"time"
+
+	"github.com/provision-net/provision/provision"
+)
+
+func (a *Agent) engine() (*provision.Engine, error) {
+	return nil, fmt.Errorf("%w: the network of %s is not ours to manage; this works on Linux", ErrMissing, runtime.GOOS)
+}
+
+func (a *Agent) check(context.Context, Goal) error { return nil }
+
+func (a *Agent) restoreForeign(context.Context) error { return nil }
+
+func (a *Agent) arm(context.Context, time.Duration) error {
+	return fmt.Errorf("%w: --confirm works on Linux", ErrMissing)
+}

@@ -1,0 +1,81 @@
+//go:build faultinject
+
+package agent
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"strconv"
+	"syscall"
+
+	"github.com/provision-net/provision/provision"
+)
+
+// instrument makes a build for tests that dies or fails at a chosen effect:
+// PROVISION_CRASH_AT=N kills the process with SIGKILL before the Nth effect (or
+// after it, with PROVISION_CRASH_WHEN=after); PROVISION_FAIL_AT=N makes the Nth
+// effect return an error. Effects are counted from 1, triggers included.
+func instrument(e *provision.Engine) {
+	in := &injector{after: os.Getenv("PROVISION_CRASH_WHEN") == "after"}
+	in.crash, _ = strconv.Atoi(os.Getenv("PROVISION_CRASH_AT"))
+	in.fail, _ = strconv.Atoi(os.Getenv("PROVISION_FAIL_AT"))
+	for kind, r := range e.Resources {
+		e.Resources[kind] = faultyResource{r, in}
+	}
+	for kind, a := range e.Actors {
+		e.Actors[kind] = faultyActor{a, in}
+	}
+}
+
+type injector struct {
+	n, crash, fail int
+	after          bool
+}
+
+func (in *injector) around(do func() error) error {
+	in.n++
+	n := in.n
+	if n == in.fail {
+		return fmt.Errorf("injected failure of effect %d", n)
+	}
+	if n == in.crash && !in.after {
+		die()
+	}
+	err := do()
+	if n == in.crash {
+		die()
+	}
+	return err
+}
+
+func die() {
+	_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
+	select {}
+}
+
+// faultyResource hides Batcher on purpose: single effects are more places to die.
+type faultyResource struct {
+	provision.Resource
+	in *injector
+}
+
+func (f faultyResource) Set(ctx context.Context, name string, have, want provision.Attrs) error {
+	return f.in.around(func() error { return f.Resource.Set(ctx, name, have, want) })
+}
+
+func (f faultyResource) Class(attr string) provision.Class {
+	if c, ok := f.Resource.(provision.Classifier); ok {
+		return c.Class(attr)
+	}
+	return provision.Exact
+}
+
+type faultyActor struct {
+	provision.Actor
+	in *injector
+}
+
+func (f faultyActor) Do(ctx context.Context, a provision.Action) error {
+	return f.in.around(func() error { return f.Actor.Do(ctx, a) })
+}

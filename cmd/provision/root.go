@@ -1,0 +1,121 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+
+	"github.com/spf13/cobra"
+
+	"github.com/provision-net/provision/cmd/provision/internal/agent"
+)
+
+// globals are the flags of every command and the streams.
+type globals struct {
+	config, root, state string
+	output, color       string
+	verbose             bool
+	stdout, stderr      io.Writer
+}
+
+func newRoot(g *globals) *cobra.Command {
+	var detect bool
+	c := &cobra.Command{
+		Use:   "provision",
+		Short: "Make a machine's network right at first boot and keep it right",
+		Long: `provision finds out who manages each NIC (netplan, NetworkManager, ifupdown, systemd-networkd, dhcpcd), makes the
+bridged NIC win over the NAT NIC for IPv4 and IPv6, brings up NICs that nobody configured, verifies the outcome and
+goes back when it is wrong. Your SSH session is watched while it works.
+
+Start with 'provision --detect', which needs no root and changes nothing.
+` + exitHelp,
+		SilenceErrors: true,
+		SilenceUsage:  true,
+		Args:          noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if detect {
+				return runDetect(cmd.Context(), g)
+			}
+			return cmd.Help()
+		},
+		PersistentPreRunE: func(*cobra.Command, []string) error { return g.check() },
+		CompletionOptions: cobra.CompletionOptions{HiddenDefaultCmd: false},
+	}
+	c.Flags().BoolVar(&detect, "detect", false, "the same as the command detect")
+	p := c.PersistentFlags()
+	p.StringVarP(&g.config, "config", "c", "", "configuration `file` (default "+agent.DefaultPath+", then provision.yaml on the boot partition, then built-in defaults)")
+	p.StringVar(&g.root, "root", "/", "mounted image `dir` to work on: plan and write files without running daemons")
+	p.StringVarP(&g.output, "output", "o", "table", "output `format`: table, json or yaml")
+	p.BoolVarP(&g.verbose, "verbose", "v", false, "say on standard error what is done")
+	p.StringVar(&g.color, "color", "auto", "colours: `when` is auto, always or never")
+	p.StringVar(&g.state, "state-dir", agent.DefaultStateDir, "`dir` for snapshots and what is remembered")
+	_ = p.MarkHidden("state-dir")
+	c.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
+	c.AddCommand(
+		newDetect(g), newPlan(g), newApply(g), newVerify(g), newRollback(g), newConfirm(g), newRevert(g), newRecover(g),
+		newExplain(g), newFacts(g), newInit(g), newValidate(g), newSchema(g), newVersion(g),
+	)
+	return c
+}
+
+// check refuses flag values that no command understands.
+func (g *globals) check() error {
+	switch g.output {
+	case "table", "json", "yaml":
+	default:
+		return usageError{fmt.Errorf("--output %q is not one of table, json, yaml", g.output)}
+	}
+	switch g.color {
+	case "auto", "always", "never":
+	default:
+		return usageError{fmt.Errorf("--color %q is not one of auto, always, never", g.color)}
+	}
+	if info, err := os.Stat(g.root); err != nil || !info.IsDir() {
+		return usageError{fmt.Errorf("--root %s is not a folder", g.root)}
+	}
+	return nil
+}
+
+// logger speaks on standard error, and only when asked to; the journal or the
+// terminal adds the time.
+func (g *globals) logger() *slog.Logger {
+	level := slog.LevelWarn
+	if g.verbose {
+		level = slog.LevelDebug
+	}
+	return slog.New(slog.NewTextHandler(g.stderr, &slog.HandlerOptions{Level: level, ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
+		if a.Key == slog.TimeKey {
+			return slog.Attr{}
+		}
+		return a
+	}}))
+}
+
+// agent loads the configuration and puts the wings together.
+func (g *globals) agent() (*agent.Agent, error) {
+	config, source, err := agent.Load(g.root, g.config)
+	if err != nil {
+		return nil, err
+	}
+	return agent.New(agent.Options{Root: g.root, Config: config, Source: source, StateDir: g.state, Log: g.logger()})
+}
+
+// agentWithout puts the wings together for commands that need no configuration,
+// so that a broken one cannot keep them from working.
+func (g *globals) agentWithout() (*agent.Agent, error) {
+	return agent.New(agent.Options{Root: g.root, Config: agent.Config{Version: 1}, StateDir: g.state, Log: g.logger()})
+}
+
+func noArgs(c *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return nil
+	}
+	if c.HasSubCommands() {
+		if s := c.SuggestionsFor(args[0]); len(s) > 0 {
+			return usageError{fmt.Errorf("unknown command %q (did you mean %q?)", args[0], s[0])}
+		}
+		return usageError{fmt.Errorf("unknown command %q", args[0])}
+	}
+	return usageError{fmt.Errorf("%s takes no argument, got %q", c.CommandPath(), args[0])}
+}
