@@ -12,6 +12,7 @@ import (
 	"github.com/provision-net/provision/backends/backendtest"
 	"github.com/provision-net/provision/provision"
 	"github.com/provision-net/provision/provision/facts"
+	"github.com/provision-net/provision/provision/resource/daemon"
 	"github.com/provision-net/provision/provision/resource/file"
 	"github.com/provision-net/provision/provision/resource/routemetric"
 	"github.com/provision-net/provision/provision/resource/sysctl"
@@ -128,6 +129,23 @@ func TestMerge(t *testing.T) {
 	}
 	a := provision.Desired{Wants: []provision.Want{file.Want("/etc/x", []byte("1"), 0o644, "one")}}
 	b := provision.Desired{Wants: []provision.Want{file.Want("/etc/x", []byte("2"), 0o644, "two")}}
+	nm := func(name string) provision.Desired {
+		return provision.Desired{
+			Wants:    []provision.Want{file.Want(backends.NMConfPath, []byte(backends.Marker+"\n\n# why\n[connection-provision-"+name+"]\nipv4.route-metric=1\n"), 0o644, name)},
+			Triggers: []provision.Trigger{{Name: "nm", On: []provision.Ref{file.Ref(backends.NMConfPath)}, Do: daemon.NMRestart("name:" + name)}},
+		}
+	}
+	d, err = backends.Merge(nm("b"), nm("a"), nm("b"))
+	if err != nil || len(d.Wants) != 1 || len(d.Triggers) != 1 {
+		t.Fatalf("%+v, %v", d, err)
+	}
+	want = backends.Marker + "\n\n# why\n[connection-provision-a]\nipv4.route-metric=1\n\n# why\n[connection-provision-b]\nipv4.route-metric=1\n"
+	if got := d.Wants[0].Attrs[file.AttrContent]; got != want {
+		t.Errorf("got %q", got)
+	}
+	if got := d.Triggers[0].Do.Args["selectors"]; got != "name:a,name:b" || len(d.Triggers[0].On) != 1 {
+		t.Errorf("trigger %+v", d.Triggers[0])
+	}
 	if _, err := backends.Merge(a, b); err == nil || !strings.Contains(err.Error(), "/etc/x is wanted in two ways (one; two)") {
 		t.Errorf("two contents of one file: %v", err)
 	}

@@ -25,7 +25,7 @@ import (
 )
 
 // ConfPath is our file; 90 leaves room for the administrator's own to win.
-const ConfPath = "/etc/NetworkManager/conf.d/90-provision.conf"
+const ConfPath = backends.NMConfPath
 
 // penalty is added by NetworkManager while its connectivity check fails.
 const penalty = 20000
