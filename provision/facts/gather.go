@@ -102,25 +102,20 @@ func (r *gathering) run() {
 	var procs processes
 	var socks Sockets
 	var pk packages
-	linksDone, unitsDone := make(chan struct{}), make(chan struct{})
 	var un units
 
-	wg.Go(func() { // the kernel, then what hangs on its links
-		r.network(&socks)
-		close(linksDone)
-		r.linkDetails()
-	})
 	wg.Go(func() {
 		un = r.units()
-		close(unitsDone)
 		pk = r.packages()
 	})
 	wg.Go(func() { procs = r.processes() })
+	// On the caller's own thread, which may be in another network namespace than
+	// the rest of the process.
+	r.network(&socks)
+	wg.Go(r.linkDetails)
 	r.machine()
 	r.collectConfig()
-	<-linksDone
 	r.managerState()
-	<-unitsDone
 	wg.Wait()
 
 	// From here on everything is in memory but a few files.

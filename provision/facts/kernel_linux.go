@@ -13,9 +13,18 @@ import (
 )
 
 // systemKernel is the running system's kernel.
-func systemKernel() Kernel { return linuxKernel{} }
+func systemKernel() Kernel {
+	// Of the thread, not of the process: the caller may have entered a namespace.
+	own, err := os.Stat("/proc/thread-self/net/dev")
+	if err != nil {
+		own, _ = os.Stat("/proc/self/net/dev") // Linux before 3.17
+	}
+	return linuxKernel{own: own}
+}
 
-type linuxKernel struct{}
+type linuxKernel struct {
+	own os.FileInfo // a file of our network namespace's /proc/net
+}
 
 const skipStats = 1 << 3 // RTEXT_FILTER_SKIP_STATS, linux/rtnetlink.h
 
@@ -100,16 +109,12 @@ func noIPv6(err error) bool {
 
 // SameNetwork compares the inode of a file under /proc/PID/net: procfs gives each
 // network namespace its own, and unlike /proc/PID/ns/net everybody may look.
-func (linuxKernel) SameNetwork(pid int) (same, known bool) {
-	a, err := os.Stat("/proc/" + strconv.Itoa(pid) + "/net/dev")
-	if err != nil {
+func (k linuxKernel) SameNetwork(pid int) (same, known bool) {
+	other, err := os.Stat("/proc/" + strconv.Itoa(pid) + "/net/dev")
+	if err != nil || k.own == nil {
 		return false, false
 	}
-	b, err := os.Stat("/proc/self/net/dev")
-	if err != nil {
-		return false, false
-	}
-	return os.SameFile(a, b), true
+	return os.SameFile(k.own, other), true
 }
 
 // kernelArch is the machine name of uname(2).
