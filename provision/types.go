@@ -20,7 +20,9 @@ func (r Ref) String() string { return r.Kind + ":" + r.Name }
 
 // Attrs are the attributes of one piece of state. A nil map means that it is
 // absent; an attribute that is not listed in a Want is not touched. Values are
-// canonical: Get after Set returns what was set. Values may hold any bytes.
+// canonical: Get after Set returns what was set. Values may hold any bytes. An
+// attribute missing from what Get returns reads as the empty string, and setting it
+// to the empty string must bring it back to being unset: going back relies on it.
 type Attrs map[string]string
 
 // Resource is all that a new sort of state must offer.

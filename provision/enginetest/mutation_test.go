@@ -15,7 +15,7 @@ import (
 // mutations break the engine on purpose. Each replaces one piece of its source; the
 // suite has to notice.
 var mutations = []struct{ name, file, old, new string }{
-	{"the snapshot has no values", "apply.go",
+	{"the snapshot has no values", "begin.go",
 		"Value: wireAttrs(have[it.ref]), Delete", "Value: nil, Delete"},
 	{"the snapshot is not synced", "store.go",
 		"if err := s.files.Sync(tmp); err != nil {", "if err := error(nil); err != nil {"},
@@ -27,7 +27,7 @@ var mutations = []struct{ name, file, old, new string }{
 	{"triggers run in one direction only", "back.go",
 		"w := e.newWalk(backItems(j.snap), fromWireHolds(j.snap.Holds), fromWireTriggers(j.snap.Triggers), &sub)",
 		"w := e.newWalk(backItems(j.snap), fromWireHolds(j.snap.Holds), nil, &sub)"},
-	{"a trigger runs after the first change", "pass.go",
+	{"a trigger runs after the first change", "order.go",
 		"if w.touches(o, t, touching) {\n\t\t\t\tat = n", "if w.touches(o, t, touching) && at < 0 {\n\t\t\t\tat = n"},
 	{"creation in the wrong order", "read.go",
 		"for _, s := range steps {\n\t\tif s.want != nil {\n\t\t\tout = append(out, s)",
