@@ -41,7 +41,7 @@ bench: build ## benchmarks, and ratios against what people would otherwise run
 	$(GO) test -run xxx -bench . ./provision/... ./backends/...
 
 golden: ## rewrite the golden files of the planners, to be read with git diff
-	$(GO) test ./backends/... -update
+	$(GO) test $$(git grep -l 'flag.Bool("update"' -- "*_test.go" | xargs -n1 dirname | sort -u | sed "s|^|./|") -update
 
 clean:
 	rm -rf bin dist

@@ -22,11 +22,12 @@ type Activation struct {
 // Activate chooses the softest path for the version of networkd. on are the files,
 // nics the NICs they belong to.
 //
-//   - 257 and later: reload. It adds before it deletes and keeps the address, also when
-//     the DHCP server is silent.
-//   - 248 to 256: restart. Tried without any loss on 252 and on 257; a reload drops the
-//     address on 252, and 257 was the first version to reconfigure links without that.
-//     Other versions than 252 ask the DHCP server first.
+//   - 248 to 257: restart. Tried on 252 and on 257: nothing is lost, also when the DHCP
+//     server is silent, and the old routes stay until the new ones are there. A reload
+//     drops the address on 252; on 257 it keeps it, but the IPv6 routes are gone until the
+//     next router advertisement, and a TCP stream feels that where no other NIC has a
+//     way. Versions in between ask the DHCP server first.
+//   - 258 and later: reload, tried on 262: it adds before it deletes and keeps the address.
 //   - up to 247: a reload, which drops the address for one DHCP exchange: only if allowed.
 //   - unknown: the restart, with the question first.
 func Activate(f *facts.Facts, name string, on []provision.Ref, nics []backends.NIC) Activation {
@@ -52,14 +53,14 @@ func Activate(f *facts.Facts, name string, on []provision.Ref, nics []backends.N
 	}
 	t := provision.Trigger{Name: name, On: on}
 	switch {
-	case version >= 257:
+	case version >= 258:
 		t.Do = daemon.NetworkdReload(touched...)
 		t.Why = fmt.Sprintf("systemd-networkd %d: a reload adds the new routes before it deletes the old ones and keeps the addresses; "+
 			"the IPv6 default route of the NIC comes back with the next router advertisement, within about 1 s", version)
 	case version == 0 || version >= 248:
 		t.Do = daemon.NetworkdRestart(managed(f, touched)...)
-		t.Why = fmt.Sprintf("systemd-networkd %d: a restart keeps the addresses, a reload would drop them", version)
-		if version != 252 {
+		t.Why = fmt.Sprintf("systemd-networkd %d: a restart keeps addresses and routes, a reload would lose some of them", version)
+		if version != 252 && version != 257 {
 			t.Do = daemon.Probe(t.Do)
 			t.Why = fmt.Sprintf("systemd-networkd %s: a restart loses nothing on 252 and on 257; not tried on this version, so a DHCP server must answer first", versionText(version))
 		}
