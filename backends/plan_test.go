@@ -14,6 +14,7 @@ import (
 	"github.com/provision-net/provision/provision/facts"
 	"github.com/provision-net/provision/provision/resource/daemon"
 	"github.com/provision-net/provision/provision/resource/file"
+	"github.com/provision-net/provision/provision/resource/leaseroute"
 	"github.com/provision-net/provision/provision/resource/routemetric"
 	"github.com/provision-net/provision/provision/resource/sysctl"
 )
@@ -190,6 +191,23 @@ func TestPredictMultipath(t *testing.T) {
 	}
 	if w := backends.Winners(f, after)[0]; w.Link != "" || w.Why != "no route" {
 		t.Errorf("IPv4 %+v", w)
+	}
+}
+
+func TestPredictLeaseRoute(t *testing.T) {
+	f := backendtest.Ifupdown("dhclient")
+	f.Routes = append(f.Routes[:2:2], f.Routes[3:]...) // the second NIC's IPv4 default never got in
+	l := f.Links[2]
+	d := provision.Desired{
+		Wants:    []provision.Want{routemetric.Move(4, f.Links[1].Selector(), 1000, ""), routemetric.Move(4, l.Selector(), 10, "")},
+		Triggers: []provision.Trigger{{Do: leaseroute.Add(l.Selector(), l.Name, 10)}, {Do: leaseroute.Add(f.Links[1].Selector(), f.Links[1].Name, 1000)}},
+	}
+	now, after, _ := backends.Predict(f, nil, d)
+	if w := backends.Winners(f, now)[0]; w.Link != "enp0s3" {
+		t.Errorf("now %+v", w)
+	}
+	if w := backends.Winners(f, after)[0]; w.Link != "enp0s8" || w.Metric != 10 || len(after) != len(now)+1 {
+		t.Errorf("after %+v of %+v", w, after)
 	}
 }
 

@@ -11,6 +11,7 @@ import (
 	"github.com/provision-net/provision/provision/facts"
 	"github.com/provision-net/provision/provision/facts/fib"
 	"github.com/provision-net/provision/provision/resource/file"
+	"github.com/provision-net/provision/provision/resource/leaseroute"
 	"github.com/provision-net/provision/provision/resource/routemetric"
 )
 
@@ -27,7 +28,8 @@ type Winner struct {
 // Predict is the routing table now, after an apply of d, and after the next boot.
 // After an apply those routes have moved whose metric d wants or expects; at the next
 // boot also those of NICs that only have files (lazy ones, and paths that would lose
-// packets). Routes of NICs that get their first lease cannot be predicted.
+// packets). Default routes of leases that had no room in the table are added without
+// their gateway; those of NICs that get their first lease cannot be predicted.
 func Predict(f *facts.Facts, nics []NIC, d provision.Desired) (now, after, afterBoot []facts.Route) {
 	now = slices.Clone(f.Routes)
 	after = slices.Clone(f.Routes)
@@ -41,6 +43,7 @@ func Predict(f *facts.Facts, nics []NIC, d provision.Desired) (now, after, after
 			after = moved(after, l.Index, family, uint32(m))
 		}
 	}
+	after = leased(f, d, after)
 	afterBoot = slices.Clone(after)
 	if !slices.ContainsFunc(d.Wants, func(w provision.Want) bool { return w.Kind == file.Kind || w.Kind == file.SecretKind }) {
 		return now, after, afterBoot
@@ -54,6 +57,24 @@ func Predict(f *facts.Facts, nics []NIC, d provision.Desired) (now, after, after
 		}
 	}
 	return now, after, afterBoot
+}
+
+// leased adds the default routes that a lease names and that had no room in the table
+// so far; facts do not know their gateway.
+func leased(f *facts.Facts, d provision.Desired, routes []facts.Route) []facts.Route {
+	for _, t := range d.Triggers {
+		if t.Do.Kind != leaseroute.Kind {
+			continue
+		}
+		l, ok := BySelector(f, t.Do.Args["selector"])
+		m, err := strconv.ParseUint(t.Do.Args["metric"], 10, 32)
+		if !ok || err != nil || len(f.Defaults(l.Index, 4)) > 0 {
+			continue
+		}
+		routes = append(routes, facts.Route{Dst: netip.PrefixFrom(netip.IPv4Unspecified(), 0), Link: l.Index, Metric: uint32(m),
+			Proto: facts.ProtoBoot, Table: 254, Type: "unicast", Scope: "global"})
+	}
+	return routes
 }
 
 // moved gives every default route of one family through a link the metric; a

@@ -132,7 +132,7 @@ func TestUnmanaged(t *testing.T) {
 
 func TestPathFor(t *testing.T) {
 	for v, want := range map[string]softPath{"1.30.6": reapplyProfile, "1.36.6": restart, "1.42.4": restart, "1.52.1": restart, "1.54.0": restart,
-		"1.58.1": reapply, "1.60.0": reapply, "2.0": reapply, "": restart, "x.y": restart, "1": restart} {
+		"1.42.4-1+deb12u1": restart, "1:1.58.1-1": reapply, "1.58.1": reapply, "1.60.0": reapply, "2.0": reapply, "": restart, "x.y": restart, "1": restart} {
 		if got := pathFor(v); got.path != want || got.why == "" {
 			t.Errorf("%q: %+v, want %v", v, got, want)
 		}

@@ -45,7 +45,11 @@ func pathFor(version string) way {
 	return way{restart, "NetworkManager " + version + " was not tried: as its neighbours 1.42 and 1.52, a restart keeps addresses"}
 }
 
+// parseVersion reads "1.42.4", also in a distribution's form "1:1.42.4-1+deb12u1".
 func parseVersion(v string) (major, minor int, ok bool) {
+	if _, rest, epoch := strings.Cut(v, ":"); epoch {
+		v = rest
+	}
 	parts := strings.SplitN(v, ".", 3)
 	if len(parts) < 2 {
 		return 0, 0, false
