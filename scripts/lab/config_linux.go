@@ -27,9 +27,11 @@ const (
 	BothNICs Config = "both"
 	// OnlyEth0 leaves every other NIC without configuration; NetworkManager is told not to make any by itself.
 	OnlyEth0 Config = "eth0"
-	// CloudInit is OnlyEth0 in the form which cloud-init renders: matched by MAC address, with the name set.
+	// CloudInit is OnlyEth0 in the form which cloud-init renders: matched by MAC address, with the name set. Netplan turns that into
+	// networkd's PermanentMACAddress=, which a veth has not: with networkd it needs BootVM.
 	CloudInit Config = "cloud-init"
-	// AllEn is one entry that matches all NICs by a pattern of names (id all-en in netplan).
+	// AllEn is one entry that matches all NICs by a pattern of names (id all-en in netplan). Netplan with NetworkManager makes one
+	// profile of it, which NetworkManager activates on one NIC only, and not always the same.
 	AllEn Config = "all-en"
 	// NoConfig writes nothing.
 	NoConfig Config = "none"

@@ -93,6 +93,9 @@ echo ready; exec cat >/dev/null`, "sh", m.root, m.top)
 	if err := m.makeCgroup(); err != nil {
 		return err
 	}
+	if m.opts.Config == CloudInit && kind(m.root) == "netplan" {
+		return errors.New("networkd matches the permanent MAC address, and a NIC in a namespace has none: use BootVM for this configuration")
+	}
 	files, err := configFiles(m.root, m.opts.Config, m.World.plugged())
 	if err != nil {
 		return err

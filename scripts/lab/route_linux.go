@@ -100,6 +100,9 @@ func (n *NetNS) routes() ([]Route, error) {
 				if one.Table == "" {
 					one.Table = "main"
 				}
+				if one.Protocol == "" {
+					one.Protocol = "boot" // ip leaves it out
+				}
 				if one.Type == "" {
 					one.Type = "unicast"
 				}
