@@ -246,6 +246,35 @@ func decode(t *testing.T, b []byte, v any) {
 	}
 }
 
+// The index of a lower device in another network namespace means nothing here, even
+// where a link of ours has the same one.
+func TestPeerElsewhere(t *testing.T) {
+	inNetns(t, func(t *testing.T) {
+		c := exec.Command("cat")
+		c.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNET}
+		in, err := c.StdinPipe()
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		if err := c.Start(); err != nil {
+			t.Error(err)
+			return
+		}
+		defer func() { in.Close(); _ = c.Wait() }()
+		ip(t, "link", "add", "eth0", "type", "veth", "peer", "name", "eth1", "netns", fmt.Sprint(c.Process.Pid))
+		n, err := systemKernel().Network(context.Background())
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		l, ok := (&Facts{Links: n.Links}).LinkByName("eth0")
+		if !ok || !l.PeerNetns || l.Parent != 0 {
+			t.Errorf("link %+v, want a peer in another namespace and no parent", l)
+		}
+	})
+}
+
 func TestSessions(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

@@ -22,9 +22,24 @@ const words = `psk|passw|passphrase|passwd|secret|private[-_ ]?key|pre[-_]?share
 // (keyboard, key-mgmt, mapping, shared-network).
 const exact = `pass|pwd|pin|puk|key|keys|key\d|private|shared|token|cak|ckn|pmk|otp|community|hash`
 
-// key matches a key with its separator up to where the value begins. Groups: 1 the
-// key, 2 the separator.
-var key = regexp.MustCompile(`(?i)(?:^|[^\w.])["']?((?:[\w.\-]*?(?:` + words + `)[\w.\-]*)|(?:[\w\-]*\.)?(?:` + exact + `))["']?(\s*[:=][=\s]*|\s+)`)
+// key matches a key with its separator up to where the value begins. A whole word
+// followed by a blank counts only where an option would stand, at the beginning of
+// a line or after a dash: in prose and in most commands it is just a word.
+var key = regexp.MustCompile(`(?i)(?:^|[^\w.])["']?([\w.\-]*?(?:` + words + `)[\w.\-]*|(?:[\w\-]*\.)?(?:` + exact + `))["']?\s*[:=][=\s]*` +
+	`|(?:^|[^\w.])["']?([\w.\-]*?(?:` + words + `)[\w.\-]*)["']?\s+` +
+	`|(?:^\s*|\s--?)(` + exact + `)\s+`)
+
+// findKey returns where the first key of a secret begins and ends in s and where
+// its value begins.
+func findKey(s string) (begin, end, value int, ok bool) {
+	loc := key.FindStringSubmatchIndex(s)
+	for i := 2; i < len(loc); i += 2 {
+		if loc[i] >= 0 {
+			return loc[i], loc[i+1], loc[1], true
+		}
+	}
+	return 0, 0, 0, false
+}
 
 // shapes are secrets that show by themselves, whatever key they stand under.
 var shapes = []*regexp.Regexp{
@@ -134,24 +149,24 @@ func (m *masker) values(s string, begin int) string {
 	var out strings.Builder
 	rest, at := s, 0
 	for {
-		loc := key.FindStringSubmatchIndex(rest)
-		if loc == nil {
+		first, last, from, ok := findKey(rest)
+		if !ok {
 			break
 		}
-		value := rest[loc[1]:]
-		if strings.Contains(strings.ToLower(rest[loc[2]:loc[3]]), "token") && harmless.MatchString(value) {
-			out.WriteString(rest[:loc[1]])
-			rest, at = value, at+loc[1]
+		value := rest[from:]
+		if strings.Contains(strings.ToLower(rest[first:last]), "token") && harmless.MatchString(value) {
+			out.WriteString(rest[:from])
+			rest, at = value, at+from
 			continue
 		}
 		if value == "" || value == `\` {
 			out.WriteString(rest)
 			m.joined = value == `\`
-			m.follow(s, at+loc[2], "", begin+brackets(s[:at+loc[2]]) > 0)
+			m.follow(s, at+first, "", begin+brackets(s[:at+first]) > 0)
 			return shape(out.String())
 		}
 		// A simple value inside a flow mapping leaves the rest of the line readable.
-		inFlow := m.yaml && begin+brackets(s[:at+loc[2]]) > 0
+		inFlow := m.yaml && begin+brackets(s[:at+first]) > 0
 		if inFlow {
 			end := len(quoted.FindString(value))
 			if end == 0 {
@@ -159,16 +174,16 @@ func (m *masker) values(s string, begin int) string {
 			}
 			after := strings.TrimLeft(value[end:], " \t")
 			if end > 0 && after != "" && strings.ContainsRune(",}]", rune(after[0])) {
-				out.WriteString(rest[:loc[1]])
+				out.WriteString(rest[:from])
 				out.WriteString(m.blank())
-				rest, at = value[end:], at+loc[1]+end
+				rest, at = value[end:], at+from+end
 				continue
 			}
 		}
-		out.WriteString(rest[:loc[1]])
+		out.WriteString(rest[:from])
 		out.WriteString(m.blankValue(value))
 		m.joined = strings.HasSuffix(s, `\`)
-		m.follow(s, at+loc[2], value, inFlow)
+		m.follow(s, at+first, value, inFlow)
 		return shape(out.String())
 	}
 	out.WriteString(rest)
