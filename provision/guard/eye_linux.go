@@ -31,9 +31,12 @@ func newEye(ws []*watched) (eye, error) {
 			continue
 		}
 		pr, err := k.prober(w.Session, p)
-		if err != nil {
+		if errors.Is(err, unix.EPERM) {
 			k.close()
 			return nil, err
+		}
+		if err != nil {
+			continue // the link has just gone; look says so
 		}
 		if pr.fd >= 0 {
 			pr.ask(time.Now())

@@ -37,6 +37,7 @@ type watched struct {
 
 // eye looks at a session; the kernel's is behind it.
 type eye interface {
+	// look returns what it could see; the error says why the next hop was not asked.
 	look(s Session, now time.Time) (sample, error)
 	close()
 }
@@ -85,8 +86,7 @@ func (w *Watch) Check(ctx context.Context) error {
 		at := w.now()
 		look, err := w.eye.look(s.Session, at)
 		if err != nil {
-			w.log.Debug("cannot look at a session", "session", s.Name(), "error", err)
-			continue
+			w.log.Debug("cannot ask the next hop", "session", s.Name(), "error", err)
 		}
 		s.last = look
 		if why := s.track.judge(look); why != "" {

@@ -98,7 +98,7 @@ func (w *world) watch(t *testing.T) *Watch {
 
 // run asks the guard as the engine does, for at most d; with talk the machine writes
 // each 50 ms.
-func (w *world) run(g *Watch, d time.Duration, talk bool) (error, time.Duration) {
+func (w *world) run(g *Watch, d time.Duration, talk bool) (time.Duration, error) {
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()
 	begun := time.Now()
@@ -106,7 +106,7 @@ func (w *world) run(g *Watch, d time.Duration, talk bool) (error, time.Duration)
 		var err error
 		w.machine.Do(func() { err = g.Check(context.Background()) })
 		if err != nil {
-			return err, time.Since(begun)
+			return time.Since(begun), err
 		}
 		if talk {
 			_ = w.server.SetWriteDeadline(time.Now().Add(time.Millisecond))
@@ -114,7 +114,7 @@ func (w *world) run(g *Watch, d time.Duration, talk bool) (error, time.Duration)
 		}
 		<-tick.C
 	}
-	return nil, time.Since(begun)
+	return time.Since(begun), nil
 }
 
 const (
@@ -152,12 +152,12 @@ func TestLossIsToldInTime(t *testing.T) {
 			t.Parallel()
 			w := newWorld(t, c.local, c.peer)
 			g := w.watch(t)
-			if err, _ := w.run(g, 700*time.Millisecond, c.talk); err != nil {
+			if _, err := w.run(g, 700*time.Millisecond, c.talk); err != nil {
 				t.Fatal("before the cut: ", err)
 			}
 			w.peer.Sh(c.cutPeer)
 			w.machine.Sh(c.cut)
-			err, after := w.run(g, 8*time.Second, c.talk)
+			after, err := w.run(g, 8*time.Second, c.talk)
 			if err == nil || !strings.Contains(err.Error(), c.text) {
 				t.Errorf("got %v, want %q", err, c.text)
 			}
@@ -202,13 +202,13 @@ func TestNoFalseAlarm(t *testing.T) {
 				c.before(w)
 			}
 			g := w.watch(t)
-			if err, _ := w.run(g, 300*time.Millisecond, c.talk); err != nil {
+			if _, err := w.run(g, 300*time.Millisecond, c.talk); err != nil {
 				t.Fatal(err)
 			}
 			if c.during != nil {
 				c.during(w)
 			}
-			if err, after := w.run(g, 5*time.Second, c.talk); err != nil {
+			if after, err := w.run(g, 5*time.Second, c.talk); err != nil {
 				t.Errorf("after %v: %v", after, err)
 			}
 			if got := strings.Join(g.Report(), ""); !strings.Contains(got, c.evidence) {

@@ -8,6 +8,7 @@ import (
 
 	sd "github.com/coreos/go-systemd/v22/dbus"
 	"github.com/godbus/dbus/v5"
+	"golang.org/x/sys/unix"
 )
 
 // bus is a connection for one action, with a limit for each answer.
@@ -38,6 +39,9 @@ func (x *Actor) dial(ctx context.Context, name, people string) (*bus, error) {
 	var conn *dbus.Conn
 	select {
 	case r := <-got:
+		if errors.Is(r.err, unix.ENOENT) || errors.Is(r.err, unix.ECONNREFUSED) {
+			return nil, fmt.Errorf("%w: %w", errNoBus, r.err)
+		}
 		if r.err != nil {
 			return nil, fmt.Errorf("cannot reach the message bus that %s is on: %w", people, r.err)
 		}
@@ -61,6 +65,9 @@ func (x *Actor) dial(ctx context.Context, name, people string) (*bus, error) {
 	}
 	return b, nil
 }
+
+// errNoBus says that no message bus runs.
+var errNoBus = errors.New("there is no message bus")
 
 type dialled struct {
 	conn *dbus.Conn

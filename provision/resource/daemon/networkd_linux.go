@@ -3,6 +3,7 @@ package daemon
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/netip"
 
@@ -37,6 +38,16 @@ func (x *Actor) networkd(ctx context.Context, r request) error {
 		manager = c
 	}
 	b, err := x.dial(ctx, networkdName, "systemd-networkd")
+	if errors.Is(err, errNoBus) && manager == nil {
+		// networkd runs without a bus too, but then it cannot be told to reload.
+		if c, e := x.systemd(ctx); e == nil {
+			defer c.Close()
+			if on, e := x.active(ctx, c, networkdUnit); e != nil || on {
+				return errors.Join(err, e)
+			}
+		}
+		return nil
+	}
 	if err != nil && manager != nil {
 		// A system without a message bus: networkd runs all the same, only it cannot
 		// be asked.
@@ -67,6 +78,7 @@ func (x *Actor) networkd(ctx context.Context, r request) error {
 		}
 	}
 	if manager != nil {
+		d.lag = b == nil
 		d.do = func(ctx context.Context) error {
 			return x.job(ctx, networkdUnit, func(ctx context.Context, ch chan<- string) (int, error) {
 				return manager.RestartUnitContext(ctx, networkdUnit, "replace", ch)

@@ -9,8 +9,10 @@ import (
 	"testing"
 	"time"
 
+	sd "github.com/coreos/go-systemd/v22/dbus"
 	"github.com/godbus/dbus/v5"
 
+	"github.com/provision-net/provision/provision"
 	"github.com/provision-net/provision/provision/host/dhcpprobe"
 )
 
@@ -146,6 +148,30 @@ func TestNetworkdNotRunning(t *testing.T) {
 	}
 	if r.journalled() {
 		t.Error("a journal was written for nothing")
+	}
+}
+
+func TestNoMessageBus(t *testing.T) {
+	r := newRig(t)
+	r.actor.Bus = func(context.Context) (*dbus.Conn, error) { return dbus.Connect("unix:path=/no/such/socket") }
+	r.actor.Systemd = func(context.Context) (*sd.Conn, error) { return nil, errors.New("no systemd") }
+	for _, a := range []provision.Action{NetworkdReload("name:eth0"), NMReload(), NMReapply("name:eth0")} {
+		if err := r.do(a); err != nil {
+			t.Errorf("%s without any bus: %v", a.Kind, err)
+		}
+	}
+	r.systemd(networkdUnit, "active", r.reconfigure(lease("1000")))
+	r.set(linkPath, networkdName+".Link", "AdministrativeState", "configured")
+	r.actor.Systemd = r.dialSystemd
+	if err := r.do(NetworkdReload("name:eth0")); !errors.Is(err, errNoBus) {
+		t.Errorf("networkd runs without a bus: %v, want that it cannot be told", err)
+	}
+	before := r.foreign()
+	if err := r.doAside(NetworkdRestart("name:eth0")); err != nil {
+		t.Errorf("restart needs no bus: %v", err)
+	}
+	if after := r.foreign(); after != before {
+		t.Errorf("after:\n%s\nbefore:\n%s", after, before)
 	}
 }
 

@@ -34,6 +34,9 @@ const (
 
 func (x *Actor) networkManager(ctx context.Context, r request) error {
 	b, err := x.dial(ctx, nmName, "NetworkManager")
+	if errors.Is(err, errNoBus) {
+		return nil // NetworkManager does not run without one
+	}
 	if err != nil || b == nil {
 		return err
 	}
@@ -229,6 +232,9 @@ func (x *Actor) networkManagerRestart(ctx context.Context, r request) error {
 		return err
 	}
 	b, err := x.dial(ctx, nmName, "NetworkManager")
+	if errors.Is(err, errNoBus) {
+		return nil // NetworkManager does not run without one
+	}
 	if err != nil || b == nil {
 		return err
 	}
