@@ -21,11 +21,11 @@ func (r *gathering) cloudAndCNI(ps processes) {
 			agents = append(agents, a)
 		}
 	}
-	if len(agents) == 0 && r.t.Exists("/usr/lib/systemd/system/policy-routes@.service") {
-		agents = append(agents, "ec2") // amazon-ec2-net-utils has timers, no daemon
+	platform := dmiCloud(m.Vendor, m.Product, r.value("/sys/class/dmi/id/chassis_asset_tag"))
+	if len(agents) == 0 && platform == "ec2" && r.t.Exists("/usr/lib/systemd/system/policy-routes@.service") {
+		agents = append(agents, platform) // amazon-ec2-net-utils has timers, no daemon
 	}
-	asset := r.value("/sys/class/dmi/id/chassis_asset_tag")
-	m.Cloud = inCharge(dmiCloud(m.Vendor, m.Product, asset), r.f.CloudInit, agents)
+	m.Cloud = inCharge(platform, r.f.CloudInit, agents)
 	m.CNI = r.cni(ps)
 }
 
