@@ -186,35 +186,38 @@ func (r *wireRef) UnmarshalText(b []byte) error {
 	return nil
 }
 
-// MarshalJSON armours keys and values; nil stays null, so absent and empty differ.
+// MarshalJSON writes keys and values in turn, sorted; nil is null, so that absent
+// and empty differ.
 func (w wireAttrs) MarshalJSON() ([]byte, error) {
 	if w == nil {
 		return []byte("null"), nil
 	}
-	m := make(map[string]string, len(w))
-	for k, v := range w {
-		m[armour(k)] = armour(v)
+	flat := make([]string, 0, 2*len(w))
+	for _, k := range Attrs(w).keys() {
+		flat = append(flat, armour(k), armour(w[k]))
 	}
-	return json.Marshal(m)
+	return json.Marshal(flat)
 }
 
 // UnmarshalJSON implements json.Unmarshaler.
 func (w *wireAttrs) UnmarshalJSON(b []byte) error {
-	var m map[string]string
-	if err := json.Unmarshal(b, &m); err != nil {
+	var flat []string
+	if err := json.Unmarshal(b, &flat); err != nil {
 		return err
 	}
-	if m == nil {
-		*w = nil
+	if *w = nil; flat == nil {
 		return nil
 	}
-	*w = make(wireAttrs, len(m))
-	for k, v := range m {
-		key, err := unarmour(k)
+	if len(flat)%2 != 0 {
+		return errors.New("an attribute has no value")
+	}
+	*w = make(wireAttrs, len(flat)/2)
+	for i := 0; i < len(flat); i += 2 {
+		key, err := unarmour(flat[i])
 		if err != nil {
 			return err
 		}
-		if (*w)[key], err = unarmour(v); err != nil {
+		if (*w)[key], err = unarmour(flat[i+1]); err != nil {
 			return err
 		}
 	}

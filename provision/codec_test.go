@@ -118,7 +118,7 @@ func FuzzStateFiles(f *testing.F) {
 
 // FuzzBody reaches the types behind the checksum.
 func FuzzBody(f *testing.F) {
-	f.Add([]byte(`{"seq":1,"entries":[{"ref":"k:n","value":{"a":"b"},"keys":["a"]}],"prev":null}`), []byte(`{"dirty":[0]}`))
+	f.Add([]byte(`{"seq":1,"entries":[{"ref":"k:n","value":["a","b"],"keys":["a"]}],"prev":null}`), []byte(`{"dirty":[0]}`))
 	f.Add([]byte(`{"refs":[{"ref":"k:n","last":null}],"triggers":[{"name":"t","on":["k:n"]}]}`), []byte(`{"confirm":{"boot":"b"}}`))
 	f.Fuzz(func(t *testing.T, body, rec []byte) {
 		for _, kind := range []string{"snapshot", "ledger", "first"} {

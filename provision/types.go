@@ -215,7 +215,8 @@ type ApplyOptions struct {
 	// goes back to the snapshot.
 	Confirm time.Duration
 	// Arm is called before the first effect of an apply with Confirm and must make
-	// sure that rollback is run after the given time even if this process and its
-	// terminal die. An error aborts before anything is changed.
+	// sure that Recover is run after the given time even if this process and its
+	// terminal die (Recover, not Rollback: it does nothing once Confirm has come). An
+	// error aborts before anything is changed.
 	Arm func(ctx context.Context, after time.Duration) error
 }

@@ -137,7 +137,7 @@ func derive(s State) {
 
 func newModel(rnd *rand.Rand) *model {
 	mo := &model{base: State{udc: {}}, slow: time.Duration(rnd.IntN(4)) * 30 * time.Millisecond, with: map[string]bool{}}
-	for range 2 {
+	for range 1 + rnd.IntN(3) {
 		mo.with[[]string{"file", "sysctl", "peer", "slot", "gadget", "gadget", "file"}[rnd.IntN(7)]] = true
 	}
 	b := mo.base

@@ -17,6 +17,9 @@ type ResourceCase struct {
 	// Values are at least two canonical values with the same attributes, each of
 	// which Name can be brought to, from nothing and from the others.
 	Values []provision.Attrs
+	// Optional are attributes of Values that need not be there: set to the empty
+	// string they have to read as empty or missing again.
+	Optional []string
 	// Fixed state can be neither created nor removed (a sysctl).
 	Fixed bool
 }
@@ -166,6 +169,12 @@ func unlisted(t *testing.T, c *resourceCheck) {
 		}
 		if after[k] != v {
 			t.Errorf("%s is %q, want %q", k, after[k], v)
+		}
+	}
+	for _, k := range c.Optional {
+		c.set(c.get(), provision.Attrs{k: ""})
+		if v := c.get()[k]; v != "" {
+			t.Errorf("%s is %q after it was unset", k, v)
 		}
 	}
 }

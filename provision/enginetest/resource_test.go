@@ -11,6 +11,7 @@ import (
 func TestResource(t *testing.T) {
 	c := enginetest.RandomCases(1, 1)[0]
 	d := provision.Desired{Wants: []provision.Want{{Ref: provision.Ref{Kind: "peer"}}, {Ref: provision.Ref{Kind: "file"}}, {Ref: provision.Ref{Kind: "sysctl"}}}}
+	optional := map[string][]string{"file": {"mode"}, "peer": {"allowed"}}
 	for kind, values := range map[string][]provision.Attrs{
 		"peer": {
 			{"key": "one", "allowed": "::/0", "endpoint": "a"},
@@ -22,7 +23,7 @@ func TestResource(t *testing.T) {
 		t.Run(kind, func(t *testing.T) {
 			enginetest.Resource(t, func(t *testing.T) enginetest.ResourceCase {
 				m := enginetest.NewMachine(enginetest.State{{Kind: "sysctl", Name: "x"}: {"value": "0"}}, c.Rules)
-				return enginetest.ResourceCase{Resource: m.Engine(nil, d).Resources[kind], Name: "x", Values: values, Fixed: kind == "sysctl"}
+				return enginetest.ResourceCase{Resource: m.Engine(nil, d).Resources[kind], Name: "x", Values: values, Fixed: kind == "sysctl", Optional: optional[kind]}
 			})
 		})
 	}

@@ -12,7 +12,7 @@ import (
 )
 
 func TestSoak(t *testing.T) {
-	defer debug.SetGCPercent(debug.SetGCPercent(400))
+	defer debug.SetGCPercent(debug.SetGCPercent(2000))
 	start := time.Now()
 	rep := enginetest.Soak(enginetest.SoakOptions{Seed: seed(), Pairs: pairs(), Transient: true, MaxBad: 3})
 	t.Log(rep, time.Since(start))
@@ -39,7 +39,7 @@ func seed() uint64 {
 
 // The same over real files, in which a crash leaves what it leaves.
 func TestSoakFiles(t *testing.T) {
-	rep := enginetest.Soak(enginetest.SoakOptions{Seed: seed() + 1, Pairs: max(100, pairs()/50), Dir: t.TempDir(), Transient: true})
+	rep := enginetest.Soak(enginetest.SoakOptions{Seed: seed() + 1, Pairs: max(50, pairs()/100), Dir: t.TempDir(), Transient: true})
 	t.Log(rep)
 	for _, b := range rep.Bad {
 		t.Error(b)
