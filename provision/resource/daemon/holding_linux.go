@@ -112,6 +112,24 @@ func unreplaced(snap foreign.Snapshot, others, leases []foreign.Message) []forei
 	return out
 }
 
+// leased reports whether a link has an IPv4 lease: an address with a lifetime, or a
+// route from DHCP (networkd with KeepConfiguration= makes the address permanent).
+func leased(snap foreign.Snapshot, index int) bool {
+	for _, m := range snap {
+		if a, err := m.Address(); err == nil && a.Link == index && a.Prefix.Addr().Is4() && !a.Permanent {
+			return true
+		}
+		if r, err := m.Route(); err == nil && r.Family == unix.AF_INET && r.Proto == unix.RTPROT_DHCP {
+			for _, h := range r.Hops {
+				if h.Link == index {
+					return true
+				}
+			}
+		}
+	}
+	return false
+}
+
 // exists reports whether the devices of m are there.
 func exists(m foreign.Message) bool {
 	var need []int

@@ -93,8 +93,16 @@ func (x *Actor) networkd(ctx context.Context, r request) error {
 	return x.around(ctx, d)
 }
 
+// probeAll asks for a server on each link that has something to lose.
 func (x *Actor) probeAll(ctx context.Context, links []link) error {
+	snap, err := foreign.Take(ctx)
+	if err != nil {
+		return err
+	}
 	for _, l := range links {
+		if !leased(snap, l.index) {
+			continue
+		}
 		if err := x.probe(ctx, l.index); err != nil {
 			return fmt.Errorf("%s would lose its address: %w; try again when the DHCP server answers, or leave the change to the next boot", l.name, err)
 		}

@@ -114,6 +114,10 @@ func TestNetworkdProbeRefuses(t *testing.T) {
 	if len(r.called()) != 0 || r.journalled() {
 		t.Errorf("touched all the same: %v", r.called())
 	}
+	r.ns.Sh("ip addr flush dev eth0 scope global\nip addr add 10.0.2.15/24 dev eth0") // a static one
+	if err := r.do(Probe(NetworkdReload("name:eth0"))); err != nil {
+		t.Errorf("without a lease there is nothing to lose: %v", err)
+	}
 }
 
 func TestNetworkdHangs(t *testing.T) {
