@@ -67,6 +67,7 @@ func (d *detector) owner(l facts.Link) Ownership {
 	d.ifupdown(t, l)
 	d.dhcpcd(t, l)
 	d.clients(t, l)
+	d.sockets(t, l)
 	d.netplanFiles(t, l, ids)
 	d.installed(t)
 
@@ -368,6 +369,18 @@ func (d *detector) clients(t *trace, l facts.Link) {
 			t.add(Dhcpcd, WeightLive, source, "dhcpcd runs for this NIC alone")
 		default:
 			t.add(Foreign, WeightLive, source, "%s runs on it, started by no known manager", c.Name)
+		}
+	}
+}
+
+// sockets finds DHCP clients that are not known by the look of their process: whoever
+// holds port 68 or 546 on the NIC configures it.
+func (d *detector) sockets(t *trace, l facts.Link) {
+	// As in /proc/PID/comm, which ends after 15 bytes; provision is our own probe.
+	known := []string{"systemd-network", "NetworkManager", "nm-dhcp-helper", "dhclient", "dhcpcd", "udhcpc", "udhcpc6", "provision"}
+	for _, s := range d.f.DHCPSockets {
+		if s.Link == l.Index && s.Name != "" && !slices.Contains(known, s.Name) {
+			t.add(Foreign, WeightLive, fmt.Sprintf("process %d", s.PID), "%s holds the DHCP client port %d on it", s.Name, s.Local.Port())
 		}
 	}
 }

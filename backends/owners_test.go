@@ -2,6 +2,7 @@ package backends_test
 
 import (
 	"fmt"
+	"net/netip"
 	"strings"
 	"testing"
 
@@ -210,6 +211,29 @@ enp0s8 none
 enp0s3 networkd against [dhcpcd]
  100 networkd: networkd runs and has it configured by /etc/systemd/network/20-enp0s3.network [/run/systemd/netif/links/2]
  100 dhcpcd: dhcpcd runs in master mode, and a default route has its metric 202 [process 600]`},
+
+		{"dhcpcd.service runs beside ifup's own dhcpcd: the marks on the NIC are those of ifup's", func() *facts.Facts {
+			f := backendtest.Ifupdown("dhcpcd")
+			f.Dhcpcd = facts.Dhcpcd{Daemon: facts.Daemon{Installed: true, Running: true, PID: 600, Version: "10.1.0"}, Master: true}
+			return f
+		}, "enp0s8", `
+enp0s8 ifupdown
+ 100 ifupdown: ifup has it up as enp0s8 [/run/network/ifstate]
+ 100 ifupdown: dhcpcd runs on it, started by ifup [process 501]
+ 60 dhcpcd: dhcpcd runs in master mode, but nothing of it is seen here [process 600]
+ 20 ifupdown: stanza "iface enp0s8 inet dhcp" [/etc/network/interfaces:12]
+ 20 ifupdown: stanza "iface enp0s8 inet6 auto" [/etc/network/interfaces:13]`},
+
+		{"a client that nobody knows holds the DHCP port on networkd's NIC", func() *facts.Facts {
+			f := backendtest.Networkd(257)
+			f.DHCPSockets = []facts.DHCPSocket{
+				{Local: netip.MustParseAddrPort("10.0.2.15:68"), Link: 2, PID: 300, Name: "systemd-network"},
+				{Local: netip.MustParseAddrPort("192.168.76.15:68"), Link: 3, PID: 90, Name: "connmand"}}
+			return f
+		}, "enp0s8", `
+enp0s8 networkd against [foreign]
+ 100 networkd: networkd runs and has it configured by /etc/systemd/network/20-enp0s8.network [/run/systemd/netif/links/3]
+ 100 foreign: connmand holds the DHCP client port 68 on it [process 90]`},
 
 		{"dhclient started by hand", func() *facts.Facts {
 			f := backendtest.Ifupdown("dhclient")

@@ -58,7 +58,6 @@ type candidate struct {
 	left    string // why it is left alone
 	slot    int    // in the memory, -1 none
 	nic     NIC
-	rank    int // NAT or late rank
 }
 
 // Decide applies the policy: which NICs should have which metric, and which are to be
