@@ -223,6 +223,15 @@ func (s *soak) fault(p *pair, inj Injector) {
 	switch {
 	case crash:
 		s.rep.Crashes++
+		if s.rep.Crashes%4 == 0 { // nobody recovers, the next apply finds it
+			res, err := engine().Apply(ctx, p.to, provision.ApplyOptions{})
+			if m.Settle(); err != nil || !res.Recovered && inj.At > 0 || m.State.Diff(p.goal) != "" {
+				s.bad(p, "%s: the next apply: %v (recovered: %v)\n%s", what, err, res.Recovered, m.State.Diff(p.goal))
+				return
+			}
+			s.rep.Goal++
+			return
+		}
 		if _, err := engine().Recover(ctx); err != nil {
 			s.bad(p, "%s: recover: %v", what, err)
 			return
