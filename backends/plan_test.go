@@ -211,6 +211,23 @@ func TestPredictLeaseRoute(t *testing.T) {
 	}
 }
 
+func TestPredictLazy(t *testing.T) {
+	f := backendtest.NM("1.42.4")
+	m := uint32(1000)
+	nics := []backends.NIC{{Link: f.Links[1], Metric4: &m, Lazy: true}}
+	e := routemetric.Expect(4, f.Links[1].Selector(), m, "")
+	e.Mode = provision.Report
+	d := provision.Desired{Wants: []provision.Want{file.Want("/etc/x", nil, 0o644, "")}, Expect: []provision.Want{e}}
+	now, after, boot := backends.Predict(f, nics, d)
+	got := ""
+	for _, routes := range [][]facts.Route{now, after, boot} {
+		got += backends.Winners(f, routes)[0].Link + " "
+	}
+	if got != "enp0s3 enp0s3 enp0s8 " {
+		t.Errorf("winners now, after, after boot: %s", got)
+	}
+}
+
 func TestReportWarns(t *testing.T) {
 	f := backendtest.NetplanNetworkd(252)
 	f.Machine.WaitOnline = []string{"systemd-networkd-wait-online.service", "NetworkManager-wait-online.service"}

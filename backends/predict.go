@@ -39,7 +39,8 @@ func Predict(f *facts.Facts, nics []NIC, d provision.Desired) (now, after, after
 		}
 		family, l, ok := metricRef(f, w.Name)
 		m, err := strconv.ParseUint(w.Attrs[routemetric.AttrMetrics], 10, 32)
-		if ok && err == nil {
+		lazy := slices.ContainsFunc(nics, func(n NIC) bool { return n.Lazy && n.Link.Index == l.Index })
+		if ok && err == nil && !lazy {
 			after = moved(after, l.Index, family, uint32(m))
 		}
 	}
