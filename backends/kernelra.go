@@ -11,6 +11,7 @@ import (
 	"github.com/provision-net/provision/provision/facts"
 	"github.com/provision-net/provision/provision/resource/file"
 	"github.com/provision-net/provision/provision/resource/routemetric"
+	"github.com/provision-net/provision/provision/resource/solicit"
 	"github.com/provision-net/provision/provision/resource/sysctl"
 )
 
@@ -27,8 +28,10 @@ const raMetric = "ra_defrtr_metric"
 
 // KernelRA wants the IPv6 metric for NICs whose router advertisements the kernel
 // itself handles (ifupdown's inet6 auto, NetworkManager's method=ignore): the sysctl
-// now, its file for the next boot, and the present route moved, because the next
-// advertisement may be minutes away. NICs without Metric6 are skipped; call it once
+// now, its file for the next boot, and the routers asked to advertise, because the next
+// advertisement may be minutes away; the kernel replaces its own route when it hears
+// one, and nobody else may (see package solicit). A router that stays silent is only
+// reported. NICs without Metric6 are skipped; call it once
 // with all NICs of a backend. Plan joins the files of several backends.
 func KernelRA(f *facts.Facts, nics []NIC) provision.Desired {
 	var d provision.Desired
@@ -50,9 +53,18 @@ func KernelRA(f *facts.Facts, nics []NIC) provision.Desired {
 		}
 		why := "the kernel handles its router advertisements: " + n.Why
 		live = append(live, sysctl.Link("ipv6", n.Link.Selector(), raMetric, strconv.FormatUint(uint64(*n.Metric6), 10), why))
-		if !n.Lazy {
-			live = append(live, routemetric.Move(6, n.Link.Selector(), *n.Metric6, why))
+		effect := routemetric.Expect(6, n.Link.Selector(), *n.Metric6, why)
+		effect.Mode = provision.Report
+		d.Expect = append(d.Expect, effect)
+		if n.Lazy {
+			continue
 		}
+		d.Triggers = append(d.Triggers, provision.Trigger{
+			Name: "router-solicit-" + n.Link.Name,
+			On:   []provision.Ref{sysctl.LinkRef("ipv6", n.Link.Selector(), raMetric)},
+			Do:   solicit.Action(n.Link.Selector()),
+			Why:  "the kernel gives its route the new metric with the next router advertisement: ask for one now",
+		})
 	}
 	if len(lines) == 0 {
 		return d

@@ -106,9 +106,6 @@ func (p *plan) nic(n backends.NIC) error {
 	ra := p.handlesRA(name)
 	if !ra && n.Metric6 != nil {
 		p.kernelRA = append(p.kernelRA, n)
-		if _, able := n.Link.Sysctl["ipv6.ra_defrtr_metric"]; able && !p.f.Machine.Offline {
-			p.expect(n, 6, *n.Metric6)
-		}
 		n.Metric6 = nil
 		if n.Metric4 == nil {
 			return nil

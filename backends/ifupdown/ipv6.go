@@ -6,7 +6,6 @@ import (
 	"github.com/provision-net/provision/backends"
 	"github.com/provision-net/provision/backends/ifupdown/interfaces"
 	"github.com/provision-net/provision/provision"
-	"github.com/provision-net/provision/provision/resource/routemetric"
 )
 
 // ipv6 plans the default routes of IPv6.
@@ -40,9 +39,6 @@ func (j *job) ipv6() {
 	n.Metric6 = j.metric6
 	if !j.clientRA {
 		j.kernelRA = append(j.kernelRA, n)
-		if _, able := n.Link.Sysctl["ipv6.ra_defrtr_metric"]; able && !j.f.Machine.Offline {
-			j.expect(routemetric.Expect(6, j.selector, *j.metric6, n.Why))
-		}
 	} else if slices.ContainsFunc(j.stanzas, func(s *interfaces.Stanza) bool { return s.Family == "inet6" }) {
 		// dhcpcd takes router advertisements over (accept_ra 0), but this stanza hands
 		// them back to the kernel: both make a route, and dhcpcd's stays its own.

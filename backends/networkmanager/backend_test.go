@@ -150,8 +150,8 @@ func TestPaths(t *testing.T) {
 		{"metrics in the profile, 1.52", explicit("1.52.1"), false, conf + "secret-file:" + nat + "\n" + prune + "\n! nm-restart " + a + "," + b},
 		{"metrics in the profile, 1.58", explicit("1.58.1"), false, conf + "secret-file:" + nat + "\n" + prune + "\n! nm-reload-connections \n! nm-reapply " + a + "," + b},
 		{"kernel RA on the second NIC", ignored("1.58.1"), false, conf +
-			"file:/etc/sysctl.d/90-provision.conf\nsysctl:ipv6.conf " + b + " ra_defrtr_metric\nroute-metric:inet6 " + b + "\n" +
-			"daemon-route-metric:inet " + a + "\ndaemon-route-metric:inet6 " + a + "\ndaemon-route-metric:inet " + b + "\n! nm-reapply " + a + "," + b},
+			"file:/etc/sysctl.d/90-provision.conf\nsysctl:ipv6.conf " + b + " ra_defrtr_metric\n" +
+			"daemon-route-metric:inet " + a + "\ndaemon-route-metric:inet6 " + a + "\ndaemon-route-metric:inet " + b + "\n! nm-reapply " + a + "," + b + "\n! router-solicit "},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			d, err := desire(t, c.f, func(n *backends.NIC) { n.Lazy = c.lazy })

@@ -11,8 +11,10 @@ import (
 	"github.com/provision-net/provision/provision/host/netdev"
 	"github.com/provision-net/provision/provision/resource/daemon"
 	"github.com/provision-net/provision/provision/resource/file"
+	"github.com/provision-net/provision/provision/resource/leaseroute"
 	"github.com/provision-net/provision/provision/resource/link"
 	"github.com/provision-net/provision/provision/resource/routemetric"
+	"github.com/provision-net/provision/provision/resource/solicit"
 	"github.com/provision-net/provision/provision/resource/sysctl"
 )
 
@@ -46,6 +48,8 @@ func (a *Agent) engine() (*provision.Engine, error) {
 		for _, kind := range daemon.Kinds() {
 			e.Actors[kind] = actor
 		}
+		e.Actors[leaseroute.Kind] = &leaseroute.Actor{Runner: &host.Exec{}, Log: a.Log}
+		e.Actors[solicit.Kind] = solicit.Actor{Log: a.Log}
 		e.Actors[daemon.KindNetplanGenerate] = &daemon.Netplan{FS: root, Runner: &host.Exec{}, Log: a.Log}
 	}
 	instrument(e)
