@@ -289,6 +289,7 @@ func TestDhcpcdOfOneNICMoves(t *testing.T) {
 	if strings.Contains(out, "level=WARN") {
 		t.Error(out)
 	}
+	s.Require(t, 100*time.Millisecond)
 	s.Mark("back")
 	m.WriteFile(t, path, old, 0o644)
 	act(t, m, a)
