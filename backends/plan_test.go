@@ -67,8 +67,7 @@ func TestPlan(t *testing.T) {
 	}
 	want := []string{"file:/etc/network/x", "daemon-route-metric:inet mac:08:00:27:00:00:02", "daemon-route-metric:inet mac:08:00:27:00:00:03",
 		"file:/etc/sysctl.d", "file:/etc/sysctl.d/90-provision.conf",
-		"sysctl:ipv6.conf mac:08:00:27:00:00:02 ra_defrtr_metric", "route-metric:inet6 mac:08:00:27:00:00:02",
-		"sysctl:ipv6.conf mac:08:00:27:00:00:03 ra_defrtr_metric", "route-metric:inet6 mac:08:00:27:00:00:03", "file:/var/lib/provision/metrics.json"}
+		"sysctl:ipv6.conf mac:08:00:27:00:00:02 ra_defrtr_metric", "sysctl:ipv6.conf mac:08:00:27:00:00:03 ra_defrtr_metric", "file:/var/lib/provision/metrics.json"}
 	if !slices.Equal(refs, want) {
 		t.Errorf("wants\n%s\nwant\n%s", strings.Join(refs, "\n"), strings.Join(want, "\n"))
 	}
@@ -81,7 +80,7 @@ func TestPlan(t *testing.T) {
 	if !strings.Contains(r.After[0].Why, "the lowest metric 10: enp0s3 has 1000") || !strings.Contains(r.Winners[0].Why, "the same metric 0 as enp0s8") {
 		t.Errorf("reasons %q, %q", r.Winners[0].Why, r.After[0].Why)
 	}
-	if len(r.Changes) != 9 || len(r.Triggers) != 1 { // all but the directory
+	if len(r.Changes) != 7 || len(r.Triggers) != 3 { // all but the directory; the file, and a solicitation for each NIC
 		t.Errorf("%d changes, %d triggers: %+v", len(r.Changes), len(r.Triggers), r.Changes)
 	}
 	one, _ := json.Marshal(r)
@@ -158,15 +157,19 @@ func TestKernelRA(t *testing.T) {
 	backendtest.Add(f, "eth1", backendtest.Wire{NoIPv6Metric: true})
 	nics := []backends.NIC{{Link: f.Links[1], Metric6: u32(10)}, {Link: f.Links[2], Metric6: u32(11)}, {Link: f.Links[0]}}
 	d := backends.KernelRA(f, nics)
-	if len(d.Wants) != 4 || !strings.Contains(d.Wants[1].Attrs[file.AttrContent], "\n-net/ipv6/conf/eth0.100/ra_defrtr_metric = 10\n") ||
+	if len(d.Wants) != 3 || len(d.Triggers) != 1 || d.Triggers[0].On[0] != d.Wants[2].Ref || len(d.Expect) != 1 || d.Expect[0].Ref != routemetric.Ref(6, "name:eth0.100") || !strings.Contains(d.Wants[1].Attrs[file.AttrContent], "\n-net/ipv6/conf/eth0.100/ra_defrtr_metric = 10\n") ||
 		d.Wants[2].Ref != sysctl.LinkRef("ipv6", "name:eth0.100", "ra_defrtr_metric") || d.Wants[2].Attrs[sysctl.AttrValue] != "10" {
-		t.Errorf("got %+v", d.Wants)
+		t.Errorf("got %+v, %+v, %+v", d.Wants, d.Triggers, d.Expect)
+	}
+	nics[0].Lazy = true
+	if lazy := backends.KernelRA(f, nics); len(lazy.Wants) != 3 || len(lazy.Triggers) != 0 {
+		t.Errorf("lazy: %+v", lazy)
 	}
 	if len(d.Notes) != 1 || d.Notes[0].Subject != "eth1" {
 		t.Errorf("an old kernel is not told of: %+v", d.Notes)
 	}
 	f.Machine.Offline = true
-	if d := backends.KernelRA(f, nics); len(d.Wants) != 2 || len(d.Notes) != 0 {
+	if d := backends.KernelRA(f, nics); len(d.Wants) != 2 || len(d.Notes)+len(d.Triggers)+len(d.Expect) != 0 {
 		t.Errorf("offline: %+v", d)
 	}
 }
