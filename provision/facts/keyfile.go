@@ -157,13 +157,19 @@ func fields(s string) []string {
 	return out
 }
 
-// parseUdevData reads the properties of /run/udev/data/nINDEX: lines "E:KEY=VALUE".
+// parseUdevData reads the properties of /run/udev/data/nINDEX: lines "E:KEY=VALUE", and
+// "I:MICROSECONDS" since boot, which udevadm shows as USEC_INITIALIZED (systemd,
+// src/libsystemd/sd-device/device-private.c).
 func parseUdevData(text string) map[string]string {
 	m := map[string]string{}
 	n := 0
 	for line := range strings.Lines(text) {
 		if n++; n > maxLines {
 			break
+		}
+		if usec, ok := strings.CutPrefix(line, "I:"); ok {
+			m["USEC_INITIALIZED"] = clean(strings.TrimRight(usec, "\r\n"))
+			continue
 		}
 		rest, ok := strings.CutPrefix(line, "E:")
 		if !ok {

@@ -22,7 +22,7 @@ func linkPorts(links []Link) {
 
 // udevKept are the properties that decide ownership or selection
 // (systemd-networkd(8), NetworkManager.conf(5), systemd.net-naming-scheme(7)).
-var udevKept = []string{"ID_NET_MANAGED_BY", "NM_UNMANAGED", "ID_PATH", "ID_NET_DRIVER", "ID_NET_LINK_FILE", "ID_NET_NAME", "ID_RENAMING"}
+var udevKept = []string{"ID_NET_MANAGED_BY", "NM_UNMANAGED", "ID_PATH", "ID_NET_DRIVER", "ID_NET_LINK_FILE", "ID_NET_NAME", "ID_RENAMING", "USEC_INITIALIZED"}
 
 // linkDetails adds what sysfs and udev know about the links.
 func (r *gathering) linkDetails() {
