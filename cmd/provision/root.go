@@ -3,8 +3,12 @@ package main
 import (
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -17,6 +21,8 @@ type globals struct {
 	output, color       string
 	verbose             bool
 	stdout, stderr      io.Writer
+	// device names the device that a selector means; nil before facts are gathered.
+	device func(selector string) string
 }
 
 func newRoot(g *globals) *cobra.Command {
@@ -47,17 +53,61 @@ Start with 'provision --detect', which needs no root and changes nothing.
 	p.StringVarP(&g.config, "config", "c", "", "configuration `file` (default "+agent.DefaultPath+", then provision.yaml on the boot partition, then built-in defaults)")
 	p.StringVar(&g.root, "root", "/", "mounted image `dir` to work on: plan and write files without running daemons")
 	p.StringVarP(&g.output, "output", "o", "table", "output `format`: table, json or yaml")
-	p.BoolVarP(&g.verbose, "verbose", "v", false, "say on standard error what is done")
+	p.BoolVarP(&g.verbose, "verbose", "v", false, "more: all evidence, and on standard error what is done")
 	p.StringVar(&g.color, "color", "auto", "colours: `when` is auto, always or never")
 	p.StringVar(&g.state, "state-dir", agent.DefaultStateDir, "`dir` for snapshots and what is remembered")
 	_ = p.MarkHidden("state-dir")
+	c.SuggestionsMinimumDistance = 2
 	c.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	c.AddCommand(
-		newDetect(g), newPlan(g), newApply(g), newVerify(g), newRollback(g), newConfirm(g), newRevert(g), newRecover(g),
+		newDetect(g), newPlan(g), newApply(g), newVerify(g), newRollback(g), newConfirm(g), newRevert(g), newRecover(g), newHook(g),
 		newExplain(g), newFacts(g), newInit(g), newValidate(g), newSchema(g), newVersion(g),
 	)
+	strictBuiltins(c)
 	return c
 }
+
+// strictBuiltins makes cobra's own commands refuse what they do not know, as ours do.
+func strictBuiltins(root *cobra.Command) {
+	root.InitDefaultHelpCmd()
+	root.InitDefaultCompletionCmd()
+	for _, c := range root.Commands() {
+		switch c.Name() {
+		case "completion":
+			c.Args = noArgs
+			c.RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
+		case "help":
+			c.Run = nil
+			c.RunE = func(_ *cobra.Command, args []string) error {
+				found, rest, err := root.Find(args)
+				if err != nil || len(rest) > 0 {
+					return usageError{fmt.Errorf("there is no help about %q", strings.Join(args, " "))}
+				}
+				found.InitDefaultHelpFlag()
+				return found.Help()
+			}
+		}
+	}
+}
+
+// needRoot refuses, with the one reason that matters, a command that changes this
+// machine and was not started by root. Files of a mounted image are another matter:
+// their owner may write them.
+func (g *globals) needRoot(command string) error {
+	if runtime.GOOS != "linux" || g.root != "/" || os.Geteuid() == 0 {
+		return nil
+	}
+	return permissionError(command)
+}
+
+// permissionError names the command that only root may run.
+type permissionError string
+
+func (e permissionError) Error() string {
+	return string(e) + " changes the network and must be run as root (sudo); `provision --detect` and `provision plan` work without"
+}
+
+func (permissionError) Unwrap() error { return fs.ErrPermission }
 
 // check refuses flag values that no command understands.
 func (g *globals) check() error {
@@ -74,6 +124,15 @@ func (g *globals) check() error {
 	if info, err := os.Stat(g.root); err != nil || !info.IsDir() {
 		return usageError{fmt.Errorf("--root %s is not a folder", g.root)}
 	}
+	// Whatever leads to / is this machine and not an image.
+	root, err := filepath.Abs(g.root)
+	if err == nil {
+		root, err = filepath.EvalSymlinks(root)
+	}
+	if err != nil {
+		return usageError{fmt.Errorf("--root %s cannot be used: %w", g.root, err)}
+	}
+	g.root = root
 	return nil
 }
 
@@ -98,13 +157,23 @@ func (g *globals) agent() (*agent.Agent, error) {
 	if err != nil {
 		return nil, err
 	}
-	return agent.New(agent.Options{Root: g.root, Config: config, Source: source, StateDir: g.state, Log: g.logger()})
+	return g.wire(agent.Options{Config: config, Source: source})
 }
 
 // agentWithout puts the wings together for commands that need no configuration,
 // so that a broken one cannot keep them from working.
 func (g *globals) agentWithout() (*agent.Agent, error) {
-	return agent.New(agent.Options{Root: g.root, Config: agent.Config{Version: 1}, StateDir: g.state, Log: g.logger()})
+	return g.wire(agent.Options{Config: agent.Config{Version: 1}})
+}
+
+func (g *globals) wire(o agent.Options) (*agent.Agent, error) {
+	o.Root, o.StateDir, o.Log = g.root, g.state, g.logger()
+	a, err := agent.New(o)
+	if err != nil {
+		return nil, err
+	}
+	g.device = a.Device
+	return a, nil
 }
 
 func noArgs(c *cobra.Command, args []string) error {
