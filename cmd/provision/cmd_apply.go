@@ -49,6 +49,9 @@ func runApply(ctx context.Context, g *globals, o applyOptions) error {
 	if o.Confirm > 0 && o.Confirm < time.Second {
 		return usageError{fmt.Errorf("--confirm %s leaves no time to confirm", o.Confirm)}
 	}
+	if err := g.needRoot("apply"); err != nil {
+		return err
+	}
 	a, err := g.agent()
 	if err != nil {
 		return err

@@ -16,6 +16,9 @@ func newRollback(g *globals) *cobra.Command {
 equal is not touched. An apply that waits for its confirmation is gone back on.` + "\n" + exitHelp,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := g.needRoot("rollback"); err != nil {
+				return err
+			}
 			a, err := g.agent()
 			if err != nil {
 				return err
@@ -35,6 +38,9 @@ func newConfirm(g *globals) *cobra.Command {
 		Short: "Keep what 'apply --confirm' did",
 		Args:  noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := g.needRoot("confirm"); err != nil {
+				return err
+			}
 			a, err := g.agent()
 			if err != nil {
 				return err
@@ -56,6 +62,9 @@ func newRevert(g *globals) *cobra.Command {
 and named, and the status is 2; --force takes it back too.` + "\n" + exitHelp,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := g.needRoot("revert"); err != nil {
+				return err
+			}
 			a, err := g.agent()
 			if err != nil {
 				return err
@@ -87,6 +96,9 @@ a change that nobody confirmed in time is undone. It does nothing on a machine w
 ('provision hook systemd' prints the unit).` + "\n" + exitHelp,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := g.needRoot("recover"); err != nil {
+				return err
+			}
 			a, err := g.agentWithout()
 			if err != nil {
 				return err
@@ -114,9 +126,9 @@ func drawResult(p *page, r provision.Result, done string) {
 	drawEffects(p, r)
 	p.line("%s (%s)", p.green(done), count(r.Writes, "write"))
 	for _, f := range r.Foreign {
-		p.line("%s %s: changed by somebody else since, left as it is", p.yellow("left"), f)
+		p.line("%s %s: changed by somebody else since, left as it is", p.yellow("left"), p.ref(f))
 	}
 	for _, f := range r.NotRestored {
-		p.line("%s %s", p.red("not restored"), f)
+		p.line("%s %s", p.red("not restored"), p.ref(f))
 	}
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/provision-net/provision/backends"
 	"github.com/provision-net/provision/cmd/provision/internal/agent"
+	"github.com/provision-net/provision/provision/facts"
 )
 
 func newDetect(g *globals) *cobra.Command {
@@ -36,40 +37,23 @@ func runDetect(ctx context.Context, g *globals) error {
 }
 
 func drawDetection(p *page, d agent.Detection, verbose bool) {
-	p.line("%s", machineLine(d.Report))
+	if m := machineLine(d.Report); m != "" {
+		p.line("%s", m)
+	}
 	p.line("configuration: %s", d.Config)
 	p.title("NICs")
-	rows := [][]string{{"NAME", "MANAGER", "ROLE", "STATE", "ADDRESSES", "METRIC"}}
+	drawNICs(p, d)
 	for _, n := range d.NICs {
-		if n.Role.Role == "loopback" {
-			continue
+		if n.Role.Role != facts.RoleLoopback {
+			drawEvidence(p, n, verbose, said(d))
 		}
-		rows = append(rows, []string{n.Name, manager(n.Owner), string(n.Role.Role), state(n), strings.Join(short(n.Addresses), " "), metrics(n)})
-	}
-	p.rows(rows)
-	for _, n := range d.NICs {
-		if n.Role.Role == "loopback" {
-			continue
-		}
-		drawEvidence(p, n, verbose)
 	}
 	p.title("way out")
-	for i, w := range d.Winners {
-		line := fmt.Sprintf("IPv%d (%s): %s", w.Family, w.Dst, orNone(w.Link))
-		if w.Gateway != "" {
-			line += " via " + w.Gateway
+	drawWayOut(p, d)
+	for _, n := range d.NICs {
+		if n.Owner.Conflict() {
+			p.line("%s %s is configured by %s", p.red("conflict:"), n.Name, manager(n.Owner))
 		}
-		line += p.dim("  " + w.Why)
-		p.line("%s", line)
-		if i < len(d.After) && d.After[i].Link != w.Link {
-			p.line("      %s %s: %s", p.green("after apply:"), orNone(d.After[i].Link), d.After[i].Why)
-		}
-	}
-	if len(d.DNS.Servers) > 0 || d.DNS.Owner != "" {
-		p.line("DNS: %s (%s)", strings.Join(d.DNS.Servers, " "), d.DNS.Owner)
-	}
-	for _, c := range d.Conflicts {
-		p.line("%s %s", p.red("conflict:"), c)
 	}
 	p.title("apply would")
 	switch {
@@ -77,23 +61,79 @@ func drawDetection(p *page, d agent.Detection, verbose bool) {
 		for _, text := range d.Problems {
 			p.line("%s %s", p.red("refuse:"), text)
 		}
-	case d.PlanOnly != "":
+	case d.PlanOnly != "" && !d.Machine.Offline:
 		p.line("refuse: %s", d.PlanOnly)
 	case len(d.Changes) == 0:
 		p.line("change nothing")
 	}
 	for _, c := range d.Changes {
-		p.line("%s %s  %s", p.yellow("~"), c.Ref, p.dim(c.Why))
+		p.line("%s %s", p.yellow("~"), p.ref(c.Ref))
+		p.line("    %s", p.dim("because "+c.Why))
 	}
-	for _, t := range d.Triggers {
-		p.line("%s %s  %s", p.yellow("!"), t.Name, p.dim(t.Why))
-	}
+	drawTriggers(p, d.Triggers)
 	if len(d.Notes) > 0 || len(d.Unreadable) > 0 {
 		p.title("notes")
 		drawNotes(p, d.Notes)
 		for _, u := range d.Unreadable {
 			p.line("%s: %s: %s", p.dim("not read"), u.Source, u.Reason)
 		}
+	}
+}
+
+// drawNICs is the table of NICs; further addresses stand below the first.
+func drawNICs(p *page, d agent.Detection) {
+	rows := [][]string{{"NAME", "MANAGER", "ROLE", "STATE", "IPV4 METRIC", "IPV6 METRIC", "ADDRESSES"}}
+	for _, n := range d.NICs {
+		if n.Role.Role == facts.RoleLoopback {
+			continue
+		}
+		addrs := append(short(n.Addresses), "")
+		up := state(n)
+		if d.Machine.Offline {
+			up = "-"
+		}
+		rows = append(rows, []string{n.Name, manager(n.Owner), string(n.Role.Role), up, metric(n, 4), metric(n, 6), addrs[0]})
+		for i := 1; i < len(addrs)-1; i++ {
+			rows = append(rows, []string{"", "", "", "", "", "", addrs[i]})
+		}
+	}
+	if len(rows) > 1 {
+		p.rows(rows)
+		return
+	}
+	if d.Machine.Offline {
+		p.line("none can be seen in a mounted image; those that the configuration calls by name are planned for")
+		return
+	}
+	p.line("none")
+}
+
+// said are the texts of notes: what they say of all NICs is not repeated for each.
+func said(d agent.Detection) map[string]bool {
+	out := map[string]bool{}
+	for _, n := range d.Notes {
+		out[n.Text] = true
+	}
+	return out
+}
+
+func drawWayOut(p *page, d agent.Detection) {
+	for i, w := range d.Winners {
+		line := fmt.Sprintf("IPv%d (%s): %s", w.Family, w.Dst, orNone(w.Link))
+		if w.Gateway != "" {
+			line += " via " + w.Gateway
+		}
+		p.line("%s %s", line, p.dim("("+w.Why+")"))
+		if i < len(d.After) && d.After[i].Link != w.Link {
+			p.line("    %s %s %s", p.green("after apply:"), orNone(d.After[i].Link), p.dim("("+d.After[i].Why+")"))
+		}
+	}
+	if len(d.DNS.Servers) > 0 {
+		by := ""
+		if d.DNS.Owner != "" {
+			by = " (" + d.DNS.Owner + ")"
+		}
+		p.line("DNS: %s%s", strings.Join(d.DNS.Servers, " "), by)
 	}
 }
 
@@ -108,7 +148,7 @@ func machineLine(r backends.Report) string {
 	add(strings.TrimSpace(m.OS + " " + m.OSVersion))
 	if m.Systemd > 0 {
 		add(fmt.Sprintf("systemd %d", m.Systemd))
-	} else {
+	} else if m.Init != "other" {
 		add(m.Init)
 	}
 	add(m.Board)
@@ -139,7 +179,7 @@ func manager(o backends.Ownership) string {
 		s += " (" + string(o.Renderer) + ")"
 	}
 	for _, r := range o.Rivals {
-		s += " AND " + string(r)
+		s += " and " + string(r)
 	}
 	return s
 }
@@ -165,50 +205,66 @@ func short(addrs []string) []string {
 	return out
 }
 
-// metrics are those of the default routes, and the wanted ones where they differ.
-func metrics(n backends.NICReport) string {
-	var out []string
-	for family, want := range map[int]*uint32{4: n.Metric4, 6: n.Metric6} {
-		var have []string
-		for _, r := range n.Defaults {
-			if r.Dst.Addr().Is4() == (family == 4) {
-				have = append(have, fmt.Sprint(r.Metric))
-			}
-		}
-		text := strings.Join(have, ",")
-		if want != nil && text != fmt.Sprint(*want) {
-			if text == "" {
-				text = "-"
-			}
-			text += fmt.Sprintf(" -> %d", *want)
-		}
-		if text != "" {
-			out = append(out, fmt.Sprintf("v%d %s", family, text))
+// metric is that of the default routes of one family, and the wanted one where it
+// differs.
+func metric(n backends.NICReport, family int) string {
+	var have []string
+	for _, r := range n.Defaults {
+		if r.Dst.Addr().Is4() == (family == 4) {
+			have = append(have, fmt.Sprint(r.Metric))
 		}
 	}
-	if len(out) == 2 && out[0] > out[1] {
-		out[0], out[1] = out[1], out[0]
+	text := strings.Join(have, ",")
+	want := n.Metric4
+	if family == 6 {
+		want = n.Metric6
 	}
-	return strings.Join(out, "; ")
+	if want != nil && text != fmt.Sprint(*want) {
+		if text == "" {
+			text = "-"
+		}
+		text += fmt.Sprintf(" -> %d", *want)
+	}
+	return text
 }
 
-func drawEvidence(p *page, n backends.NICReport, verbose bool) {
-	evidence := n.Owner.Evidence
-	if !verbose && len(evidence) > 1 {
-		evidence = evidence[:1]
-	}
-	for _, e := range evidence {
-		p.line("  %s: %s %s", n.Name, e.Text, p.dim(fmt.Sprintf("(%s, %s %d)", e.Source, e.Manager, e.Weight)))
+// drawEvidence says by what the manager was recognised; all of it when verbose, with
+// what proves nothing.
+func drawEvidence(p *page, n backends.NICReport, verbose bool, said map[string]bool) {
+	for i, e := range n.Owner.Evidence {
+		switch {
+		case verbose && e.Source == "":
+			p.line("  %s: %s: %s %s", n.Name, e.Manager, e.Text, p.dim(fmt.Sprintf("(weight %d)", e.Weight)))
+		case verbose:
+			p.line("  %s: %s: %s %s", n.Name, e.Manager, e.Text, p.dim(fmt.Sprintf("(%s, weight %d)", e.Source, e.Weight)))
+		case e.Manager == n.Owner.Owner && i == firstOf(n.Owner), e.Weight >= backends.WeightLive && e.Manager != n.Owner.Owner:
+			p.line("  %s: %s %s", n.Name, e.Text, p.dim("("+e.Source+")"))
+		}
 	}
 	if verbose {
 		for _, e := range n.Role.Evidence {
-			p.line("  %s: %s because %s", n.Name, n.Role.Role, e)
+			p.line("  %s: %s because: %s", n.Name, n.Role.Role, e)
 		}
 	}
-	if n.Owner.CloudInit != "" {
-		p.line("  %s: cloud-init wrote %s and rewrites it on %s", n.Name, n.Owner.CloudInit, n.Owner.Rewrites)
+	switch file := n.Owner.CloudInit; {
+	case file == "":
+	case n.Owner.Rewrites == "never":
+		p.line("  %s: cloud-init wrote %s and does not write it again", n.Name, file)
+	default:
+		p.line("  %s: cloud-init wrote %s and writes it anew at every %s", n.Name, file, strings.TrimPrefix(n.Owner.Rewrites, "every "))
 	}
-	if n.Left != "" {
+	if n.Left != "" && (verbose || !said[n.Left] && !said["left alone: "+n.Left]) {
 		p.line("  %s: left alone: %s", n.Name, n.Left)
 	}
+}
+
+// firstOf is the place of the heaviest evidence for the owner, -1 where all that
+// there is proves nothing.
+func firstOf(o backends.Ownership) int {
+	for i, e := range o.Evidence {
+		if e.Manager == o.Owner && e.Weight > backends.WeightInstalled {
+			return i
+		}
+	}
+	return -1
 }

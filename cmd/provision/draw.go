@@ -8,22 +8,24 @@ import (
 	"strings"
 	"time"
 
+	"github.com/provision-net/provision/backends"
 	"github.com/provision-net/provision/cmd/provision/internal/agent"
 	"github.com/provision-net/provision/provision"
 	"github.com/provision-net/provision/provision/facts"
+	"github.com/provision-net/provision/provision/resource/file"
 )
 
 // drawEffects lists what was done, in order.
 func drawEffects(p *page, r provision.Result) {
 	for _, c := range r.Effects {
-		p.line("%s %s", mark(p, c.Op), c.Ref)
+		p.line("%s %s", mark(p, c.Op), p.ref(c.Ref))
 	}
 	for _, t := range r.Triggers {
 		p.line("%s %s", p.yellow("!"), t)
 	}
 }
 
-func mark(p *page, op provision.Op) string {
+func mark(p *page, op provision.Op) painted {
 	switch op {
 	case provision.Create:
 		return p.green("+")
@@ -33,15 +35,25 @@ func mark(p *page, op provision.Op) string {
 	return p.yellow("~")
 }
 
-// drawChange shows one difference, attribute by attribute; file contents as lines.
+// drawChange shows one difference, attribute by attribute; file contents as lines. What
+// a new file of root's always has, and our own memory, is not worth a line.
 func drawChange(p *page, c provision.Change) {
-	note := ""
-	if c.Pruned {
+	created := c.Op == provision.Create && (c.Ref.Kind == file.Kind || c.Ref.Kind == file.SecretKind)
+	note := painted("")
+	switch {
+	case c.Pruned:
 		note = p.dim("  (nobody wants it any more)")
+	case created && c.Want[file.AttrType] == file.TypeDir:
+		note = p.dim("  (folder)")
+	case created && c.Want[file.AttrMode] != "":
+		note = p.dim("  (mode " + c.Want[file.AttrMode] + ")")
 	}
-	p.line("%s %s%s", mark(p, c.Op), c.Ref, note)
+	p.line("%s %s%s", mark(p, c.Op), p.ref(c.Ref), note)
 	if c.Why != "" {
 		p.line("    %s", p.dim("because "+c.Why))
+	}
+	if c.Ref.Name == backends.MemoryPath || created && c.Want[file.AttrType] == file.TypeDir {
+		return
 	}
 	keys := map[string]bool{}
 	for k := range c.Want {
@@ -60,7 +72,8 @@ func drawChange(p *page, c provision.Change) {
 	for _, k := range names {
 		have, had := c.Have[k]
 		want, wanted := c.Want[k]
-		if had && wanted && have == want {
+		usual := k == file.AttrType || k == file.AttrMode || (k == file.AttrUID || k == file.AttrGID) && want == "0"
+		if had && wanted && have == want || created && usual {
 			continue
 		}
 		if strings.Contains(have+want, "\n") {
@@ -76,38 +89,6 @@ func drawChange(p *page, c provision.Change) {
 			p.line("    %s %s: %s -> %s", p.yellow("~"), k, have, want)
 		}
 	}
-}
-
-// drawLines shows the lines that differ between two texts, with one line around.
-func drawLines(p *page, have, want string) {
-	a, b := splitLines(have), splitLines(want)
-	head := 0
-	for head < len(a) && head < len(b) && a[head] == b[head] {
-		head++
-	}
-	tail := 0
-	for tail < len(a)-head && tail < len(b)-head && a[len(a)-1-tail] == b[len(b)-1-tail] {
-		tail++
-	}
-	if head > 0 {
-		p.line("      %s", p.dim(a[head-1]))
-	}
-	for _, l := range a[head : len(a)-tail] {
-		p.line("    %s %s", p.red("-"), l)
-	}
-	for _, l := range b[head : len(b)-tail] {
-		p.line("    %s %s", p.green("+"), l)
-	}
-	if tail > 0 {
-		p.line("      %s", p.dim(a[len(a)-tail]))
-	}
-}
-
-func splitLines(s string) []string {
-	if s == "" {
-		return nil
-	}
-	return strings.Split(strings.TrimSuffix(s, "\n"), "\n")
 }
 
 func drawNotes(p *page, notes []provision.Note) {
@@ -132,13 +113,7 @@ func drawPreview(p *page, v agent.Preview) {
 	}
 	if len(v.Plan.Triggers) > 0 {
 		p.title("then")
-		for _, t := range v.Plan.Triggers {
-			p.line("%s %s", p.yellow("!"), t.Name)
-			p.line("    %s", p.dim(t.Why))
-			if t.Gap != "" {
-				p.line("    %s %s", p.yellow("expected gap:"), t.Gap)
-			}
-		}
+		drawTriggers(p, v.Plan.Triggers)
 	}
 	drawForecast(p, v)
 	if lines := v.SSH.Lines(); len(lines) > 0 {
@@ -154,33 +129,38 @@ func drawPreview(p *page, v agent.Preview) {
 	}
 }
 
+// drawTriggers says what is done once the changes are made, and why that way.
+func drawTriggers(p *page, triggers []provision.Trigger) {
+	for _, t := range triggers {
+		p.line("%s %s", p.yellow("!"), actionText(t.Do, p.device))
+		if t.Why != "" {
+			p.line("    %s", p.dim("because "+t.Why))
+		}
+		if t.Gap != "" {
+			p.line("    %s %s", p.yellow("expected gap:"), t.Gap)
+		}
+	}
+}
+
 // drawForecast shows the default routes now and after, and who wins when.
 func drawForecast(p *page, v agent.Preview) {
 	p.title("default routes")
-	rows := [][]string{{"", "now", "after"}}
-	now, after := routeLines(v, v.Routes), routeLines(v, v.Predicted)
-	for i := 0; i < max(len(now), len(after)); i++ {
-		row := []string{"", "", ""}
-		if i < len(now) {
-			row[1] = now[i]
-		}
-		if i < len(after) {
-			row[2] = after[i]
-		}
-		rows = append(rows, row)
-	}
-	p.rows(rows)
+	p.rows(routeRows(v))
 	for i, w := range v.Winners {
 		line := fmt.Sprintf("%s leaves by %s", w.Dst, orNone(w.Link))
-		if i < len(v.After) && v.After[i].Link != w.Link {
-			line += ", then by " + orNone(v.After[i].Link)
-		}
-		if i < len(v.AfterBoot) && i < len(v.After) && v.AfterBoot[i].Link != v.After[i].Link {
-			line += ", after the next boot by " + orNone(v.AfterBoot[i].Link)
+		if w.Link == "" {
+			line = w.Dst + " has no way out"
 		}
 		why := w.Why
 		if i < len(v.After) {
 			why = v.After[i].Why
+			if v.After[i].Link != w.Link {
+				line += ", then by " + orNone(v.After[i].Link)
+			}
+			if i < len(v.AfterBoot) && v.AfterBoot[i].Link != v.After[i].Link {
+				line += ", after the next boot by " + orNone(v.AfterBoot[i].Link)
+				why = v.AfterBoot[i].Why
+			}
 		}
 		p.line("%s %s", line, p.dim("("+why+")"))
 	}
@@ -188,36 +168,62 @@ func drawForecast(p *page, v agent.Preview) {
 
 func orNone(link string) string {
 	if link == "" {
-		return "nothing (no route)"
+		return "nothing"
 	}
 	return link
 }
 
-// routeLines are default routes by family and metric, as ip-route(8) names them.
-func routeLines(v agent.Preview, routes []facts.Route) []string {
+// routeRows are the default routes, one line each, with their metrics now and after.
+func routeRows(v agent.Preview) [][]string {
+	type way struct{ family, link, gateway string }
+	var order []way
+	metrics := map[way]*[2][]string{}
+	for i, routes := range [][]facts.Route{v.Routes, v.Predicted} {
+		for _, r := range byMetric(routes) {
+			hops := r.Hops
+			if len(hops) == 0 {
+				hops = []facts.Hop{{Gateway: r.Gateway, Link: r.Link}}
+			}
+			for _, h := range hops {
+				w := way{"IPv4", v.LinkName(h.Link), "on the link"}
+				if r.Dst.Addr().Is6() {
+					w.family = "IPv6"
+				}
+				if h.Gateway.IsValid() {
+					w.gateway = h.Gateway.String()
+				}
+				if metrics[w] == nil {
+					order, metrics[w] = append(order, w), &[2][]string{}
+				}
+				metrics[w][i] = append(metrics[w][i], fmt.Sprint(r.Metric))
+			}
+		}
+	}
+	slices.SortStableFunc(order, func(a, b way) int { return cmp.Compare(a.family, b.family) })
+	rows := [][]string{{"", "NIC", "GATEWAY", "METRIC NOW", "AFTER"}}
+	for _, w := range order {
+		row := []string{w.family, w.link, w.gateway}
+		for _, m := range metrics[w] {
+			text := strings.Join(m, ",")
+			if text == "" {
+				text = "-"
+			}
+			row = append(row, text)
+		}
+		rows = append(rows, row)
+	}
+	if len(rows) == 1 {
+		return [][]string{{"none"}}
+	}
+	return rows
+}
+
+func byMetric(routes []facts.Route) []facts.Route {
 	routes = slices.Clone(routes)
 	slices.SortStableFunc(routes, func(a, b facts.Route) int {
 		return cmp.Or(cmp.Compare(a.Dst.Addr().BitLen(), b.Dst.Addr().BitLen()), cmp.Compare(a.Metric, b.Metric))
 	})
-	var out []string
-	for _, r := range routes {
-		family := "IPv4"
-		if r.Dst.Addr().Is6() {
-			family = "IPv6"
-		}
-		hops := r.Hops
-		if len(hops) == 0 {
-			hops = []facts.Hop{{Gateway: r.Gateway, Link: r.Link}}
-		}
-		for _, h := range hops {
-			via := ""
-			if h.Gateway.IsValid() {
-				via = " via " + h.Gateway.String()
-			}
-			out = append(out, fmt.Sprintf("%s dev %s%s metric %d", family, v.LinkName(h.Link), via, r.Metric))
-		}
-	}
-	return out
+	return routes
 }
 
 func drawUnmet(p *page, title string, unmet []provision.Unmet) {
@@ -230,7 +236,7 @@ func drawUnmet(p *page, title string, unmet []provision.Unmet) {
 		if u.Have == nil {
 			have = "absent"
 		}
-		p.line("%s: %s, wanted %s", u.Ref, have, attrText(u.Want))
+		p.line("%s: %s, wanted %s", p.ref(u.Ref), have, attrText(u.Want))
 		if u.Why != "" {
 			p.line("    %s", p.dim("because "+u.Why))
 		}
@@ -262,12 +268,22 @@ func drawOutcome(p *page, o agent.Outcome) {
 		p.line("%s", p.yellow(fmt.Sprintf("goes back unless 'provision confirm' comes within %s", o.Confirm)))
 	}
 	drawUnmet(p, "not there yet, and not counted as failure", o.Result.Unmet)
-	drawNotes(p, o.Result.Notes)
+	notes := o.Result.Notes
+	if o.Result.Writes == 0 {
+		notes = warnings(notes)
+	}
+	drawNotes(p, notes)
+}
+
+// warnings leaves out what has been said when something was done.
+func warnings(notes []provision.Note) []provision.Note {
+	return slices.DeleteFunc(slices.Clone(notes), func(n provision.Note) bool { return n.Level != "warning" })
 }
 
 func drawVerify(p *page, v provision.Verification) {
 	if v.OK() {
 		p.line("%s", p.green("the machine is as it should be"))
+		v.Notes = warnings(v.Notes)
 	}
 	if len(v.Drift) > 0 {
 		p.title("drifted")

@@ -43,10 +43,13 @@ func (e usageError) Unwrap() error { return e.err }
 func (g *globals) finish(err error) int {
 	code := exitStatus(err)
 	if err != nil && !errors.Is(err, errDifferences) {
-		fmt.Fprintln(g.stderr, "provision: "+strings.ReplaceAll(err.Error(), "\n", "\n  "))
+		fmt.Fprintln(g.stderr, "provision: "+strings.ReplaceAll(visibleLines(err.Error()), "\n", "\n  "))
 		switch code {
 		case exitPermission:
-			fmt.Fprintln(g.stderr, "  run it as root (sudo); `provision --detect` and `provision plan` work without")
+			var said permissionError
+			if !errors.As(err, &said) {
+				fmt.Fprintln(g.stderr, "  run it as root (sudo); `provision --detect` and `provision plan` work without")
+			}
 		case exitUsage:
 			var u usageError
 			if errors.As(err, &u) {

@@ -6,7 +6,8 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"text/tabwriter"
+	"unicode"
+	"unicode/utf16"
 
 	"gopkg.in/yaml.v3"
 )
@@ -15,10 +16,7 @@ import (
 func (g *globals) emit(value any, table func(w *page)) error {
 	switch g.output {
 	case "json":
-		enc := json.NewEncoder(g.stdout)
-		enc.SetIndent("", "  ")
-		enc.SetEscapeHTML(false)
-		return enc.Encode(value)
+		return writeJSON(g.stdout, value)
 	case "yaml":
 		text, err := toYAML(value)
 		if err != nil {
@@ -27,9 +25,34 @@ func (g *globals) emit(value any, table func(w *page)) error {
 		_, err = g.stdout.Write(text)
 		return err
 	}
-	p := &page{bold: g.paint("1"), red: g.paint("31"), green: g.paint("32"), yellow: g.paint("33"), dim: g.paint("2")}
+	p := &page{width: g.columns(), device: g.device, bold: g.paint("1"), red: g.paint("31"), green: g.paint("32"), yellow: g.paint("33"), dim: g.paint("2")}
 	table(p)
 	_, err := g.stdout.Write(p.buf.Bytes())
+	return err
+}
+
+// writeJSON prints value indented. Characters that a terminal could take for a command
+// and that JSON allows as they are (DEL, the C1 controls, marks of direction) are
+// written as \u escapes: the same JSON, and harmless to look at.
+func writeJSON(w io.Writer, value any) error {
+	var text bytes.Buffer
+	enc := json.NewEncoder(&text)
+	enc.SetIndent("", "  ")
+	enc.SetEscapeHTML(false)
+	if err := enc.Encode(value); err != nil {
+		return err
+	}
+	var out bytes.Buffer
+	for _, r := range text.String() {
+		if r == '\n' || r == ' ' || unicode.IsPrint(r) {
+			out.WriteRune(r)
+			continue
+		}
+		for _, u := range utf16.AppendRune(nil, r) {
+			fmt.Fprintf(&out, `\u%04x`, u)
+		}
+	}
+	_, err := w.Write(out.Bytes())
 	return err
 }
 
@@ -62,53 +85,42 @@ func block(n *yaml.Node) {
 	}
 }
 
+// terminal reports whether the results go to a person's terminal.
+func (g *globals) terminal() (*os.File, bool) {
+	f, ok := g.stdout.(*os.File)
+	if !ok {
+		return nil, false
+	}
+	info, err := f.Stat()
+	return f, err == nil && info.Mode()&os.ModeCharDevice != 0
+}
+
+// columns is the width to wrap text at: the terminal's, within reason; none for a pipe
+// or a file, whose reader may want whole lines.
+func (g *globals) columns() int {
+	f, ok := g.terminal()
+	if !ok {
+		return 0
+	}
+	n := terminalWidth(f)
+	if n == 0 {
+		return 80
+	}
+	return max(40, min(n, 120))
+}
+
 // paint returns a function that colours text when the output is to have colours
-// (NO_COLOR is honoured: no-color.org).
-func (g *globals) paint(code string) func(string) string {
+// (NO_COLOR is honoured: no-color.org), and that makes it harmless in any case.
+func (g *globals) paint(code string) func(string) painted {
 	on := g.color == "always"
 	if g.color == "auto" && os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb" {
-		if f, ok := g.stdout.(*os.File); ok {
-			if info, err := f.Stat(); err == nil {
-				on = info.Mode()&os.ModeCharDevice != 0
-			}
-		}
+		_, on = g.terminal()
 	}
-	return func(s string) string {
+	return func(s string) painted {
+		s = visible(s)
 		if !on || s == "" {
-			return s
+			return painted(s)
 		}
-		return "\x1b[" + code + "m" + s + "\x1b[0m"
+		return painted("\x1b[" + code + "m" + s + "\x1b[0m")
 	}
-}
-
-// page is text under way to a person.
-type page struct {
-	buf                           bytes.Buffer
-	bold, red, green, yellow, dim func(string) string
-}
-
-func (p *page) line(format string, args ...any) { fmt.Fprintf(&p.buf, format+"\n", args...) }
-
-// title begins a section; an empty line stands before all but the first.
-func (p *page) title(s string) {
-	if p.buf.Len() > 0 {
-		p.line("")
-	}
-	p.line("%s", p.bold(s))
-}
-
-// rows draws aligned columns; cells are plain text, since colours would spoil
-// the alignment.
-func (p *page) rows(rows [][]string) {
-	w := tabwriter.NewWriter(&p.buf, 0, 8, 2, ' ', 0)
-	for _, r := range rows {
-		for i, c := range r {
-			if i > 0 {
-				io.WriteString(w, "\t")
-			}
-			io.WriteString(w, c)
-		}
-		io.WriteString(w, "\n")
-	}
-	w.Flush()
 }

@@ -37,6 +37,7 @@ type Options struct {
 type Agent struct {
 	Options
 	backends []backends.Backend
+	links    []facts.Link // as last read
 }
 
 // New returns an Agent; nothing is read or touched yet.
@@ -57,7 +58,22 @@ func (a *Agent) Facts(ctx context.Context) (*facts.Facts, error) {
 	if err != nil {
 		return nil, fmt.Errorf("cannot read what this machine is: %w", err)
 	}
+	if a.offline() {
+		f.Links = append(f.Links, named(a.Config.Network)...)
+	}
+	a.links = f.Links
 	return f, nil
+}
+
+// Device returns the name of the device that a selector means, as the facts last told;
+// empty when they did not.
+func (a *Agent) Device(selector string) string {
+	for _, l := range a.links {
+		if l.Selector() == selector {
+			return l.Name
+		}
+	}
+	return ""
 }
 
 // Goal is what should exist, and all that was thought on the way.

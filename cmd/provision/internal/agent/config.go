@@ -53,7 +53,11 @@ func (s Source) String() string {
 // with ErrConfig.
 func Load(root, path string) (Config, Source, error) {
 	if path != "" {
-		return load(path, path, false)
+		c, s, err := load(path, path, false)
+		if errors.Is(err, fs.ErrNotExist) {
+			err = fmt.Errorf("%w: %w", ErrConfig, err)
+		}
+		return c, s, err
 	}
 	candidates := append([]string{DefaultPath}, bootPaths...)
 	for i, p := range candidates {

@@ -29,10 +29,11 @@ const (
 
 // Problem is one thing that is wrong. Line and Column start at 1; 0 is unknown.
 type Problem struct {
-	File         string `json:"file"`
-	Line, Column int
-	Path         string `json:"path,omitempty"` // network.nics[0].route-metric
-	Text         string `json:"text"`
+	File   string `json:"file"`
+	Line   int    `json:"line,omitempty"`
+	Column int    `json:"column,omitempty"`
+	Path   string `json:"path,omitempty"` // network.nics[0].route-metric
+	Text   string `json:"text"`
 }
 
 // Error returns "file:line:column: path: text".
