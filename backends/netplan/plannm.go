@@ -210,7 +210,7 @@ func (p *planner) finishExplicit(via []string) {
 			continue
 		}
 		e.Via = slices.Clone(via)
-		w := routemetric.Prune(o.family, o.nic.Link.Selector(), o.metric, o.nic.Why+": leftovers of the old metric")
+		w := routemetric.Prune(o.family, o.nic.Link.Selector(), o.metric, "NetworkManager brings it: "+o.nic.Why)
 		w.Via = e.Via
 		p.d.Wants = append(p.d.Wants, w)
 		p.d.Expect = append(p.d.Expect, e)

@@ -110,7 +110,7 @@ func Outcome(nic backends.NIC, family int, metric uint32, act Activation, via ..
 		e.Mode = provision.Report
 		return nil, []provision.Want{e}
 	}
-	p := routemetric.Prune(family, selector, metric, nic.Why+": leftovers of the old metric")
+	p := routemetric.Prune(family, selector, metric, "systemd-networkd brings it: "+nic.Why)
 	p.Via = append(slices.Clone(via), act.Trigger.Name)
 	e.Via = p.Via
 	return []provision.Want{p}, []provision.Want{e}

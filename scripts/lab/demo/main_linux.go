@@ -7,7 +7,6 @@ import (
 	"context"
 	"fmt"
 	"os"
-	"strings"
 	"testing"
 	"time"
 
@@ -51,9 +50,7 @@ func run(binary, root string) (code int) {
 	s.Mark("apply")
 	title("provision apply, with four TCP streams over eth0 (a write each 10 ms)")
 	show(m, "provision", "apply")
-	for _, line := range strings.Split(strings.TrimSpace(fmt.Sprint(s.Longest())), "\n") {
-		fmt.Println(line)
-	}
+	fmt.Println(s.Report())
 	s.Stop()
 	routes(m)
 	title("provision apply, again")
