@@ -13,7 +13,7 @@ func newInit(g *globals) *cobra.Command {
 	return &cobra.Command{
 		Use:   "init",
 		Short: "Print a minimal configuration to start from",
-		Long: `Print a minimal configuration, commented, whose values are the built-in defaults: saving it changes nothing.
+		Long: `Print a configuration whose values are all in comments and are the built-in defaults: saving it changes nothing.
   provision init | sudo install -D -m 0644 /dev/stdin /etc/provision/provision.yaml`,
 		Args: noArgs,
 		RunE: func(*cobra.Command, []string) error {

@@ -122,7 +122,9 @@ func drawPreview(p *page, v agent.Preview) {
 			p.line("%s", l)
 		}
 	}
-	drawUnmet(p, "does not hold now", v.Plan.Unmet)
+	if v.Plan.Empty() { // otherwise it is what the changes are for
+		drawUnmet(p, "does not hold now", v.Plan.Unmet)
+	}
 	if len(v.Plan.Notes) > 0 {
 		p.title("notes")
 		drawNotes(p, v.Plan.Notes)

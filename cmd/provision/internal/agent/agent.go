@@ -13,6 +13,7 @@ import (
 	"github.com/provision-net/provision/provision"
 	"github.com/provision-net/provision/provision/facts"
 	"github.com/provision-net/provision/provision/guard"
+	"github.com/provision-net/provision/provision/host"
 	"github.com/provision-net/provision/provision/resource/file"
 )
 
@@ -45,7 +46,9 @@ func New(o Options) (*Agent, error) {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	return &Agent{Options: o, backends: managers()}, nil
+	a := &Agent{Options: o, backends: managers()}
+	a.runner, a.spawned = newRunner()
+	return a, nil
 }
 
 // offline reports whether the agent works on a mounted image.
@@ -219,10 +222,12 @@ func defaults(f *facts.Facts) []facts.Route {
 
 // Outcome is what an apply did.
 type Outcome struct {
-	Config  string           `json:"config"`
-	Result  provision.Result `json:"result"`
-	Took    time.Duration    `json:"took_ns"`
-	Confirm time.Duration    `json:"confirm_within_ns,omitempty"`
+	Config string           `json:"config"`
+	Result provision.Result `json:"result"`
+	Took   time.Duration    `json:"took_ns"`
+	// Processes is how many processes were started: the managers' own commands.
+	Processes int64         `json:"processes"`
+	Confirm   time.Duration `json:"confirm_within_ns,omitempty"`
 }
 
 // ApplyOptions adjust Apply.
@@ -274,7 +279,7 @@ func (a *Agent) Apply(ctx context.Context, o ApplyOptions) (Outcome, error) {
 		}
 	}
 	out.Result, err = e.Apply(ctx, g.Desired, opts)
-	out.Took = time.Since(start)
+	out.Took, out.Processes = time.Since(start), a.spawned()
 	return out, err
 }
 

@@ -3,11 +3,14 @@
 package agent
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
 	"path/filepath"
+	"slices"
+	"strings"
 
 	"github.com/provision-net/provision/backends"
 	"github.com/provision-net/provision/cmd/provision/internal/strict"
@@ -91,25 +94,48 @@ func load(file, name string, boot bool) (Config, Source, error) {
 // Parse reads a configuration from text; name stands in messages.
 func Parse(name string, text []byte) (Config, error) {
 	var c Config
+	var problems strict.Problems
 	doc, err := strict.Decode(name, text, &c)
-	if err != nil {
+	if err != nil && (!errors.As(err, &problems) || !doc.Rest(&c)) {
 		return Config{}, fmt.Errorf("%w:\n%w", ErrConfig, err)
 	}
-	var problems strict.Problems
-	switch c.Version {
-	case 1:
-	case 0:
-		problems = append(problems, doc.At("version", `missing: the first line should be "version: 1"`))
-	default:
-		problems = append(problems, doc.At("version", fmt.Sprintf("%d is newer than this program, which knows 1: upgrade provision", c.Version)))
+	// What was wrong is missing from c: nothing more can be said about its surroundings.
+	wrong := slices.Clone(problems)
+	add := func(path, text string) {
+		if !slices.ContainsFunc(wrong, func(p strict.Problem) bool { return near(p.Path, path) }) {
+			problems = append(problems, doc.At(path, text))
+		}
+	}
+	switch {
+	case c.Version == 0:
+		add("version", `missing: the first line should be "version: 1"`)
+	case c.Version < 0:
+		add("version", fmt.Sprintf("%d is no version: it should be 1", c.Version))
+	case c.Version > 1:
+		add("version", fmt.Sprintf("%d is newer than this program, which knows 1: upgrade provision", c.Version))
 	}
 	for _, p := range c.Network.Problems() {
-		problems = append(problems, doc.At("network."+p.Path, p.Text))
+		add("network."+p.Path, p.Text)
 	}
 	if len(problems) > 0 {
+		slices.SortStableFunc(problems, func(a, b strict.Problem) int {
+			return cmp.Or(cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column))
+		})
 		return Config{}, fmt.Errorf("%w:\n%w", ErrConfig, problems)
 	}
 	return c, nil
+}
+
+// near reports whether what is wrong at a, perhaps the whole file, touches b: the same
+// key, or the same list entry.
+func near(a, b string) bool {
+	entry := func(p string) string {
+		if i := strings.IndexByte(p, ']'); i >= 0 {
+			return p[:i]
+		}
+		return p
+	}
+	return a == "" || a == b || strings.ContainsRune(a, ']') && entry(a) == entry(b)
 }
 
 // readBounded reads a regular file of at most limit bytes; a FIFO or a device

@@ -18,6 +18,13 @@ import (
 	"github.com/provision-net/provision/provision/resource/sysctl"
 )
 
+// newRunner returns what runs the managers' own commands, and the count of
+// processes it has started.
+func newRunner() (host.Runner, func() int64) {
+	e := &host.Exec{}
+	return e, e.Spawned
+}
+
 // engine opens the state and registers every sort of state and action. On a
 // mounted image only files are registered: nothing there can reach the kernel or a
 // daemon of the machine that provision runs on.
@@ -48,16 +55,16 @@ func (a *Agent) engine() (*provision.Engine, error) {
 		for _, kind := range daemon.Kinds() {
 			e.Actors[kind] = actor
 		}
-		e.Actors[leaseroute.Kind] = &leaseroute.Actor{Runner: &host.Exec{}, Log: a.Log}
+		e.Actors[leaseroute.Kind] = &leaseroute.Actor{Runner: a.runner, Log: a.Log}
 		e.Actors[solicit.Kind] = solicit.Actor{Log: a.Log}
-		e.Actors[daemon.KindNetplanGenerate] = &daemon.Netplan{FS: root, Runner: &host.Exec{}, Log: a.Log}
+		e.Actors[daemon.KindNetplanGenerate] = &daemon.Netplan{FS: root, Runner: a.runner, Log: a.Log}
 	}
 	instrument(e)
 	return e, nil
 }
 
 func (a *Agent) actor() *daemon.Actor {
-	return &daemon.Actor{Runner: &host.Exec{}, Log: a.Log, State: a.stateDir()}
+	return &daemon.Actor{Runner: a.runner, Log: a.Log, State: a.stateDir()}
 }
 
 // restoreForeign puts back what an action that was cut off had saved of other
@@ -80,5 +87,5 @@ func (a *Agent) stateDir() string {
 // check lets the managers' own checkers judge the planned files before anything
 // is written.
 func (a *Agent) check(ctx context.Context, g Goal) error {
-	return netplan.Check(ctx, &host.Exec{}, g.Facts, g.Desired)
+	return netplan.Check(ctx, a.runner, g.Facts, g.Desired)
 }

@@ -9,7 +9,10 @@ import (
 	"time"
 
 	"github.com/provision-net/provision/provision"
+	"github.com/provision-net/provision/provision/host"
 )
+
+func newRunner() (host.Runner, func() int64) { return nil, func() int64 { return 0 } }
 
 func (a *Agent) engine() (*provision.Engine, error) {
 	return nil, fmt.Errorf("%w: the network of %s is not ours to manage; this works on Linux", ErrMissing, runtime.GOOS)

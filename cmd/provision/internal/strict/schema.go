@@ -4,6 +4,8 @@ import (
 	"math"
 	"reflect"
 	"strings"
+
+	"gopkg.in/yaml.v3"
 )
 
 // Schema returns the JSON Schema (draft 2020-12) of a configuration struct, for
@@ -29,6 +31,12 @@ func schemaOf(t reflect.Type) map[string]any {
 			}
 			if enum := f.Tag.Get("enum"); enum != "" {
 				p["enum"] = strings.Split(enum, ",")
+			}
+			if text, ok := f.Tag.Lookup("default"); ok {
+				var value any
+				if yaml.Unmarshal([]byte(text), &value) == nil {
+					p["default"] = value
+				}
 			}
 			props[name] = p
 		}

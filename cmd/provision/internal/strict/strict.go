@@ -4,7 +4,7 @@
 // of the same struct, so that the two can never disagree.
 //
 // Fields are named by their `yaml` tag. `enum:"a,b"` restricts a string, `help`
-// describes the field for the schema and the reference page.
+// and `default` describe the field for the schema and the reference page.
 package strict
 
 import (
@@ -67,6 +67,7 @@ func (ps Problems) Error() string {
 type Document struct {
 	file  string
 	where map[string]*yaml.Node
+	root  *yaml.Node // without what was wrong; nil when the text is no YAML
 }
 
 // At returns a problem at the place of path. A path that the file does not
@@ -107,6 +108,7 @@ func Decode(file string, text []byte, out any) (*Document, error) {
 	}
 	c := checker{doc: doc}
 	c.value(root.Content[0], reflect.TypeOf(out).Elem(), "", 0)
+	doc.root = &root
 	if len(c.problems) > 0 {
 		sort.SliceStable(c.problems, func(i, j int) bool {
 			a, b := c.problems[i], c.problems[j]
@@ -121,6 +123,13 @@ func Decode(file string, text []byte, out any) (*Document, error) {
 	}
 	reflect.ValueOf(out).Elem().Set(fresh.Elem())
 	return doc, nil
+}
+
+// Rest decodes into out what was right of a file that Decode refused, so that the
+// caller's own checks can name their problems too, all at once. It reports whether
+// there is anything.
+func (d *Document) Rest(out any) bool {
+	return d.root != nil && d.root.Decode(out) == nil
 }
 
 // syntax turns yaml.v3's "yaml: line N: text" into a Problem.
@@ -138,7 +147,9 @@ type checker struct {
 	problems Problems
 }
 
+// fail records a problem of n and blanks it, for Rest.
 func (c *checker) fail(n *yaml.Node, path, format string, args ...any) {
+	defer func() { n.Kind, n.Tag, n.Value, n.Content, n.Alias = yaml.ScalarNode, "!!null", "", nil, nil }()
 	c.problems = append(c.problems, Problem{File: c.doc.file, Line: n.Line, Column: n.Column, Path: path, Text: fmt.Sprintf(format, args...)})
 }
 
@@ -183,6 +194,8 @@ func (c *checker) mapping(n *yaml.Node, t reflect.Type, path string, depth int) 
 	}
 	fields := Fields(t)
 	seen := map[string]int{}
+	var right []*yaml.Node
+	defer func() { n.Content = right }()
 	for i := 0; i+1 < len(n.Content); i += 2 {
 		k, v := n.Content[i], n.Content[i+1]
 		if line, dup := seen[k.Value]; dup {
@@ -195,6 +208,7 @@ func (c *checker) mapping(n *yaml.Node, t reflect.Type, path string, depth int) 
 			c.fail(k, join(path, k.Value), "unknown key%s", suggest(k.Value, fields))
 			continue
 		}
+		right = append(right, k, v)
 		before := len(c.problems)
 		c.value(v, f.Type, join(path, k.Value), depth+1)
 		if enum := f.Tag.Get("enum"); enum != "" && len(c.problems) == before && v.Kind == yaml.ScalarNode && v.Tag != "!!null" {
@@ -211,6 +225,8 @@ func (c *checker) table(n *yaml.Node, t reflect.Type, path string, depth int) {
 		return
 	}
 	seen := map[string]int{}
+	var right []*yaml.Node
+	defer func() { n.Content = right }()
 	for i := 0; i+1 < len(n.Content); i += 2 {
 		k, v := n.Content[i], n.Content[i+1]
 		if line, dup := seen[k.Value]; dup {
@@ -218,6 +234,7 @@ func (c *checker) table(n *yaml.Node, t reflect.Type, path string, depth int) {
 			continue
 		}
 		seen[k.Value] = k.Line
+		right = append(right, k, v)
 		c.value(v, t.Elem(), join(path, k.Value), depth+1)
 	}
 }
