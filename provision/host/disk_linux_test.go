@@ -8,15 +8,15 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/provision-net/provision/provision/host/hosttest"
+	"github.com/provision-net/provision/provision/host/nstest"
 	"golang.org/x/sys/unix"
 )
 
 func TestWriteFullDisk(t *testing.T) { bothWays(t, writeFullDisk) }
 
 func writeFullDisk(t *testing.T, open func(testing.TB, string) *Root) {
-	hosttest.Mounts(t)
-	dir := hosttest.Tmpfs(t, "size=64k,nr_inodes=8")
+	nstest.Mounts(t)
+	dir := nstest.Tmpfs(t, "size=64k,nr_inodes=8")
 	r := open(t, dir)
 	must(t, r.Write("/a", plain("old", 0o600), Version{}))
 	must(t, r.Write("/d", File{Mode: fs.ModeDir | 0o755, UID: -1, GID: -1}, Version{}))
@@ -57,10 +57,10 @@ func writeFullDisk(t *testing.T, open func(testing.TB, string) *Root) {
 func TestWriteReadOnly(t *testing.T) { bothWays(t, writeReadOnly) }
 
 func writeReadOnly(t *testing.T, open func(testing.TB, string) *Root) {
-	hosttest.Mounts(t)
+	nstest.Mounts(t)
 	dir := t.TempDir()
 	must(t, os.WriteFile(filepath.Join(dir, "a"), []byte("old"), 0o600))
-	hosttest.Mount(t, dir, dir, "", unix.MS_BIND, "")
+	nstest.Mount(t, dir, dir, "", unix.MS_BIND, "")
 	must(t, unix.Mount("", dir, "", unix.MS_REMOUNT|unix.MS_BIND|unix.MS_RDONLY, ""))
 	r := open(t, dir)
 	_, v := mustLoad(t, r, "/a")
@@ -86,15 +86,15 @@ func writeReadOnly(t *testing.T, open func(testing.TB, string) *Root) {
 func TestWriteBindMountedFile(t *testing.T) {
 	for _, around := range []string{"writable", "read-only"} {
 		t.Run(around, func(t *testing.T) {
-			hosttest.Mounts(t)
-			source := filepath.Join(hosttest.Tmpfs(t, "size=64k"), "source")
+			nstest.Mounts(t)
+			source := filepath.Join(nstest.Tmpfs(t, "size=64k"), "source")
 			dir := t.TempDir()
 			must(t, os.WriteFile(source, []byte("old"), 0o600))
 			must(t, os.WriteFile(filepath.Join(dir, "a"), nil, 0o600))
 			if around == "read-only" {
-				hosttest.Mount(t, dir, dir, "", unix.MS_BIND, "")
+				nstest.Mount(t, dir, dir, "", unix.MS_BIND, "")
 			}
-			hosttest.Mount(t, source, filepath.Join(dir, "a"), "", unix.MS_BIND, "")
+			nstest.Mount(t, source, filepath.Join(dir, "a"), "", unix.MS_BIND, "")
 			if around == "read-only" {
 				must(t, unix.Mount("", dir, "", unix.MS_REMOUNT|unix.MS_BIND|unix.MS_RDONLY, ""))
 			}
@@ -119,13 +119,13 @@ func TestWriteBindMountedFile(t *testing.T) {
 func TestWriteInPlaceFullDisk(t *testing.T) { bothWays(t, writeInPlaceFullDisk) }
 
 func writeInPlaceFullDisk(t *testing.T, open func(testing.TB, string) *Root) {
-	hosttest.Mounts(t)
-	small := hosttest.Tmpfs(t, "size=64k")
+	nstest.Mounts(t)
+	small := nstest.Tmpfs(t, "size=64k")
 	dir := t.TempDir()
 	old := strings.Repeat("o", 10000)
 	must(t, os.WriteFile(filepath.Join(small, "a"), []byte(old), 0o600))
 	must(t, os.WriteFile(filepath.Join(dir, "a"), nil, 0o600))
-	hosttest.Mount(t, filepath.Join(small, "a"), filepath.Join(dir, "a"), "", unix.MS_BIND, "")
+	nstest.Mount(t, filepath.Join(small, "a"), filepath.Join(dir, "a"), "", unix.MS_BIND, "")
 	r := open(t, dir)
 	_, v := mustLoad(t, r, "/a")
 	err := r.Write("/a", plain(strings.Repeat("n", 1<<17), 0o600), v)

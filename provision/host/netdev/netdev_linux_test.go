@@ -7,17 +7,17 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/provision-net/provision/provision/host/hosttest"
+	"github.com/provision-net/provision/provision/host/nstest"
 )
 
 // ip(8) is the judge.
 func TestRead(t *testing.T) {
-	hosttest.Network(t)
-	hosttest.IP(t, "link add veth0 address 08:00:27:00:00:0a type veth peer name veth1")
-	hosttest.IP(t, "link property add dev veth0 altname a-rather-long-alternative-name")
-	hosttest.IP(t, "link add br0 type bridge")
-	hosttest.IP(t, "link set veth1 master br0")
-	hosttest.IP(t, "link set veth0 up")
+	nstest.Network(t)
+	nstest.IP(t, "link add veth0 address 08:00:27:00:00:0a type veth peer name veth1")
+	nstest.IP(t, "link property add dev veth0 altname a-rather-long-alternative-name")
+	nstest.IP(t, "link add br0 type bridge")
+	nstest.IP(t, "link set veth1 master br0")
+	nstest.IP(t, "link set veth0 up")
 	table, err := Read(t.Context())
 	if err != nil {
 		t.Fatal(err)
@@ -29,7 +29,7 @@ func TestRead(t *testing.T) {
 	if err != nil || !ok || d.Name != "veth0" || d.MAC != "08:00:27:00:00:0a" || d.Kind != "veth" || !d.Up || d.Type != Ethernet {
 		t.Errorf("got %+v, %v, %v", d, ok, err)
 	}
-	if out := hosttest.IP(t, "-o link show veth0"); !strings.HasPrefix(out, strconv.Itoa(d.Index)+": ") {
+	if out := nstest.IP(t, "-o link show veth0"); !strings.HasPrefix(out, strconv.Itoa(d.Index)+": ") {
 		t.Errorf("index %d, ip says %s", d.Index, out)
 	}
 	br, _, _ := table.Find("name:br0")

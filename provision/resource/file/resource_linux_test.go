@@ -11,7 +11,7 @@ import (
 
 	"github.com/provision-net/provision/provision"
 	"github.com/provision-net/provision/provision/host"
-	"github.com/provision-net/provision/provision/host/hosttest"
+	"github.com/provision-net/provision/provision/host/nstest"
 	"golang.org/x/sys/unix"
 )
 
@@ -90,8 +90,8 @@ func TestEqualBytesKeepTime(t *testing.T) {
 }
 
 func TestFullDisk(t *testing.T) {
-	hosttest.Mounts(t)
-	dir := hosttest.Tmpfs(t, "size=64k")
+	nstest.Mounts(t)
+	dir := nstest.Tmpfs(t, "size=64k")
 	r := below(t, dir)
 	bring(t, r, "/old", provision.Attrs{"content": "old"})
 	big := provision.Attrs{"content": strings.Repeat("x", 1<<18)}
@@ -114,12 +114,12 @@ func TestFullDisk(t *testing.T) {
 }
 
 func TestReadOnly(t *testing.T) {
-	hosttest.Mounts(t)
+	nstest.Mounts(t)
 	dir := t.TempDir()
 	must(t, os.MkdirAll(filepath.Join(dir, "etc/d"), 0o755))
 	must(t, os.WriteFile(filepath.Join(dir, "etc/old"), []byte("old"), 0o600))
 	etc := filepath.Join(dir, "etc")
-	hosttest.Mount(t, etc, etc, "", unix.MS_BIND, "")
+	nstest.Mount(t, etc, etc, "", unix.MS_BIND, "")
 	must(t, unix.Mount("", etc, "", unix.MS_REMOUNT|unix.MS_BIND|unix.MS_RDONLY, ""))
 	r := below(t, dir)
 	for _, w := range []provision.Want{

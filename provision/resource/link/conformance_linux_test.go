@@ -5,13 +5,13 @@ import (
 
 	"github.com/provision-net/provision/provision"
 	"github.com/provision-net/provision/provision/enginetest"
-	"github.com/provision-net/provision/provision/host/hosttest"
+	"github.com/provision-net/provision/provision/host/nstest"
 )
 
 func TestConformance(t *testing.T) {
 	enginetest.Resource(t, func(t *testing.T) enginetest.ResourceCase {
-		hosttest.Network(t)
-		hosttest.IP(t, "link add veth0 type veth peer name veth1")
+		nstest.Network(t)
+		nstest.IP(t, "link add veth0 type veth peer name veth1")
 		return enginetest.ResourceCase{
 			Resource: Resource{}, Name: "name:veth0", Fixed: true,
 			Values: []provision.Attrs{State("", true, "").Attrs, State("", false, "").Attrs},

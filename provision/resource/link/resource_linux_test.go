@@ -7,17 +7,17 @@ import (
 	"testing"
 
 	"github.com/provision-net/provision/provision"
-	"github.com/provision-net/provision/provision/host/hosttest"
+	"github.com/provision-net/provision/provision/host/nstest"
 )
 
 // ip(8) is the judge.
 func TestUpAndDown(t *testing.T) {
-	hosttest.Network(t)
-	hosttest.IP(t, "link add veth0 type veth peer name veth1")
-	hosttest.IP(t, "link set veth0 mtu 1400 arp off")
+	nstest.Network(t)
+	nstest.IP(t, "link add veth0 type veth peer name veth1")
+	nstest.IP(t, "link set veth0 mtu 1400 arp off")
 	var r Resource
 	flags := func() string {
-		out := hosttest.IP(t, "-o link show veth0")
+		out := nstest.IP(t, "-o link show veth0")
 		_, out, _ = strings.Cut(out, "<")
 		out, _, _ = strings.Cut(out, ">")
 		return out
@@ -48,8 +48,8 @@ func TestUpAndDown(t *testing.T) {
 }
 
 func TestRefusals(t *testing.T) {
-	hosttest.Network(t)
-	hosttest.IP(t, "link add veth0 type veth peer name veth1")
+	nstest.Network(t)
+	nstest.IP(t, "link add veth0 type veth peer name veth1")
 	var r Resource
 	down := provision.Attrs{AttrUp: "false"}
 	for _, tc := range []struct {
@@ -81,7 +81,7 @@ func TestRefusals(t *testing.T) {
 	if _, err := r.List(t.Context(), []string{"veth0", "x:y"}); err == nil || !strings.Contains(err.Error(), `"veth0"`) || !strings.Contains(err.Error(), `"x:y"`) {
 		t.Errorf("both bad names must be told: %v", err)
 	}
-	if out := hosttest.IP(t, "-o link show veth0"); strings.Contains(out, ",UP") {
+	if out := nstest.IP(t, "-o link show veth0"); strings.Contains(out, ",UP") {
 		t.Errorf("a refused change was made: %s", out)
 	}
 }

@@ -5,7 +5,7 @@ import (
 
 	"github.com/provision-net/provision/provision"
 	"github.com/provision-net/provision/provision/enginetest"
-	"github.com/provision-net/provision/provision/host/hosttest"
+	"github.com/provision-net/provision/provision/host/nstest"
 )
 
 // Only the kind that moves: the other one cannot bring a value about alone, which
@@ -20,7 +20,7 @@ func TestConformance(t *testing.T) {
 			enginetest.Resource(t, func(t *testing.T) enginetest.ResourceCase {
 				network(t)
 				for _, r := range routes {
-					hosttest.IP(t, r)
+					nstest.IP(t, r)
 				}
 				return enginetest.ResourceCase{
 					Resource: Resource{}, Name: ref.Name, Fixed: true,

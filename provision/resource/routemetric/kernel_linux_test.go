@@ -14,7 +14,7 @@ import (
 	"time"
 
 	"github.com/provision-net/provision/provision"
-	"github.com/provision-net/provision/provision/host/hosttest"
+	"github.com/provision-net/provision/provision/host/nstest"
 	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
 )
@@ -86,7 +86,7 @@ func TestAddBeforeDelete(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			network(t)
-			hosttest.IP(t, tc.family+" route add default "+tc.route)
+			nstest.IP(t, tc.family+" route add default "+tc.route)
 			e := listen(t, tc.group)
 			bring(t, Resource{}, tc.name, metrics("1000"))
 			if got := e.next(); got != "+1000 -100" {
@@ -99,10 +99,10 @@ func TestAddBeforeDelete(t *testing.T) {
 // The second of two routes cannot be added: the first is taken back.
 func TestUndo(t *testing.T) {
 	network(t)
-	hosttest.IP(t, "route add default via 10.0.2.2 dev eth0")
-	hosttest.IP(t, "route add 10.7.7.7 dev eth0")
-	hosttest.IP(t, "route add default via 10.7.7.7 dev eth0 metric 5")
-	hosttest.IP(t, "route del 10.7.7.7 dev eth0")
+	nstest.IP(t, "route add default via 10.0.2.2 dev eth0")
+	nstest.IP(t, "route add 10.7.7.7 dev eth0")
+	nstest.IP(t, "route add default via 10.7.7.7 dev eth0 metric 5")
+	nstest.IP(t, "route del 10.7.7.7 dev eth0")
 	first := defaults(t, "-4")
 	err := Resource{}.Set(t.Context(), "inet name:eth0", metrics("0,5"), metrics("1000"))
 	if !errors.Is(err, unix.ENETUNREACH) || !strings.Contains(err.Error(), "gateway is not on a connected network") {
@@ -145,7 +145,7 @@ func TestKernelRA(t *testing.T) {
 	network(t)
 	const metric = "/proc/sys/net/ipv6/conf/eth0/ra_defrtr_metric"
 	writeSysctl(t, "/proc/sys/net/ipv6/conf/eth0/accept_ra", "2")
-	hosttest.IP(t, "address add fe80::2/64 dev peer0 nodad")
+	nstest.IP(t, "address add fe80::2/64 dev peer0 nodad")
 	e := listen(t, unix.RTNLGRP_IPV6_ROUTE)
 	advertise(t, 200)
 	if got := e.next(); got != "+1024" {
@@ -250,7 +250,7 @@ func deadline(t *testing.T, done func() bool) {
 // come back.
 func TestRestoresWhatTheKernelTook(t *testing.T) {
 	network(t)
-	hosttest.IP(t, "route add default via 10.0.2.2 dev eth0 metric 1000")
+	nstest.IP(t, "route add default via 10.0.2.2 dev eth0 metric 1000")
 	w, err := look(t.Context(), []string{"inet name:eth0"})
 	if err != nil {
 		t.Fatal(err)

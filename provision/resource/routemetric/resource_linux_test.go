@@ -6,13 +6,13 @@ import (
 	"testing"
 
 	"github.com/provision-net/provision/provision"
-	"github.com/provision-net/provision/provision/host/hosttest"
+	"github.com/provision-net/provision/provision/host/nstest"
 )
 
 // network is two NICs, each on a network of its own.
 func network(t *testing.T) {
 	t.Helper()
-	hosttest.Network(t)
+	nstest.Network(t)
 	for _, args := range strings.Split(`link add eth0 type veth peer name peer0
 link add eth1 type veth peer name peer1
 link set peer0 up
@@ -23,7 +23,7 @@ address add 10.0.2.15/24 dev eth0
 address add 192.168.76.5/24 dev eth1
 address add fd00:a::5/64 dev eth0 nodad
 address add fd00:b::5/64 dev eth1 nodad`, "\n") {
-		hosttest.IP(t, args)
+		nstest.IP(t, args)
 	}
 }
 
@@ -32,7 +32,7 @@ address add fd00:b::5/64 dev eth1 nodad`, "\n") {
 func defaults(t *testing.T, family string) string {
 	t.Helper()
 	var out []string
-	for _, line := range strings.Split(hosttest.IP(t, family+" route show table main default"), "\n") {
+	for _, line := range strings.Split(nstest.IP(t, family+" route show table main default"), "\n") {
 		words := strings.Fields(line)
 		for i := 0; i < len(words); i++ {
 			if words[i] == "expires" { // seconds count down
@@ -220,11 +220,11 @@ func TestMove(t *testing.T) {
 			for _, args := range strings.Split(tc.routes, "\n") {
 				switch {
 				case strings.HasPrefix(args, "nexthop"):
-					hosttest.IP(t, "nexthop add "+strings.TrimPrefix(args, "nexthop"))
+					nstest.IP(t, "nexthop add "+strings.TrimPrefix(args, "nexthop"))
 				case strings.HasPrefix(args, "append"):
-					hosttest.IP(t, family+" route "+args)
+					nstest.IP(t, family+" route "+args)
 				default:
-					hosttest.IP(t, family+" route add "+args)
+					nstest.IP(t, family+" route add "+args)
 				}
 			}
 			first := defaults(t, family)
@@ -264,15 +264,15 @@ func TestPrune(t *testing.T) {
 		}
 		return r.Set(t.Context(), name, have, want)
 	}
-	hosttest.IP(t, "route add default via 192.168.76.2 dev eth1 metric 100")
+	nstest.IP(t, "route add default via 192.168.76.2 dev eth1 metric 100")
 	if err := set(metrics("1000")); !errors.Is(err, provision.ErrPending) {
 		t.Errorf("no route: %v", err)
 	}
-	hosttest.IP(t, "route append default via 10.0.2.2 dev eth0 metric 100")
+	nstest.IP(t, "route append default via 10.0.2.2 dev eth0 metric 100")
 	if err := set(metrics("1000")); !errors.Is(err, provision.ErrPending) || !strings.Contains(err.Error(), "eth0") {
 		t.Errorf("the daemon has not brought it: %v", err)
 	}
-	hosttest.IP(t, "route append default via 10.0.2.2 dev eth0 metric 1000")
+	nstest.IP(t, "route append default via 10.0.2.2 dev eth0 metric 1000")
 	if err := set(metrics("1000")); err != nil {
 		t.Error(err)
 	}
@@ -284,7 +284,7 @@ func TestPrune(t *testing.T) {
 	if err := set(metrics("100")); !errors.Is(err, provision.ErrPending) {
 		t.Errorf("the daemon has not brought it back: %v", err)
 	}
-	hosttest.IP(t, "route append default via 10.0.2.2 dev eth0 metric 100")
+	nstest.IP(t, "route append default via 10.0.2.2 dev eth0 metric 100")
 	if err := set(metrics("100,200")); !errors.Is(err, provision.ErrPending) || !strings.Contains(err.Error(), "100,200") {
 		t.Errorf("one of two: %v", err)
 	}
@@ -303,8 +303,8 @@ func TestPrune(t *testing.T) {
 // leaves it after a restart.
 func TestPruneMultipath(t *testing.T) {
 	network(t)
-	hosttest.IP(t, "-6 route add default proto ra metric 100 nexthop via fe80::2 dev eth0 nexthop via fe80::2 dev eth1")
-	hosttest.IP(t, "-6 route add default via fe80::2 dev eth0 proto ra metric 1000 expires 600")
+	nstest.IP(t, "-6 route add default proto ra metric 100 nexthop via fe80::2 dev eth0 nexthop via fe80::2 dev eth1")
+	nstest.IP(t, "-6 route add default via fe80::2 dev eth0 proto ra metric 1000 expires 600")
 	bring(t, Resource{Daemon: true}, DaemonRef(6, "name:eth0").Name, metrics("1000"))
 	want := "default via fe80::2 dev eth1 proto ra metric 100 pref medium\ndefault via fe80::2 dev eth0 proto ra metric 1000 expires N pref medium"
 	if got := defaults(t, "-6"); got != want {
@@ -314,13 +314,13 @@ func TestPruneMultipath(t *testing.T) {
 
 func TestList(t *testing.T) {
 	network(t)
-	hosttest.IP(t, "route add default via 10.0.2.2 dev eth0 metric 5")
-	hosttest.IP(t, "route add default via 10.0.2.2 dev eth0 metric 3")
-	hosttest.IP(t, "route add default via 192.168.76.2 dev eth1 table 100 metric 9")
-	hosttest.IP(t, "route add unreachable default metric 7")
-	hosttest.IP(t, "route add 10.99.0.0/16 via 10.0.2.2 dev eth0 metric 8")
-	hosttest.IP(t, "-6 route add default via fe80::2 dev eth1")
-	hosttest.IP(t, "-6 route add unreachable default metric 4000")
+	nstest.IP(t, "route add default via 10.0.2.2 dev eth0 metric 5")
+	nstest.IP(t, "route add default via 10.0.2.2 dev eth0 metric 3")
+	nstest.IP(t, "route add default via 192.168.76.2 dev eth1 table 100 metric 9")
+	nstest.IP(t, "route add unreachable default metric 7")
+	nstest.IP(t, "route add 10.99.0.0/16 via 10.0.2.2 dev eth0 metric 8")
+	nstest.IP(t, "-6 route add default via fe80::2 dev eth1")
+	nstest.IP(t, "-6 route add unreachable default metric 4000")
 	names := []string{"inet name:eth0", "inet name:eth1", "inet6 name:eth0", "inet6 name:eth1", "inet name:none", "inet6 name:lo"}
 	got, err := Resource{}.List(t.Context(), names)
 	if err != nil {
@@ -339,11 +339,11 @@ func TestList(t *testing.T) {
 func TestNexthopWithoutCompat(t *testing.T) {
 	network(t)
 	writeSysctl(t, "/proc/sys/net/ipv4/nexthop_compat_mode", "0")
-	hosttest.IP(t, "nexthop add id 7 via 10.0.2.2 dev eth0")
-	hosttest.IP(t, "nexthop add id 8 via 192.168.76.2 dev eth1")
-	hosttest.IP(t, "nexthop add id 9 group 7,3/8")
-	hosttest.IP(t, "route add default nhid 7 metric 100")
-	hosttest.IP(t, "route add default nhid 9 metric 200")
+	nstest.IP(t, "nexthop add id 7 via 10.0.2.2 dev eth0")
+	nstest.IP(t, "nexthop add id 8 via 192.168.76.2 dev eth1")
+	nstest.IP(t, "nexthop add id 9 group 7,3/8")
+	nstest.IP(t, "route add default nhid 7 metric 100")
+	nstest.IP(t, "route add default nhid 9 metric 200")
 	bring(t, Resource{}, "inet name:eth0", metrics("1000"))
 	want := "default via 192.168.76.2 dev eth1 metric 200\ndefault nhid 7 metric 1000\ndefault via 10.0.2.2 dev eth0 metric 1000"
 	if got := defaults(t, "-4"); got != want {
@@ -353,7 +353,7 @@ func TestNexthopWithoutCompat(t *testing.T) {
 
 func TestRefusals(t *testing.T) {
 	network(t)
-	hosttest.IP(t, "route add default via 10.0.2.2 dev eth0 metric 5")
+	nstest.IP(t, "route add default via 10.0.2.2 dev eth0 metric 5")
 	first := defaults(t, "-4")
 	const name = "inet name:eth0"
 	for _, tc := range []struct {

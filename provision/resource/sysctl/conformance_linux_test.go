@@ -6,8 +6,8 @@ import (
 	"github.com/provision-net/provision/provision"
 	"github.com/provision-net/provision/provision/enginetest"
 	"github.com/provision-net/provision/provision/host"
-	"github.com/provision-net/provision/provision/host/hosttest"
 	"github.com/provision-net/provision/provision/host/netdev"
+	"github.com/provision-net/provision/provision/host/nstest"
 )
 
 func TestConformance(t *testing.T) {
@@ -18,8 +18,8 @@ func TestConformance(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			enginetest.Resource(t, func(t *testing.T) enginetest.ResourceCase {
-				hosttest.Network(t)
-				hosttest.IP(t, "link add eth0 type veth peer name veth1")
+				nstest.Network(t)
+				nstest.IP(t, "link add eth0 type veth peer name veth1")
 				root, err := host.OpenRoot("/")
 				if err != nil {
 					t.Fatal(err)

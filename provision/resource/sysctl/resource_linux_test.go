@@ -7,14 +7,14 @@ import (
 
 	"github.com/provision-net/provision/provision"
 	"github.com/provision-net/provision/provision/host"
-	"github.com/provision-net/provision/provision/host/hosttest"
 	"github.com/provision-net/provision/provision/host/netdev"
+	"github.com/provision-net/provision/provision/host/nstest"
 )
 
 // The kernel's own parameters, in a network namespace.
 func TestKernel(t *testing.T) {
-	hosttest.Network(t)
-	hosttest.IP(t, "link add eth0.5 type veth peer name veth1")
+	nstest.Network(t)
+	nstest.IP(t, "link add eth0.5 type veth peer name veth1")
 	root, err := host.OpenRoot("/")
 	if err != nil {
 		t.Fatal(err)
@@ -61,7 +61,7 @@ func TestKernel(t *testing.T) {
 	if err != nil || have == nil {
 		t.Fatal(have, err)
 	}
-	hosttest.IP(t, "link del eth0.5")
+	nstest.IP(t, "link del eth0.5")
 	if err := r.Set(t.Context(), w.Name, have, w.Attrs); !errors.Is(err, provision.ErrStale) {
 		t.Errorf("the device is gone: %v", err)
 	}

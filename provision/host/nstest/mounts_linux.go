@@ -1,25 +1,31 @@
-package hosttest
+package nstest
 
 import (
-	"bytes"
 	"os"
-	"os/exec"
 	"runtime"
-	"strings"
 	"testing"
 
 	"golang.org/x/sys/unix"
 )
 
-// enter moves the calling goroutine, and no other, into new namespaces. Its thread
+// unshare moves the calling goroutine, and no other, into new namespaces. Its thread
 // is never unlocked, so it ends with the goroutine and the namespaces with it.
-func enter(t *testing.T, flags int) {
+func unshare(flags int) error {
+	runtime.LockOSThread()
+	return unix.Unshare(flags)
+}
+
+func needsRoot(t *testing.T) {
 	t.Helper()
 	if os.Geteuid() != 0 {
 		t.Skip("skipped: namespaces need root")
 	}
-	runtime.LockOSThread()
-	if err := unix.Unshare(flags); err != nil {
+}
+
+func enter(t *testing.T, flags int) {
+	t.Helper()
+	needsRoot(t)
+	if err := unshare(flags); err != nil {
 		t.Skipf("skipped: cannot make a namespace: %v", err)
 	}
 	// Nothing that is mounted here may travel back.
@@ -54,30 +60,4 @@ func Mount(t *testing.T, source, target, kind string, flags uintptr, options str
 			t.Errorf("cannot unmount %s: %v", target, err)
 		}
 	})
-}
-
-// Network gives the calling test an empty network namespace with its own
-// /proc/sys/net, loopback up.
-func Network(t *testing.T) {
-	t.Helper()
-	enter(t, unix.CLONE_NEWNET|unix.CLONE_NEWNS)
-	IP(t, "link set lo up")
-}
-
-// IP runs ip(8) with these arguments, separated by blanks, and returns what it
-// printed.
-func IP(t *testing.T, args string) string {
-	t.Helper()
-	path, err := exec.LookPath("ip")
-	if err != nil {
-		t.Skip("skipped: no ip(8); install iproute2")
-	}
-	cmd := exec.Command(path, strings.Fields(args)...)
-	var stderr bytes.Buffer
-	cmd.Stderr = &stderr
-	out, err := cmd.Output()
-	if err != nil {
-		t.Fatalf("ip %s: %v: %s", args, err, stderr.String())
-	}
-	return string(out)
 }

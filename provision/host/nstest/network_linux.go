@@ -1,10 +1,10 @@
 package nstest
 
 import (
+	"bytes"
 	"fmt"
 	"os"
 	"os/exec"
-	"runtime"
 	"strings"
 	"testing"
 
@@ -21,22 +21,18 @@ type NS struct {
 // New makes a namespace with the loopback up, or skips the test with the reason.
 func New(t *testing.T) *NS {
 	t.Helper()
-	if os.Getuid() != 0 {
-		t.Skip("network namespaces need root")
-	}
+	needsRoot(t)
 	n := &NS{t: t, calls: make(chan func())}
 	ready := make(chan error)
 	go func() {
-		// Never unlocked: the thread, and with it the namespace, ends with the goroutine.
-		runtime.LockOSThread()
-		ready <- unix.Unshare(unix.CLONE_NEWNET)
+		ready <- unshare(unix.CLONE_NEWNET)
 		for f := range n.calls {
 			f()
 		}
 	}()
 	if err := <-ready; err != nil {
 		close(n.calls)
-		t.Skipf("no network namespaces here: %v", err)
+		t.Skipf("skipped: cannot make a network namespace: %v", err)
 	}
 	t.Cleanup(func() { close(n.calls) })
 	n.Sh("ip link set lo up")
@@ -98,4 +94,30 @@ func (n *NS) Pair(a string, other *NS, b string) {
 	n.Sh("ip link set peer-tmp netns " + other.Path())
 	other.Sh("ip link set peer-tmp name " + b + "\nip link set " + b + " up")
 	n.Sh("ip link set " + a + " up")
+}
+
+// Network gives the calling test an empty network namespace with its own
+// /proc/sys/net, loopback up.
+func Network(t *testing.T) {
+	t.Helper()
+	enter(t, unix.CLONE_NEWNET|unix.CLONE_NEWNS)
+	IP(t, "link set lo up")
+}
+
+// IP runs ip(8) with these arguments, separated by blanks, and returns what it
+// printed.
+func IP(t *testing.T, args string) string {
+	t.Helper()
+	path, err := exec.LookPath("ip")
+	if err != nil {
+		t.Skip("skipped: no ip(8); install iproute2")
+	}
+	cmd := exec.Command(path, strings.Fields(args)...)
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("ip %s: %v: %s", args, err, stderr.String())
+	}
+	return string(out)
 }
