@@ -67,7 +67,7 @@ func boot(t *testing.T, name string, wo lab.WorldOpts, bo lab.BootOpts) (*lab.Wo
 
 // await waits until eth0 and eth1 have their IPv4 and IPv6 addresses and every manager but dhclient (which makes one IPv4
 // default route for all NICs, the first) its default routes.
-func await(t *testing.T, m *lab.Machine, root string, nics ...string) {
+func await(t testing.TB, m *lab.Machine, root string, nics ...string) {
 	t.Helper()
 	m.AwaitAddrs(t, 20*time.Second, nics...)
 	if !strings.Contains(root, "ifupdown") {
@@ -76,7 +76,7 @@ func await(t *testing.T, m *lab.Machine, root string, nics ...string) {
 }
 
 // provision runs the program inside the machine.
-func provision(t *testing.T, m *lab.Machine, args ...string) (stdout, stderr string, code int) {
+func provision(t testing.TB, m *lab.Machine, args ...string) (stdout, stderr string, code int) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 	defer cancel()
@@ -84,7 +84,7 @@ func provision(t *testing.T, m *lab.Machine, args ...string) (stdout, stderr str
 }
 
 // must runs it and fails the test unless it ends with the wanted status.
-func must(t *testing.T, m *lab.Machine, code int, args ...string) string {
+func must(t testing.TB, m *lab.Machine, code int, args ...string) string {
 	t.Helper()
 	out, msg, got := provision(t, m, args...)
 	if got != code {
@@ -122,14 +122,15 @@ func defaults(m *lab.Machine, family int) string {
 
 // outcome is the part of apply's JSON that the tests read.
 type outcome struct {
-	Result struct {
+	Processes int64
+	Result    struct {
 		Writes   int
 		Triggers []string
 		Effects  []struct{ Ref struct{ Kind, Name string } }
 	}
 }
 
-func apply(t *testing.T, m *lab.Machine, args ...string) outcome {
+func apply(t testing.TB, m *lab.Machine, args ...string) outcome {
 	t.Helper()
 	out := must(t, m, 0, append([]string{"apply", "-o", "json"}, args...)...)
 	var o outcome

@@ -38,6 +38,8 @@ type Options struct {
 type Agent struct {
 	Options
 	backends []backends.Backend
+	runner   host.Runner
+	spawned  func() int64
 	links    []facts.Link // as last read
 }
 
