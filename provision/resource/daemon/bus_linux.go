@@ -183,18 +183,47 @@ func (x *Actor) systemd(ctx context.Context) (*sd.Conn, error) {
 
 // active reports whether a unit runs.
 func (x *Actor) active(ctx context.Context, c *sd.Conn, unit string) (bool, error) {
+	s, err := x.unitState(ctx, c, unit)
+	return s == "active" || s == "reloading" || s == "activating" || s == "refreshing", err
+}
+
+// unitState asks for ActiveState (org.freedesktop.systemd1(5)).
+func (x *Actor) unitState(ctx context.Context, c *sd.Conn, unit string) (string, error) {
 	limit := orElse(x.CallTimeout, 10*time.Second)
 	cctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	p, err := c.GetUnitPropertyContext(cctx, unit, "ActiveState")
 	if err != nil {
 		if errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil {
-			return false, fmt.Errorf("systemd hangs: no answer on D-Bus within %v", limit)
+			return "", fmt.Errorf("systemd hangs: no answer on D-Bus within %v", limit)
 		}
-		return false, fmt.Errorf("cannot ask systemd about %s: %w", unit, err)
+		return "", fmt.Errorf("cannot ask systemd about %s: %w", unit, err)
 	}
 	s, _ := p.Value.Value().(string)
-	return s == "active" || s == "reloading" || s == "activating" || s == "refreshing", nil
+	return s, nil
+}
+
+// restart restarts a unit and waits until it runs.
+func (x *Actor) restart(ctx context.Context, c *sd.Conn, unit string) error {
+	return x.job(ctx, unit, func(ctx context.Context, ch chan<- string) (int, error) {
+		// This also forgets earlier starts: the sixth within ten seconds would be
+		// refused and leave the unit stopped (systemd.unit(5), StartLimitBurst=).
+		if err := c.ResetFailedUnitContext(ctx, unit); err != nil {
+			x.log().Debug("cannot reset the start limit", "unit", unit, "error", err)
+		}
+		return c.RestartUnitContext(ctx, unit, "replace", ch)
+	})
+}
+
+// revive starts a unit that has failed, and leaves one that was stopped. A daemon that
+// did not survive the restart with the new files needs another one on the way back.
+func (x *Actor) revive(ctx context.Context, c *sd.Conn, unit string) error {
+	s, err := x.unitState(ctx, c, unit)
+	if err != nil || s != "failed" {
+		return err
+	}
+	x.log().Warn("the unit had failed, starting it again", "unit", unit)
+	return x.restart(ctx, c, unit)
 }
 
 // job waits for a job of systemd that start queues.

@@ -38,13 +38,14 @@ func (x *Actor) dhcpcd(ctx context.Context, r request) error {
 		}
 		defer c.Close()
 		on, err := x.active(ctx, c, dhcpcdUnit)
-		if err != nil || !on {
+		if err != nil {
 			return err
 		}
+		if !on {
+			return x.revive(ctx, c, dhcpcdUnit)
+		}
 		return x.dhcpcdAround(ctx, r, links, func(ctx context.Context) error {
-			return x.job(ctx, dhcpcdUnit, func(ctx context.Context, ch chan<- string) (int, error) {
-				return c.RestartUnitContext(ctx, dhcpcdUnit, "replace", ch)
-			})
+			return x.restart(ctx, c, dhcpcdUnit)
 		})
 	}
 	run, err := x.dhcpcdProcess(r.ifname)

@@ -56,7 +56,7 @@ func TestDhcpcdServiceNeedsPersistent(t *testing.T) {
 	if err := r.do(DhcpcdRestart("name:eth0", "eth0", 1000, true)); err != nil {
 		t.Error(err)
 	}
-	if got := strings.Join(r.called(), " "); got != "RestartUnit:dhcpcd.service:replace" {
+	if got := strings.Join(r.called(), " "); got != "ResetFailedUnit:dhcpcd.service RestartUnit:dhcpcd.service:replace" {
 		t.Errorf("calls: %s", got)
 	}
 }

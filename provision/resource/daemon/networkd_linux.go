@@ -32,8 +32,11 @@ func (x *Actor) networkd(ctx context.Context, r request) error {
 		}
 		defer c.Close()
 		on, err := x.active(ctx, c, networkdUnit)
-		if err != nil || !on {
+		if err != nil {
 			return err
+		}
+		if !on {
+			return x.revive(ctx, c, networkdUnit)
 		}
 		manager = c
 	}
@@ -80,9 +83,7 @@ func (x *Actor) networkd(ctx context.Context, r request) error {
 	if manager != nil {
 		d.lag = b == nil
 		d.do = func(ctx context.Context) error {
-			return x.job(ctx, networkdUnit, func(ctx context.Context, ch chan<- string) (int, error) {
-				return manager.RestartUnitContext(ctx, networkdUnit, "replace", ch)
-			})
+			return x.restart(ctx, manager, networkdUnit)
 		}
 	} else {
 		d.lag = true // up to 252 the links are reconfigured after the answer

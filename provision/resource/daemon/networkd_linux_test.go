@@ -254,7 +254,7 @@ func TestNetworkdRestart(t *testing.T) {
 	if err := r.doAside(NetworkdRestart("name:eth0")); err != nil {
 		t.Fatal(err)
 	}
-	if got := strings.Join(r.called(), " "); got != "RestartUnit:systemd-networkd.service:replace" {
+	if got := strings.Join(r.called(), " "); got != "ResetFailedUnit:systemd-networkd.service RestartUnit:systemd-networkd.service:replace" {
 		t.Errorf("calls: %s", got)
 	}
 	if after := r.foreign(); after != before {
@@ -268,6 +268,17 @@ func TestRestartOfStoppedAndFailingUnits(t *testing.T) {
 	r.systemd("systemd-networkd.service", "inactive", func() {})
 	if err := r.do(NetworkdRestart("name:eth0")); err != nil || len(r.called()) != 0 {
 		t.Errorf("stopped: %v, calls %v", err, r.called())
+	}
+
+	// One that has failed was meant to run: perhaps it did not survive the last restart.
+	r = newRig(t)
+	r.networkd(func() {})
+	r.systemd("systemd-networkd.service", "failed", func() {})
+	if err := r.do(NetworkdRestart("name:eth0")); err != nil {
+		t.Errorf("failed: %v", err)
+	}
+	if got := strings.Join(r.called(), " "); got != "ResetFailedUnit:systemd-networkd.service RestartUnit:systemd-networkd.service:replace" {
+		t.Errorf("failed: calls %s", got)
 	}
 
 	r = newRig(t)

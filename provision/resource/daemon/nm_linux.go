@@ -228,8 +228,11 @@ func (x *Actor) networkManagerRestart(ctx context.Context, r request) error {
 	}
 	defer c.Close()
 	on, err := x.active(ctx, c, nmUnit)
-	if err != nil || !on {
+	if err != nil {
 		return err
+	}
+	if !on {
+		return x.revive(ctx, c, nmUnit)
 	}
 	b, err := x.dial(ctx, nmName, "NetworkManager")
 	if errors.Is(err, errNoBus) {
@@ -253,9 +256,7 @@ func (x *Actor) networkManagerRestart(ctx context.Context, r request) error {
 		return err
 	}
 	d.do = func(ctx context.Context) error {
-		return x.job(ctx, nmUnit, func(ctx context.Context, ch chan<- string) (int, error) {
-			return c.RestartUnitContext(ctx, nmUnit, "replace", ch)
-		})
+		return x.restart(ctx, c, nmUnit)
 	}
 	return x.around(ctx, d)
 }

@@ -198,7 +198,7 @@ func TestNetworkManagerRestartWaitsForActivation(t *testing.T) {
 	if after := r.foreign(); after != before {
 		t.Errorf("after:\n%s\nbefore:\n%s", after, before)
 	}
-	if got := strings.Join(r.called(), ", "); got != "RestartUnit:NetworkManager.service:replace" {
+	if got := strings.Join(r.called(), ", "); got != "ResetFailedUnit:NetworkManager.service, RestartUnit:NetworkManager.service:replace" {
 		t.Errorf("calls: %s", got)
 	}
 }

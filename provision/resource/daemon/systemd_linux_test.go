@@ -33,6 +33,10 @@ func (r *rig) systemd(unit, state string, effect func()) {
 	r.own("org.freedesktop.systemd1")
 	r.set(path, "org.freedesktop.systemd1.Unit", "ActiveState", state)
 	r.methods(manager, "org.freedesktop.systemd1.Manager", map[string]any{
+		"ResetFailedUnit": func(name string) *dbus.Error {
+			r.call("ResetFailedUnit:%s", name)
+			return nil
+		},
 		"RestartUnit": func(name, mode string) (dbus.ObjectPath, *dbus.Error) {
 			r.call("RestartUnit:%s:%s", name, mode)
 			if effect != nil {
