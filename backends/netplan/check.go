@@ -4,41 +4,36 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
-	"os"
 	"path"
-	"path/filepath"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/provision-net/provision/backends/networkd"
 	"github.com/provision-net/provision/provision"
 	"github.com/provision-net/provision/provision/facts"
-	"github.com/provision-net/provision/provision/host"
 	"github.com/provision-net/provision/provision/resource/daemon"
 	"github.com/provision-net/provision/provision/resource/file"
 )
 
-// checkTimeout bounds one run of the generator, which takes some 20 ms, or 0.3 s
-// through netplan's Python front end.
-const checkTimeout = 20 * time.Second
+// Generator runs netplan's generator on a scratch copy of these YAML files and returns
+// the files that it makes; paths are absolute, of the system that is planned for.
+type Generator func(ctx context.Context, yaml map[string]string) (made map[string]string, err error)
 
 // Check lets netplan itself read the tree as it would be after d, in a scratch copy,
 // before anything is written: at boot the generator ignores what it cannot parse, so
 // a broken tree would only show as a machine without network. A tree that is broken
 // already is told apart, with file and line as netplan names them. When d changes
 // nothing in the tree, nothing is run.
-func Check(ctx context.Context, r host.Runner, f *facts.Facts, d provision.Desired) error {
+func Check(ctx context.Context, generate Generator, f *facts.Facts, d provision.Desired) error {
 	planned, changes, err := after(f, d)
 	if err != nil || !changes {
 		return err
 	}
-	made, err := generate(ctx, r, present(f))
+	made, err := generate(ctx, present(f))
 	if err != nil {
 		return fmt.Errorf("the netplan configuration is broken already, before any change; repair it first: %w", err)
 	}
-	if _, err := generate(ctx, r, planned); err != nil {
+	if _, err := generate(ctx, planned); err != nil {
 		return fmt.Errorf("cannot use the planned netplan configuration: %w", err)
 	}
 	return pending(f, d, made)
@@ -61,6 +56,9 @@ func pending(f *facts.Facts, d provision.Desired, made map[string]string) error 
 		}
 	}
 	for p := range made {
+		if !generated(p) {
+			continue
+		}
 		if _, ok := f.Files[p]; !ok && f.Networkd.Running && !unreadable(f, p) {
 			differ = append(differ, p)
 		}
@@ -148,75 +146,4 @@ func after(f *facts.Facts, d provision.Desired) (files map[string]string, change
 		}
 	}
 	return files, changes, errors.Join(errs...)
-}
-
-// generate runs netplan's generator over a scratch root that holds files and returns
-// the .network files that it makes, by logical path.
-func generate(ctx context.Context, r host.Runner, files map[string]string) (made map[string]string, err error) {
-	scratch, err := os.MkdirTemp("", "provision-netplan-")
-	if err != nil {
-		return nil, fmt.Errorf("cannot make a scratch directory to check the netplan configuration: %w", err)
-	}
-	defer func() { err = errors.Join(err, os.RemoveAll(scratch)) }()
-	for p, text := range files {
-		at := filepath.Join(scratch, filepath.FromSlash(p))
-		if err := os.MkdirAll(filepath.Dir(at), 0o700); err != nil {
-			return nil, fmt.Errorf("cannot copy the netplan configuration: %w", err)
-		}
-		if err := os.WriteFile(at, []byte(text), 0o600); err != nil {
-			return nil, fmt.Errorf("cannot copy the netplan configuration: %w", err)
-		}
-	}
-	out, err := r.Run(ctx, host.Command{
-		Argv: []string{"netplan", "generate", "--root-dir", scratch},
-		// Else netplan 1.x has the running systemd reload, which runs the real generator.
-		Env:     []string{"SYSTEMD_OFFLINE=1"},
-		Timeout: checkTimeout,
-	})
-	if err != nil {
-		return nil, fmt.Errorf("cannot run \"netplan generate\" to check the configuration: %w", err)
-	}
-	if out.Code != 0 {
-		return nil, fmt.Errorf("netplan says: %s", complaint(string(out.Stderr)+"\n"+string(out.Stdout), scratch, out.Code))
-	}
-	made = map[string]string{}
-	dir, err := os.ReadDir(filepath.Join(scratch, networkd.RunDir))
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("cannot read what netplan generated: %w", err)
-	}
-	for _, e := range dir {
-		p := path.Join(networkd.RunDir, e.Name())
-		if !generated(p) || !e.Type().IsRegular() {
-			continue
-		}
-		text, err := os.ReadFile(filepath.Join(scratch, p))
-		if err != nil {
-			return nil, fmt.Errorf("cannot read what netplan generated: %w", err)
-		}
-		made[p] = string(text)
-	}
-	return made, nil
-}
-
-// complaint picks what is wrong out of the generator's output and names files by the
-// paths they really have.
-func complaint(output, scratch string, code int) string {
-	output = strings.ReplaceAll(output, scratch, "")
-	var lines []string
-	for line := range strings.Lines(output) {
-		line = strings.TrimSpace(line)
-		switch {
-		case line == "", line == "^", strings.Contains(line, "WARNING"), strings.HasPrefix(line, "See the '"),
-			strings.HasPrefix(line, "An error occurred: the command"), strings.Contains(line, "Permissions for"):
-			continue
-		}
-		lines = append(lines, strings.TrimPrefix(line, "ERROR: "))
-		if len(lines) == 4 {
-			break
-		}
-	}
-	if len(lines) == 0 {
-		return fmt.Sprintf("exit status %d without a word", code)
-	}
-	return strings.ToValidUTF8(strings.Join(lines, "; "), "?")
 }

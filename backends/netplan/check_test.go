@@ -3,23 +3,15 @@ package netplan
 import (
 	"context"
 	"errors"
-	"fmt"
-	"os"
-	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
 
 	"github.com/provision-net/provision/backends"
 	"github.com/provision-net/provision/provision"
 	"github.com/provision-net/provision/provision/facts"
-	"github.com/provision-net/provision/provision/host"
 	"github.com/provision-net/provision/provision/resource/file"
 )
-
-// runnerFunc is a host.Runner.
-type runnerFunc func(c host.Command) (host.Output, error)
-
-func (f runnerFunc) Run(_ context.Context, c host.Command) (host.Output, error) { return f(c) }
 
 func wanting(p, content string) provision.Desired {
 	return provision.Desired{Wants: []provision.Want{file.Want(p, []byte(content), 0o600, "test")}}
@@ -30,70 +22,58 @@ const ours = "/etc/netplan/90-provision.yaml"
 func TestCheckRunsNothingForNothing(t *testing.T) {
 	text := backends.Marker + "\nnetwork: {version: 2}\n"
 	f := treeOf(cloud, "network: {version: 2}\n", ours, text)
-	never := runnerFunc(func(c host.Command) (host.Output, error) {
-		t.Errorf("ran %q", c.Argv)
-		return host.Output{}, nil
-	})
+	never := func(_ context.Context, yaml map[string]string) (map[string]string, error) {
+		t.Errorf("generated from %q", yaml)
+		return nil, nil
+	}
 	for _, d := range []provision.Desired{wanting(ours, text), {Wants: []provision.Want{file.Want(ours, []byte(text), 0o600, ""), file.Want("/etc/x", nil, 0o600, "")}}} {
-		if err := Check(context.Background(), never, f, d); err != nil {
+		if err := Check(t.Context(), never, f, d); err != nil {
 			t.Error(err)
 		}
 	}
 }
 
-func TestCheckCopies(t *testing.T) {
-	f := treeOf(cloud, "network: {version: 2} # secret\n", "/run/netplan/x.yaml", "a", "/etc/other.yaml", "b", "/etc/netplan/x.yml", "c", ours, backends.Marker+"\nold\n")
-	var seen []string
-	r := runnerFunc(func(c host.Command) (host.Output, error) {
-		root := c.Argv[3]
-		var files []string
-		err := filepath.WalkDir(root, func(p string, e os.DirEntry, err error) error {
-			if err == nil && !e.IsDir() {
-				b, _ := os.ReadFile(p)
-				info, _ := e.Info()
-				files = append(files, fmt.Sprintf("%s %o %q", strings.TrimPrefix(p, root), info.Mode().Perm(), b))
-			}
-			return err
-		})
-		seen = append(seen, fmt.Sprintf("%s %v", strings.Join(c.Argv[:3], " "), files))
-		if c.Timeout <= 0 || c.Env[0] != "SYSTEMD_OFFLINE=1" {
-			t.Errorf("timeout %v, environment %q", c.Timeout, c.Env)
-		}
-		t.Cleanup(func() {
-			if _, err := os.Stat(root); !errors.Is(err, os.ErrNotExist) {
-				t.Errorf("the scratch directory stays: %v", err)
-			}
-		})
-		return host.Output{}, err
-	})
-	if err := Check(context.Background(), r, f, wanting(ours, "new")); err != nil {
+func TestCheckAsksAboutBothTrees(t *testing.T) {
+	old := backends.Marker + "\nold\n"
+	f := treeOf(cloud, "network: {version: 2} # secret\n", "/run/netplan/x.yaml", "a", "/etc/other.yaml", "b", "/etc/netplan/x.yml", "c", ours, old)
+	var seen []map[string]string
+	generate := func(_ context.Context, yaml map[string]string) (map[string]string, error) {
+		seen = append(seen, yaml)
+		return nil, nil
+	}
+	if err := Check(t.Context(), generate, f, wanting(ours, "new")); err != nil {
 		t.Fatal(err)
 	}
-	want := []string{
-		`netplan generate --root-dir [/etc/netplan/50-cloud-init.yaml 600 "network: {version: 2} # secret\n" /etc/netplan/90-provision.yaml 600 "# written by provision; ` + "`provision revert`" + ` removes it\nold\n" /run/netplan/x.yaml 600 "a"]`,
-		`netplan generate --root-dir [/etc/netplan/50-cloud-init.yaml 600 "network: {version: 2} # secret\n" /etc/netplan/90-provision.yaml 600 "new" /run/netplan/x.yaml 600 "a"]`,
+	want := []map[string]string{
+		{cloud: "network: {version: 2} # secret\n", ours: old, "/run/netplan/x.yaml": "a"},
+		{cloud: "network: {version: 2} # secret\n", ours: "new", "/run/netplan/x.yaml": "a"},
 	}
-	if fmt.Sprint(seen) != fmt.Sprint(want) {
-		t.Errorf("saw\n%s\nwant\n%s", strings.Join(seen, "\n"), strings.Join(want, "\n"))
+	if !reflect.DeepEqual(seen, want) {
+		t.Errorf("saw\n%q\nwant\n%q", seen, want)
 	}
 }
 
 func TestCheckErrors(t *testing.T) {
-	f := treeOf(cloud, "network: {version: 2}\n")
-	says := func(code int, text string) runnerFunc {
-		return func(host.Command) (host.Output, error) { return host.Output{Code: code, Stderr: []byte(text)}, nil }
+	fails := func(which int) Generator {
+		return func(context.Context, map[string]string) (map[string]string, error) {
+			if which--; which == 0 {
+				return nil, errors.New("no such key")
+			}
+			return nil, nil
+		}
 	}
+	f := treeOf(cloud, "network: {version: 2}\n")
 	for name, c := range map[string]struct {
-		r    host.Runner
+		g    Generator
 		f    *facts.Facts
 		want string
 	}{
-		"silent":  {says(3, ""), f, "broken already, before any change; repair it first: netplan says: exit status 3 without a word"},
-		"missing": {runnerFunc(func(host.Command) (host.Output, error) { return host.Output{}, os.ErrNotExist }), f, "cannot run \"netplan generate\" to check the configuration: file does not exist"},
-		"masked":  {says(0, ""), &facts.Facts{Files: map[string]facts.File{cloud: {Text: "x", Masked: true}}}, "secrets were blanked"},
+		"present": {fails(1), f, "broken already, before any change; repair it first: no such key"},
+		"planned": {fails(2), f, "cannot use the planned netplan configuration: no such key"},
+		"masked":  {fails(0), &facts.Facts{Files: map[string]facts.File{cloud: {Text: "x", Masked: true}}}, "secrets were blanked"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			err := Check(context.Background(), c.r, c.f, wanting(ours, "new"))
+			err := Check(t.Context(), c.g, c.f, wanting(ours, "new"))
 			if err == nil || !strings.Contains(err.Error(), c.want) {
 				t.Errorf("error %v, want %q", err, c.want)
 			}
@@ -117,7 +97,7 @@ func TestCheckThroughNetplan(t *testing.T) {
 			} {
 				t.Run(name, func(t *testing.T) {
 					before := g.runs
-					err := Check(context.Background(), g, treeOf(cloud, c.tree), wanting(ours, c.plan))
+					err := Check(t.Context(), g.generate, treeOf(cloud, c.tree), wanting(ours, c.plan))
 					switch {
 					case c.want == "" && err != nil:
 						t.Error(err)
@@ -138,7 +118,7 @@ func TestCheckPending(t *testing.T) {
 	for name, g := range labGenerators(t) {
 		t.Run(name, func(t *testing.T) {
 			tree := map[string]string{cloud: "network:\n  version: 2\n  ethernets:\n    eth0: {dhcp4: true}\n    eth1: {dhcp4: true}\n"}
-			made, complaint := g.generate(t, tree)
+			made, complaint := g.render(t, tree)
 			if complaint != "" {
 				t.Fatal(complaint)
 			}
@@ -149,7 +129,7 @@ func TestCheckPending(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				return Check(context.Background(), g, f, d)
+				return Check(t.Context(), g.generate, f, d)
 			}
 			if err := check(); err != nil {
 				t.Fatal(err)

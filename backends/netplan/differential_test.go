@@ -20,6 +20,7 @@ import (
 	"github.com/provision-net/provision/backends/networkd"
 	"github.com/provision-net/provision/provision/facts"
 	"github.com/provision-net/provision/provision/host"
+	"github.com/provision-net/provision/provision/host/netplangen"
 )
 
 // trees drawn by each test; a run of the generator takes some 20 ms.
@@ -79,37 +80,26 @@ func (g *generator) Run(ctx context.Context, c host.Command) (host.Output, error
 	return host.Output{Stdout: stdout.Bytes(), Stderr: stderr.Bytes(), Code: cmd.ProcessState.ExitCode()}, nil
 }
 
-// generate renders files and returns what was generated under /run, or netplan's
-// complaint.
-func (g *generator) generate(t *testing.T, files map[string]string) (made map[string]string, complaint string) {
-	t.Helper()
-	scratch := t.TempDir()
-	for p, text := range files {
-		at := filepath.Join(scratch, p)
-		if err := os.MkdirAll(filepath.Dir(at), 0o755); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(at, []byte(text), 0o600); err != nil {
-			t.Fatal(err)
-		}
+// generate is a Generator.
+func (g *generator) generate(ctx context.Context, files map[string]string) (map[string]string, error) {
+	made, err := netplangen.Generate(ctx, g, files)
+	texts := map[string]string{}
+	for p, f := range made {
+		texts[p] = string(f.Data)
 	}
-	out, err := g.Run(context.Background(), host.Command{Argv: []string{"netplan", "generate", "--root-dir", scratch}, Timeout: checkTimeout})
+	return texts, err
+}
+
+// render returns what was generated under /run, or netplan's complaint.
+func (g *generator) render(t *testing.T, files map[string]string) (made map[string]string, complaint string) {
+	t.Helper()
+	made, err := g.generate(t.Context(), files)
+	var refused *netplangen.RefusedError
+	if errors.As(err, &refused) {
+		return nil, refused.Said
+	}
 	if err != nil {
 		t.Fatal(err)
-	}
-	if out.Code != 0 {
-		return nil, string(out.Stderr)
-	}
-	made = map[string]string{}
-	for _, pattern := range []string{"run/systemd/network/*.network", "run/NetworkManager/system-connections/*"} {
-		found, _ := filepath.Glob(filepath.Join(scratch, pattern))
-		for _, p := range found {
-			b, err := os.ReadFile(p)
-			if err != nil {
-				t.Fatal(err)
-			}
-			made[strings.TrimPrefix(p, scratch)] = string(b)
-		}
 	}
 	return made, ""
 }
@@ -281,7 +271,7 @@ func TestReadingEqualsNetplan(t *testing.T) {
 						fails = id.Name + " matches by driver, which netplan does not support for NetworkManager"
 					}
 				}
-				made, complaint := g.generate(t, files)
+				made, complaint := g.render(t, files)
 				if (fails != "") != (complaint != "") {
 					t.Fatalf("tree %d: read here %q, netplan says %q\n%s", i, fails, complaint, dump(files))
 				}
@@ -404,7 +394,7 @@ func TestPlanThroughNetplan(t *testing.T) {
 			planned, split := 0, 0
 			for i := range trees {
 				files := randomTree(r)
-				made, complaint := g.generate(t, files)
+				made, complaint := g.render(t, files)
 				if complaint != "" {
 					continue
 				}
@@ -445,7 +435,7 @@ func TestPlanThroughNetplan(t *testing.T) {
 					}
 				}
 				before := applied(f, made)
-				rendered, complaint := g.generate(t, next)
+				rendered, complaint := g.render(t, next)
 				if complaint != "" {
 					t.Fatalf("tree %d: netplan refuses the plan: %s\n%s", i, complaint, dump(next))
 				}

@@ -18,6 +18,8 @@ type generator struct {
 	t     *testing.T
 	files map[string]string
 	saw   []string // YAML files in the scratch root
+
+	scratch string
 }
 
 func (g *generator) Run(_ context.Context, c host.Command) (host.Output, error) {
@@ -28,7 +30,7 @@ func (g *generator) Run(_ context.Context, c host.Command) (host.Output, error) 
 		g.t.Errorf("ran with environment %q and timeout %v", c.Env, c.Timeout)
 	}
 	scratch := c.Argv[3]
-	g.saw = nil
+	g.saw, g.scratch = nil, scratch
 	broken := ""
 	_ = filepath.WalkDir(scratch, func(p string, d os.DirEntry, _ error) error {
 		if !strings.HasSuffix(p, ".yaml") {
@@ -59,27 +61,59 @@ func (g *generator) Run(_ context.Context, c host.Command) (host.Output, error) 
 	return host.Output{}, nil
 }
 
-func TestRunJudgesTheTreeWithTheOverlay(t *testing.T) {
-	f := host.NewFake(t)
-	f.Put("/etc/netplan/50-cloud-init.yaml", "network: {}\n")
-	f.Put("/etc/netplan/90-provision.yaml", "old\n")
-	f.Put("/etc/netplan/README", "not ours\n")
-	f.Put("/run/netplan/10-x.yaml", "network: {}\n")
+func TestGenerate(t *testing.T) {
+	tree := map[string]string{"/etc/netplan/50-cloud-init.yaml": "network: {}\n", "/run/netplan/10-x.yaml": "network: {}\n"}
 	g := &generator{t: t, files: map[string]string{"/run/systemd/network/10-netplan-eth0.network": "[Match]\n", "/run/systemd/network/other": "no"}}
-	got, err := Run(context.Background(), f, g, map[string][]byte{"/etc/netplan/90-provision.yaml": nil, "/etc/netplan/99-new.yaml": []byte("network: {}\n")})
+	got, err := Generate(t.Context(), g, tree)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if want := []string{"/etc/netplan/50-cloud-init.yaml", "/etc/netplan/99-new.yaml", "/run/netplan/10-x.yaml"}; !reflect.DeepEqual(g.saw, want) {
+	if want := []string{"/etc/netplan/50-cloud-init.yaml", "/run/netplan/10-x.yaml"}; !reflect.DeepEqual(g.saw, want) {
 		t.Errorf("netplan saw %q, want %q", g.saw, want)
 	}
 	if len(got) != 1 || string(got["/run/systemd/network/10-netplan-eth0.network"].Data) != "[Match]\n" {
 		t.Errorf("collected %v", got)
 	}
-	_, err = Run(context.Background(), f, g, map[string][]byte{"/etc/netplan/99-new.yaml": []byte("broken: 1\n")})
+	tree["/etc/netplan/99-new.yaml"] = "broken: 1\n"
+	_, err = Generate(t.Context(), g, tree)
 	var refused *RefusedError
 	if !errors.As(err, &refused) || refused.Said != "/etc/netplan/99-new.yaml:3:5: Error in network definition: unknown key 'broken'" {
 		t.Errorf("got %v", err)
+	}
+	if _, err := os.Stat(g.scratch); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("the scratch directory stays: %v", err)
+	}
+}
+
+// answer is a host.Runner that says the same each time.
+type answer struct {
+	out host.Output
+	err error
+}
+
+func (a answer) Run(context.Context, host.Command) (host.Output, error) { return a.out, a.err }
+
+func TestGenerateErrors(t *testing.T) {
+	for want, a := range map[string]answer{
+		"netplan says: exit status 3 without a word":              {out: host.Output{Code: 3}},
+		"cannot run \"netplan generate\": file does not exist":    {err: os.ErrNotExist},
+		"netplan says: /etc/netplan/a.yaml:1:2: wrong; see there": {out: host.Output{Code: 1, Stderr: []byte("** (generate:1): WARNING **: Permissions for /x are too open\nERROR: /etc/netplan/a.yaml:1:2: wrong\n   ^\n"), Stdout: []byte("see there\n")}},
+	} {
+		if _, err := Generate(t.Context(), a, nil); err == nil || err.Error() != want {
+			t.Errorf("got %v, want %s", err, want)
+		}
+	}
+}
+
+// The live tree is what Sync generates from; other files there are not netplan's.
+func TestSource(t *testing.T) {
+	f := host.NewFake(t)
+	f.Put("/etc/netplan/50-cloud-init.yaml", "a")
+	f.Put("/etc/netplan/README", "not netplan's")
+	f.Put("/run/netplan/10-x.yaml", "b")
+	got, err := source(f)
+	if want := map[string]string{"/etc/netplan/50-cloud-init.yaml": "a", "/run/netplan/10-x.yaml": "b"}; err != nil || !reflect.DeepEqual(got, want) {
+		t.Errorf("read %q, %v, want %q", got, err, want)
 	}
 }
 

@@ -2,7 +2,6 @@ package daemon
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"strings"
@@ -34,10 +33,6 @@ func (n *Netplan) Do(ctx context.Context, _ provision.Action) error {
 	changed, err := netplangen.Sync(ctx, n.FS, n.Runner)
 	if n.Log != nil && len(changed) > 0 {
 		n.Log.Info("netplan's generated files brought in line", "files", strings.Join(changed, " "))
-	}
-	var refused *netplangen.RefusedError
-	if errors.As(err, &refused) {
-		return err
 	}
 	if err != nil {
 		return fmt.Errorf("cannot bring netplan's generated files in line: %w", err)

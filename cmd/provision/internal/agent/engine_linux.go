@@ -9,6 +9,7 @@ import (
 	"github.com/provision-net/provision/provision"
 	"github.com/provision-net/provision/provision/host"
 	"github.com/provision-net/provision/provision/host/netdev"
+	"github.com/provision-net/provision/provision/host/netplangen"
 	"github.com/provision-net/provision/provision/resource/daemon"
 	"github.com/provision-net/provision/provision/resource/file"
 	"github.com/provision-net/provision/provision/resource/leaseroute"
@@ -87,5 +88,13 @@ func (a *Agent) stateDir() string {
 // check lets the managers' own checkers judge the planned files before anything
 // is written.
 func (a *Agent) check(ctx context.Context, g Goal) error {
-	return netplan.Check(ctx, a.runner, g.Facts, g.Desired)
+	generate := func(ctx context.Context, yaml map[string]string) (map[string]string, error) {
+		made, err := netplangen.Generate(ctx, a.runner, yaml)
+		texts := make(map[string]string, len(made))
+		for name, f := range made {
+			texts[name] = string(f.Data)
+		}
+		return texts, err
+	}
+	return netplan.Check(ctx, generate, g.Facts, g.Desired)
 }
