@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 	"unicode"
 	"unicode/utf16"
 
@@ -31,35 +32,60 @@ func (g *globals) emit(value any, table func(w *page)) error {
 	return err
 }
 
-// writeJSON prints value indented. Characters that a terminal could take for a command
-// and that JSON allows as they are (DEL, the C1 controls, marks of direction) are
-// written as \u escapes: the same JSON, and harmless to look at.
+// writeJSON prints value indented and harmless.
 func writeJSON(w io.Writer, value any) error {
+	text, err := toJSON(value, jsonEscape)
+	if err != nil {
+		return err
+	}
+	_, err = w.Write(text)
+	return err
+}
+
+func toJSON(value any, escape func(rune) string) ([]byte, error) {
 	var text bytes.Buffer
 	enc := json.NewEncoder(&text)
 	enc.SetIndent("", "  ")
 	enc.SetEscapeHTML(false)
 	if err := enc.Encode(value); err != nil {
-		return err
+		return nil, err
 	}
-	var out bytes.Buffer
-	for _, r := range text.String() {
-		if r == '\n' || r == ' ' || unicode.IsPrint(r) {
-			out.WriteRune(r)
-			continue
-		}
-		for _, u := range utf16.AppendRune(nil, r) {
-			fmt.Fprintf(&out, `\u%04x`, u)
-		}
-	}
-	_, err := w.Write(out.Bytes())
-	return err
+	return escaped(text.String(), escape), nil
 }
+
+// escaped writes as \u escapes what a terminal could take for a command and what
+// stands raw inside the quotes of JSON and YAML: DEL, the C1 controls, marks of
+// direction. It is the same text to whoever reads it.
+func escaped(text string, escape func(rune) string) []byte {
+	var out bytes.Buffer
+	for _, r := range text {
+		if harmless(r) {
+			out.WriteRune(r)
+		} else {
+			out.WriteString(escape(r))
+		}
+	}
+	return out.Bytes()
+}
+
+// jsonEscape knows only 16 bits at a time (RFC 8259, section 7).
+func jsonEscape(r rune) string {
+	var out strings.Builder
+	for _, u := range utf16.AppendRune(nil, r) {
+		fmt.Fprintf(&out, `\u%04x`, u)
+	}
+	return out.String()
+}
+
+// yamlEscape is ns-esc-32-bit of YAML 1.2, section 5.7.
+func yamlEscape(r rune) string { return fmt.Sprintf(`\U%08x`, r) }
+
+func harmless(r rune) bool { return r == '\n' || r == ' ' || unicode.IsPrint(r) }
 
 // toYAML goes by way of JSON, so that both forms have the same keys in the same
 // order.
 func toYAML(value any) ([]byte, error) {
-	text, err := json.Marshal(value)
+	text, err := toJSON(value, yamlEscape)
 	if err != nil {
 		return nil, err
 	}
@@ -74,12 +100,16 @@ func toYAML(value any) ([]byte, error) {
 	if err := enc.Encode(&node); err != nil {
 		return nil, err
 	}
-	return out.Bytes(), enc.Close()
+	return escaped(out.String(), yamlEscape), enc.Close()
 }
 
-// block takes away JSON's braces and quotes wherever YAML needs none.
+// block takes away JSON's braces and quotes wherever YAML needs none; what has to be
+// escaped needs them.
 func block(n *yaml.Node) {
 	n.Style = 0
+	if n.Kind == yaml.ScalarNode && strings.ContainsFunc(n.Value, func(r rune) bool { return !harmless(r) }) {
+		n.Style = yaml.DoubleQuotedStyle
+	}
 	for _, c := range n.Content {
 		block(c)
 	}
