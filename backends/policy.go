@@ -118,7 +118,9 @@ type policy struct {
 	all    []*candidate // in the order of the links
 	notes  []provision.Note
 	fresh  bool // the memory was empty: this is the first run
-	hasNAT bool // a NAT NIC that may be written
+	// netplan is what the effective netplan files say, ours among them.
+	netplan claim.Netplan
+	hasNAT  bool // a NAT NIC that may be written
 }
 
 func (p *policy) note(level, subject, format string, args ...any) {
@@ -132,6 +134,7 @@ func (p *policy) collect(roles map[int]RoleVerdict) {
 		byName[o.Link] = o
 	}
 	p.fresh = len(p.mem.NICs) == 0
+	p.netplan, _ = claim.ReadNetplan(p.f) // what does not parse speaks for no NIC
 	for _, l := range p.f.Links {
 		c := &candidate{link: l, owner: byName[l.Name], verdict: roles[l.Index], slot: -1}
 		c.rule, c.ruleAt, c.ruled = p.cfg.rule(l, c.verdict.Role)
@@ -325,13 +328,17 @@ func (p *policy) reserved(c *candidate, metric uint32) bool {
 }
 
 // inRow reports whether the NIC takes part in the policy: NAT NICs and uplinks where
-// a NAT NIC is or first-metric is set, and whatever a rule names.
+// a NAT NIC is or first-metric is set, and whatever a rule names. A NIC that was in the
+// row stays there while its network offers no way out: a default route that is missing
+// for an hour must not rewrite files.
 func (p *policy) inRow(c *candidate) bool {
 	switch c.verdict.Role {
 	case facts.RoleNAT:
 		return true
 	case facts.RoleBridged:
 		return p.hasNAT || p.cfg.FirstMetric != 0 || c.ruled
+	case facts.RoleHostOnly:
+		return c.slot >= 0 && (p.mem.NICs[c.slot].N != nil || p.mem.NICs[c.slot].Late) && (p.hasNAT || p.cfg.FirstMetric != 0 || c.ruled)
 	}
 	return false
 }

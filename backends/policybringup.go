@@ -2,21 +2,24 @@ package backends
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/provision-net/provision/backends/claim"
 	"github.com/provision-net/provision/provision/facts"
 )
 
-// mayBringUp reports whether the NIC is one that nobody configures and that the policy
-// may give DHCP.
+// mayBringUp reports whether the NIC is one that nobody configures, or nobody but an
+// earlier apply, and that the policy may give DHCP.
 func (p *policy) mayBringUp(c *candidate) bool {
-	if c.left != "" || !claim.Ethernet(c.link) || hasAddress(p.f, c.link, 4) {
+	if c.left != "" || !claim.Ethernet(c.link) {
 		return false
 	}
-	if c.owner.Owner != None && !p.profileless(c) {
+	switch mine := p.broughtUp(c); {
+	case mine && c.verdict.Role == facts.RoleHostOnly: // its DHCP server names no router
+	case c.verdict.Role != facts.RoleBridged && c.verdict.Role != facts.RoleNAT:
 		return false
-	}
-	if c.verdict.Role != facts.RoleBridged && c.verdict.Role != facts.RoleNAT {
+	case mine:
+	case hasAddress(p.f, c.link, 4) || byHand6(p.f, c.link) || c.owner.Owner != None && !p.profileless(c):
 		return false
 	}
 	switch {
@@ -27,7 +30,19 @@ func (p *policy) mayBringUp(c *candidate) bool {
 	case p.cfg.BringUp != nil:
 		return *p.cfg.BringUp
 	}
-	return p.hasNAT || !p.cfg.Empty()
+	if _, manual := saysManual(p.f, c.link); manual {
+		return false
+	}
+	// A configuration that is about one NIC says nothing about the unused ports of a server.
+	return p.hasNAT || p.cfg.FirstMetric != 0 || c.ruled
+}
+
+// byHand6 reports whether the NIC has a global IPv6 address that no router
+// advertisement and no DHCPv6 server gave it.
+func byHand6(f *facts.Facts, l facts.Link) bool {
+	return slices.ContainsFunc(f.Addrs, func(a facts.Address) bool {
+		return a.Link == l.Index && a.Scope == "global" && a.Prefix.Addr().Is6() && !a.Dynamic
+	})
 }
 
 // bringUp hands NICs without a configuration to a manager, and takes the metrics away
@@ -49,7 +64,14 @@ func (p *policy) bringUp() {
 			set(&c.nic.Optional, c.rule.Optional)
 		}
 		if writable(c.owner.Owner) {
-			if c.nic.BringUp = p.mayBringUp(c); c.nic.BringUp {
+			c.nic.BringUp = p.mayBringUp(c)
+			switch mine := p.broughtUp(c); {
+			case mine && !c.nic.BringUp:
+				c.left = "only provision had configured it, and that is switched off: it goes back to how it was found"
+			case mine && !c.nic.DHCP4 && !c.nic.DHCP6:
+				c.left = "its rule asks for neither dhcp4 nor dhcp6"
+			case mine:
+			case c.nic.BringUp:
 				p.note("info", c.link.Name, "%s manages it but has no configuration for it: it gets %s", c.owner.Owner, protocols(c.nic))
 			}
 			continue
@@ -60,6 +82,9 @@ func (p *policy) bringUp() {
 				p.note("warning", c.link.Name, "no manager owns it: its metric cannot be kept, so it is left alone")
 			}
 			c.left = "no manager owns it"
+			if source, manual := saysManual(p.f, c.link); manual {
+				c.left = "no manager owns it, and " + source + " says manual: a rule with bring-up: true would bring it up all the same"
+			}
 		case !c.nic.DHCP4 && !c.nic.DHCP6:
 			c.left = "its rule asks for neither dhcp4 nor dhcp6"
 		case !writable(assigned.Owner):
