@@ -79,11 +79,10 @@ func (d *Document) At(path, text string) Problem {
 			p.Line, p.Column = n.Line, n.Column
 			return p
 		}
-		cut := strings.LastIndexAny(at, ".[")
-		if cut < 0 {
+		if at == "" {
 			return p
 		}
-		at = at[:cut]
+		at = at[:max(0, strings.LastIndexAny(at, ".["))]
 	}
 }
 
