@@ -243,6 +243,46 @@ func TestPendingWant(t *testing.T) {
 	}
 }
 
+// A daemon needs time to take its metric back too: the route that it had brought stays
+// wrong until then, and is not left so.
+func TestBackWaitsForWhatIsThere(t *testing.T) {
+	r := newRig(t)
+	r.kv.m["route"] = provision.Attrs{"metric": "100"}
+	r.kv.m["file"] = provision.Attrs{"metric": "100"}
+	daemon := "100"
+	r.kv.fail = func(name string, want provision.Attrs) error {
+		if name == "route" && want["metric"] != daemon {
+			return provision.ErrPending
+		}
+		return nil
+	}
+	r.bell.do = func(provision.Action) error {
+		now := r.kv.m["file"]["metric"]
+		r.clock.at(2*time.Second, func() { daemon = now })
+		return nil
+	}
+	d := provision.Desired{
+		Wants:    []provision.Want{want("file", "metric", "7"), with(want("route", "metric", "7"), provision.IfPresent, "reload")},
+		Triggers: []provision.Trigger{trigger("reload", "file")},
+	}
+	r.mustApply(t, d, provision.ApplyOptions{})
+	if _, err := r.Rollback(bg); err != nil {
+		t.Fatal(err)
+	}
+	r.is(t, map[string]provision.Attrs{"file": {"metric": "100"}, "route": {"metric": "100"}})
+
+	// One that is gone for good holds up nobody.
+	r.mustApply(t, d, provision.ApplyOptions{})
+	delete(r.kv.m, "route")
+	_, begun := r.clock.Boot()
+	if _, err := r.Rollback(bg); err != nil {
+		t.Fatal(err)
+	}
+	if _, now := r.clock.Boot(); now-begun > time.Second {
+		t.Errorf("going back waited %v for a route that is not there", now-begun)
+	}
+}
+
 func TestHold(t *testing.T) {
 	r := newRig(t)
 	r.kv.m["link"] = provision.Attrs{"up": "1", "mtu": "1500"}

@@ -149,12 +149,14 @@ func (w *walk) read(ctx context.Context) ([]step, error) {
 }
 
 // waits reports whether all that is left is for daemons to bring about. On the way
-// back nobody waits for what may as well be absent.
+// back nobody waits for what is absent and may be; what is there and wrong is waited
+// for (a route keeps the new metric until its daemon has brought the old one), but
+// fails nothing.
 func (w *walk) waits(steps []step) bool {
 	left := false
 	for _, s := range steps {
 		err := w.failures[s.ref]
-		if err == nil || w.back && s.mode == IfPresent {
+		if err == nil || w.back && s.mode == IfPresent && (s.have == nil || !errors.Is(err, ErrPending)) {
 			continue
 		}
 		if !errors.Is(err, ErrPending) {
