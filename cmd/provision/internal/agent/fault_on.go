@@ -4,6 +4,7 @@ package agent
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"strconv"
@@ -45,6 +46,9 @@ func (in *injector) around(do func() error) error {
 	err := do()
 	if n == in.crash {
 		die()
+	}
+	if errors.Is(err, provision.ErrPending) {
+		in.n-- // nothing has been changed, and it will be asked again and again
 	}
 	return err
 }
