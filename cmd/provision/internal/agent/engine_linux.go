@@ -2,7 +2,9 @@ package agent
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"os/exec"
 	"path/filepath"
 
 	"github.com/provision-net/provision/backends/netplan"
@@ -96,5 +98,13 @@ func (a *Agent) check(ctx context.Context, g Goal) error {
 		}
 		return texts, err
 	}
-	return netplan.Check(ctx, generate, g.Facts, g.Desired)
+	err := netplan.Check(ctx, generate, g.Facts, g.Desired)
+	switch {
+	case !errors.Is(err, exec.ErrNotFound):
+		return err
+	case a.offline():
+		a.Log.Warn("netplan is not installed on this machine, so it has not checked the files for the image")
+		return nil
+	}
+	return fmt.Errorf("%w: netplan must check the planned files, and it cannot be run: %w", ErrMissing, err)
 }
