@@ -15,9 +15,6 @@ import (
 	"github.com/provision-net/provision/provision/resource/sysctl"
 )
 
-// Marker is the first line of every file that is ours.
-const Marker = "# written by provision; `provision revert` removes it"
-
 // SysctlPath is the one file for all NICs whose router advertisements the kernel
 // handles. sysctl.d(5): applied at boot, and by udev to each device that appears.
 const SysctlPath = "/etc/sysctl.d/90-provision.conf"
@@ -85,7 +82,7 @@ func sysctlLine(name string, metric uint32) string {
 func sysctlFile(lines []string) []byte {
 	lines = slices.Clone(lines)
 	slices.Sort(lines)
-	return []byte(Marker + "\n" + strings.Join(slices.Compact(lines), "\n") + "\n")
+	return []byte(facts.Marker + "\n" + strings.Join(slices.Compact(lines), "\n") + "\n")
 }
 
 // joinSysctl is the union of two contents of SysctlPath.

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/provision-net/provision/provision"
+	"github.com/provision-net/provision/provision/facts"
 	"github.com/provision-net/provision/provision/resource/file"
 )
 
@@ -123,11 +124,11 @@ func joinFiles(a, b provision.Want) (string, bool) {
 // separated by blank lines.
 func joinSections(a, b string) string {
 	var blocks []string
-	for block := range strings.SplitSeq(strings.TrimPrefix(a, Marker+"\n")+"\n\n"+strings.TrimPrefix(b, Marker+"\n"), "\n\n") {
+	for block := range strings.SplitSeq(strings.TrimPrefix(a, facts.Marker+"\n")+"\n\n"+strings.TrimPrefix(b, facts.Marker+"\n"), "\n\n") {
 		if block = strings.Trim(block, "\n"); block != "" {
 			blocks = append(blocks, block+"\n")
 		}
 	}
 	slices.Sort(blocks)
-	return Marker + "\n\n" + strings.Join(slices.Compact(blocks), "\n")
+	return facts.Marker + "\n\n" + strings.Join(slices.Compact(blocks), "\n")
 }

@@ -2,7 +2,6 @@ package backends
 
 import (
 	"slices"
-	"strings"
 
 	"github.com/provision-net/provision/backends/claim"
 	"github.com/provision-net/provision/provision/facts"
@@ -39,7 +38,7 @@ func (p *policy) broughtUp(c *candidate) bool {
 
 // own reports whether a file begins with our mark.
 func own(f *facts.Facts, name string) bool {
-	return strings.HasPrefix(f.Files[name].Text, Marker)
+	return f.Files[name].Ours()
 }
 
 // saysManual reports whether interfaces(5) names the NIC and says "manual" in every

@@ -35,7 +35,7 @@ func (fixed) Explain(*facts.Facts, facts.Link, string) []backends.Reason { retur
 func kernelAndFile(m backends.Manager, path string) fixed {
 	return fixed{m, func(f *facts.Facts, nics []backends.NIC) (provision.Desired, error) {
 		var d provision.Desired
-		d.Wants = append(d.Wants, file.Want(path, []byte(backends.Marker+"\n"), 0o644, "test"))
+		d.Wants = append(d.Wants, file.Want(path, []byte(facts.Marker+"\n"), 0o644, "test"))
 		for _, n := range nics {
 			if n.Metric4 != nil {
 				d.Wants = append(d.Wants, routemetric.Prune(4, n.Link.Selector(), *n.Metric4, n.Why))
@@ -117,13 +117,13 @@ func TestPlanRefuses(t *testing.T) {
 
 func TestMerge(t *testing.T) {
 	part := func(name, line string) provision.Desired {
-		return provision.Desired{Wants: []provision.Want{file.Dir("/etc/sysctl.d", name), file.Want(backends.SysctlPath, []byte(backends.Marker+"\n"+line+"\n"), 0o644, name)}}
+		return provision.Desired{Wants: []provision.Want{file.Dir("/etc/sysctl.d", name), file.Want(backends.SysctlPath, []byte(facts.Marker+"\n"+line+"\n"), 0o644, name)}}
 	}
 	d, err := backends.Merge(part("a", "-net/ipv6/conf/b/ra_defrtr_metric = 1"), part("b", "-net/ipv6/conf/a/ra_defrtr_metric = 2"))
 	if err != nil || len(d.Wants) != 2 {
 		t.Fatalf("%d wants, %v", len(d.Wants), err)
 	}
-	want := backends.Marker + "\n-net/ipv6/conf/a/ra_defrtr_metric = 2\n-net/ipv6/conf/b/ra_defrtr_metric = 1\n"
+	want := facts.Marker + "\n-net/ipv6/conf/a/ra_defrtr_metric = 2\n-net/ipv6/conf/b/ra_defrtr_metric = 1\n"
 	if got := d.Wants[1].Attrs[file.AttrContent]; got != want {
 		t.Errorf("got %q", got)
 	}
@@ -131,7 +131,7 @@ func TestMerge(t *testing.T) {
 	b := provision.Desired{Wants: []provision.Want{file.Want("/etc/x", []byte("2"), 0o644, "two")}}
 	nm := func(name string) provision.Desired {
 		return provision.Desired{
-			Wants:    []provision.Want{file.Want(backends.NMConfPath, []byte(backends.Marker+"\n\n# why\n[connection-provision-"+name+"]\nipv4.route-metric=1\n"), 0o644, name)},
+			Wants:    []provision.Want{file.Want(backends.NMConfPath, []byte(facts.Marker+"\n\n# why\n[connection-provision-"+name+"]\nipv4.route-metric=1\n"), 0o644, name)},
 			Triggers: []provision.Trigger{{Name: "nm", On: []provision.Ref{file.Ref(backends.NMConfPath)}, Do: daemon.NMRestart("name:" + name)}},
 		}
 	}
@@ -139,7 +139,7 @@ func TestMerge(t *testing.T) {
 	if err != nil || len(d.Wants) != 1 || len(d.Triggers) != 1 {
 		t.Fatalf("%+v, %v", d, err)
 	}
-	want = backends.Marker + "\n\n# why\n[connection-provision-a]\nipv4.route-metric=1\n\n# why\n[connection-provision-b]\nipv4.route-metric=1\n"
+	want = facts.Marker + "\n\n# why\n[connection-provision-a]\nipv4.route-metric=1\n\n# why\n[connection-provision-b]\nipv4.route-metric=1\n"
 	if got := d.Wants[0].Attrs[file.AttrContent]; got != want {
 		t.Errorf("got %q", got)
 	}

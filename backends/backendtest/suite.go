@@ -223,7 +223,7 @@ func (s Suite) ownFiles(t *testing.T, machine Machine) {
 			continue
 		}
 		have, exists := m.f.Files[w.Name]
-		ours := exists && strings.HasPrefix(have.Text, backends.Marker)
+		ours := exists && have.Ours()
 		switch {
 		case w.Attrs == nil:
 			if exists && !ours {
@@ -245,7 +245,7 @@ func (s Suite) ownFiles(t *testing.T, machine Machine) {
 			if !s.ownName(w.Name) {
 				t.Errorf("%s is not a name of ours", w.Name)
 			}
-			if first, _, _ := strings.Cut(w.Attrs[file.AttrContent], "\n"); first != backends.Marker {
+			if first, _, _ := strings.Cut(w.Attrs[file.AttrContent], "\n"); first != facts.Marker {
 				t.Errorf("%s does not say in its first line who wrote it: %q", w.Name, first)
 			}
 			for dir := path.Dir(w.Name); !dirKnown(m.f, dir); dir = path.Dir(dir) {
@@ -435,7 +435,7 @@ func (s Suite) degraded(t *testing.T, machine Machine) {
 		return
 	}
 	for _, w := range d.Wants {
-		if _, exists := f.Files[w.Name]; exists && w.Kind == file.Kind && !strings.HasPrefix(f.Files[w.Name].Text, backends.Marker) {
+		if _, exists := f.Files[w.Name]; exists && w.Kind == file.Kind && !strings.HasPrefix(f.Files[w.Name].Text, facts.Marker) {
 			t.Errorf("%s exists but was not readable, and would be overwritten", w.Name)
 		}
 	}

@@ -21,7 +21,7 @@ const (
 	interfacesFile = "/etc/network/interfaces"
 	interfacesDir  = "/etc/network/interfaces.d"
 	dhcpcdConf     = "/etc/dhcpcd.conf"
-	ourMark        = backends.Marker + "\n"
+	ourMark        = facts.Marker + "\n"
 )
 
 // Backend is the planner for ifupdown.

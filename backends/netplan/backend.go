@@ -7,6 +7,7 @@ import (
 
 	"github.com/provision-net/provision/backends"
 	"github.com/provision-net/provision/backends/networkd"
+	"github.com/provision-net/provision/backends/networkd/unit"
 	"github.com/provision-net/provision/provision"
 	"github.com/provision-net/provision/provision/facts"
 	"github.com/provision-net/provision/provision/resource/daemon"
@@ -43,7 +44,7 @@ func (Backend) Manager() backends.Manager { return backends.Netplan }
 // Desire returns one YAML file that amends the existing ids, the triggers that bring
 // the generated files and the running daemon in line, and what the kernel should show.
 func (b Backend) Desire(f *facts.Facts, nics []backends.NIC) (provision.Desired, error) {
-	p := planner{f: f, tree: ReadTree(f, true), version: networkd.Version(f), nm: b.nm}
+	p := planner{f: f, tree: ReadTree(f, true), version: unit.Version(f), nm: b.nm}
 	p.errs = append(p.errs, p.tree.Errors...)
 	for _, nic := range nics {
 		if nic.Metric4 == nil && nic.Metric6 == nil && !nic.BringUp && !nic.DemoteDNS {

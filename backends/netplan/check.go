@@ -8,7 +8,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/provision-net/provision/backends/networkd"
+	"github.com/provision-net/provision/backends/networkd/unit"
 	"github.com/provision-net/provision/provision"
 	"github.com/provision-net/provision/provision/facts"
 	"github.com/provision-net/provision/provision/resource/daemon"
@@ -51,7 +51,7 @@ func pending(f *facts.Facts, d provision.Desired, made map[string]string) error 
 	}
 	var differ []string
 	for p, one := range f.Files {
-		if generated(p) && !networkd.Ours(one.Text) && entries(p, one.Text) != entries(p, made[p]) {
+		if generated(p) && !one.Ours() && entries(p, one.Text) != entries(p, made[p]) {
 			differ = append(differ, p)
 		}
 	}
@@ -72,7 +72,7 @@ func pending(f *facts.Facts, d provision.Desired, made map[string]string) error 
 }
 
 func generated(p string) bool {
-	return path.Dir(p) == networkd.RunDir && strings.HasPrefix(path.Base(p), "10-netplan-") && path.Ext(p) == ".network"
+	return path.Dir(p) == unit.RunDir && strings.HasPrefix(path.Base(p), "10-netplan-") && path.Ext(p) == ".network"
 }
 
 func unreadable(f *facts.Facts, p string) bool {
@@ -82,7 +82,7 @@ func unreadable(f *facts.Facts, p string) bool {
 // entries is what a file says, whatever it looks like.
 func entries(p, text string) string {
 	var lines []string
-	for _, e := range networkd.ParseUnit(p, text).Entries {
+	for _, e := range unit.Parse(p, text).Entries {
 		lines = append(lines, fmt.Sprintf("%s.%s=%s", e.Section, e.Key, e.Value))
 	}
 	slices.Sort(lines)

@@ -20,7 +20,7 @@ func wanting(p, content string) provision.Desired {
 const ours = "/etc/netplan/90-provision.yaml"
 
 func TestCheckRunsNothingForNothing(t *testing.T) {
-	text := backends.Marker + "\nnetwork: {version: 2}\n"
+	text := facts.Marker + "\nnetwork: {version: 2}\n"
 	f := treeOf(cloud, "network: {version: 2}\n", ours, text)
 	never := func(_ context.Context, yaml map[string]string) (map[string]string, error) {
 		t.Errorf("generated from %q", yaml)
@@ -34,7 +34,7 @@ func TestCheckRunsNothingForNothing(t *testing.T) {
 }
 
 func TestCheckAsksAboutBothTrees(t *testing.T) {
-	old := backends.Marker + "\nold\n"
+	old := facts.Marker + "\nold\n"
 	f := treeOf(cloud, "network: {version: 2} # secret\n", "/run/netplan/x.yaml", "a", "/etc/other.yaml", "b", "/etc/netplan/x.yml", "c", ours, old)
 	var seen []map[string]string
 	generate := func(_ context.Context, yaml map[string]string) (map[string]string, error) {
@@ -87,7 +87,7 @@ func TestCheckThroughNetplan(t *testing.T) {
 	for name, g := range labGenerators(t) {
 		t.Run(name, func(t *testing.T) {
 			good := "network:\n  version: 2\n  ethernets:\n    eth0: {dhcp4: true, dhcp6: true}\n"
-			plan := backends.Marker + "\nnetwork: {version: 2, ethernets: {eth0: {dhcp4-overrides: {route-metric: 1000}, dhcp6-overrides: {route-metric: 1000}}}}\n"
+			plan := facts.Marker + "\nnetwork: {version: 2, ethernets: {eth0: {dhcp4-overrides: {route-metric: 1000}, dhcp6-overrides: {route-metric: 1000}}}}\n"
 			for name, c := range map[string]struct{ tree, plan, want string }{
 				"good":    {good, plan, ""},
 				"broken":  {"network:\n  ethernets:\n    eth0:\n      dhcp4: maybe\n", plan, "the netplan configuration is broken already, before any change; repair it first: netplan says: " + cloud + ":4:14: Error in network definition: invalid boolean value 'maybe'"},

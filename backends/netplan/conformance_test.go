@@ -8,7 +8,7 @@ import (
 
 	"github.com/provision-net/provision/backends"
 	"github.com/provision-net/provision/backends/backendtest"
-	"github.com/provision-net/provision/backends/networkd"
+	"github.com/provision-net/provision/backends/networkd/unit"
 	"github.com/provision-net/provision/backends/networkmanager"
 	"github.com/provision-net/provision/provision"
 	"github.com/provision-net/provision/provision/facts"
@@ -26,7 +26,7 @@ func TestConformance(t *testing.T) {
 		for p := range f.Files {
 			delete(f.Files, p)
 		}
-		at := networkd.RunDir + "/10-netplan-all-en.network"
+		at := unit.RunDir + "/10-netplan-all-en.network"
 		backendtest.Put(f, "/etc/netplan/50-cloud-init.yaml", "network:\n  version: 2\n  ethernets:\n    all-en:\n      match: {name: \"en*\"}\n      dhcp4: true\n      dhcp6: true\n", 0o600)
 		backendtest.Put(f, at, rendered("Name=en*", "yes", 100), 0o640)
 		f.Netplan.Generated = []string{at}
@@ -80,7 +80,7 @@ func settle(f *facts.Facts, d provision.Desired) {
 		if id.Renderer == RendererNM {
 			continue
 		}
-		p := path.Join(networkd.RunDir, NetworkFile(id.Name))
+		p := path.Join(unit.RunDir, NetworkFile(id.Name))
 		s := id.Settings()
 		dhcp := map[[2]bool]string{{true, true}: "yes", {true, false}: "ipv4", {false, true}: "ipv6"}[[2]bool{s.DHCP4, s.DHCP6}]
 		metric, _, _ := s.Networkd()
@@ -91,7 +91,7 @@ func settle(f *facts.Facts, d provision.Desired) {
 		backendtest.Put(f, p, rendered(strings.Join(match, "\n"), dhcp, int(metric)), 0o640)
 		f.Netplan.Generated = append(f.Netplan.Generated, p)
 	}
-	t := networkd.ReadTree(f, false)
+	t := unit.ReadTree(f, false)
 	for i, n := range f.Networkd.Links {
 		l, _ := f.LinkByIndex(i)
 		if a := t.Applied(l); a != nil {

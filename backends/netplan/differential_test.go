@@ -18,6 +18,7 @@ import (
 
 	"github.com/provision-net/provision/backends"
 	"github.com/provision-net/provision/backends/networkd"
+	"github.com/provision-net/provision/backends/networkd/unit"
 	"github.com/provision-net/provision/provision/facts"
 	"github.com/provision-net/provision/provision/host"
 	"github.com/provision-net/provision/provision/host/netplangen"
@@ -240,7 +241,7 @@ func put(f *facts.Facts, files map[string]string) {
 // keys are the values of one ini file by "section.key".
 func keys(name, text string) map[string]string {
 	out := map[string]string{}
-	for _, e := range networkd.ParseUnit(name, text).Entries {
+	for _, e := range unit.Parse(name, text).Entries {
 		out[e.Section+"."+e.Key] = e.Value
 	}
 	return out
@@ -296,7 +297,7 @@ func TestReadingEqualsNetplan(t *testing.T) {
 
 func compare(id *ID, made map[string]string) string {
 	s := id.Settings()
-	at := path.Join(networkd.RunDir, NetworkFile(id.Name))
+	at := path.Join(unit.RunDir, NetworkFile(id.Name))
 	nm := path.Join("/run/NetworkManager/system-connections", "netplan-"+id.Name+".nmconnection")
 	if id.Renderer == RendererNM {
 		text, ok := made[nm]
@@ -340,7 +341,7 @@ func compare(id *ID, made map[string]string) string {
 	if have["Network.DHCP"] != dhcp {
 		return fmt.Sprintf("DHCP is %q, read here %q", have["Network.DHCP"], dhcp)
 	}
-	read := networkd.ReadSettings(networkd.ParseUnit(at, text).Entries, 252)
+	read := networkd.ReadSettings(unit.Parse(at, text).Entries, 252)
 	if read.RA != s.RA {
 		return fmt.Sprintf("router advertisements %v, read here %v", read.RA, s.RA)
 	}
@@ -372,7 +373,7 @@ func applied(f *facts.Facts, made map[string]string) map[string]string {
 	for p, text := range made {
 		g.Files[p] = facts.File{Text: text}
 	}
-	tree := networkd.ReadTree(&g, false)
+	tree := unit.ReadTree(&g, false)
 	out := map[string]string{}
 	for _, l := range f.Links[1:] {
 		if a := tree.Applied(l); a != nil {
@@ -430,7 +431,7 @@ func TestPlanThroughNetplan(t *testing.T) {
 					switch {
 					case inTree(w.Name):
 						next[w.Name] = w.Attrs["content"]
-					case strings.HasPrefix(w.Name, networkd.EtcDir):
+					case strings.HasPrefix(w.Name, unit.EtcDir):
 						dropins[w.Name] = w.Attrs["content"]
 					}
 				}

@@ -7,7 +7,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/provision-net/provision/backends/networkd"
+	"github.com/provision-net/provision/backends/networkd/unit"
 	"github.com/provision-net/provision/provision/facts"
 )
 
@@ -166,11 +166,11 @@ func (s Settings) Networkd() (metric uint32, written, agree bool) {
 func NetworkFile(id string) string { return "10-netplan-" + id + ".network" }
 
 // matchEntries is the [Match] section that netplan writes for the definition.
-func (d *ID) matchEntries() []networkd.Entry {
-	var out []networkd.Entry
+func (d *ID) matchEntries() []unit.Entry {
+	var out []unit.Entry
 	add := func(key, value string) {
 		if value != "" {
-			out = append(out, networkd.Entry{Section: "Match", Key: key, Value: value})
+			out = append(out, unit.Entry{Section: "Match", Key: key, Value: value})
 		}
 	}
 	if !physical(d.Type) {
@@ -209,7 +209,7 @@ func (v *Value) drivers() []string {
 // Fits reports whether the definition, as its renderer would see it, is about l.
 func (d *ID) Fits(f *facts.Facts, l facts.Link) bool {
 	if d.Renderer != RendererNM {
-		return networkd.ReadMatch(d.matchEntries()).Fits(f, l, networkd.Version(f)) == networkd.Yes
+		return unit.ReadMatch(d.matchEntries()).Fits(f, l, unit.Version(f)) == unit.Yes
 	}
 	if !physical(d.Type) {
 		return l.Name == d.Name
@@ -225,14 +225,14 @@ func (d *ID) Fits(f *facts.Facts, l facts.Link) bool {
 	if d.named && name == "" {
 		name = d.Name
 	}
-	if name != "" && !slices.ContainsFunc(append([]string{l.Name}, l.Alt...), func(n string) bool { return networkd.Glob(name, n) }) {
+	if name != "" && !slices.ContainsFunc(append([]string{l.Name}, l.Alt...), func(n string) bool { return unit.Glob(name, n) }) {
 		return false
 	}
 	if mac := match.Get("macaddress").String(); mac != "" && !strings.EqualFold(mac, l.PermMAC) && !strings.EqualFold(mac, l.MAC) {
 		return false
 	}
 	drivers := match.drivers()
-	return len(drivers) == 0 || slices.ContainsFunc(drivers, func(p string) bool { return networkd.Glob(p, l.Driver) })
+	return len(drivers) == 0 || slices.ContainsFunc(drivers, func(p string) bool { return unit.Glob(p, l.Driver) })
 }
 
 // For returns the definition that configures l: the one whose generated file or
@@ -280,7 +280,7 @@ func (t *Tree) named(name string) *ID {
 
 // liveID is the id whose generated file or profile the running daemon uses for l.
 func liveID(f *facts.Facts, l facts.Link) string {
-	if file := f.Networkd.Links[l.Index].Network; path.Dir(file) == networkd.RunDir {
+	if file := f.Networkd.Links[l.Index].Network; path.Dir(file) == unit.RunDir {
 		if id, ok := strings.CutPrefix(path.Base(file), "10-netplan-"); ok {
 			return strings.TrimSuffix(id, ".network")
 		}

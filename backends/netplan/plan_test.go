@@ -6,7 +6,7 @@ import (
 	"testing"
 
 	"github.com/provision-net/provision/backends"
-	"github.com/provision-net/provision/backends/networkd"
+	"github.com/provision-net/provision/backends/networkd/unit"
 	"github.com/provision-net/provision/provision"
 	"github.com/provision-net/provision/provision/facts"
 )
@@ -42,7 +42,7 @@ func guest(version string, tree, made map[string]string, live map[string]string)
 	put(f, made)
 	for _, l := range f.Links[1:] {
 		if id := live[l.Name]; id != "" {
-			f.Networkd.Links[l.Index] = facts.NetworkdLink{Admin: "configured", Network: networkd.RunDir + "/" + NetworkFile(id)}
+			f.Networkd.Links[l.Index] = facts.NetworkdLink{Admin: "configured", Network: unit.RunDir + "/" + NetworkFile(id)}
 		}
 	}
 	return f
@@ -93,7 +93,7 @@ func TestDesire(t *testing.T) {
 		"existing-id-252": {version: "252", tree: one, made: oneMade, live: oneLive},
 		"existing-id-257": {version: "257", tree: one, made: oneMade, live: oneLive},
 		"existing-id-247": {version: "247", tree: one, made: oneMade, live: oneLive},
-		"after-boot": {version: "252", tree: add(one, "/etc/netplan/90-provision.yaml", backends.Marker+"\nnetwork: {version: 2, ethernets: {nat: {dhcp4-overrides: {route-metric: 1000}, dhcp6-overrides: {route-metric: 1000}}}}\n"),
+		"after-boot": {version: "252", tree: add(one, "/etc/netplan/90-provision.yaml", facts.Marker+"\nnetwork: {version: 2, ethernets: {nat: {dhcp4-overrides: {route-metric: 1000}, dhcp6-overrides: {route-metric: 1000}}}}\n"),
 			made: add(oneMade, "/run/systemd/network/10-netplan-nat.network", rendered("Name=eth0", "yes", 1000)), live: oneLive},
 		"already": {version: "252", tree: add(one, "/etc/netplan/60-x.yaml", "network: {ethernets: {nat: {dhcp4-overrides: {route-metric: 1000}, dhcp6-overrides: {route-metric: 1000}}}}\n"),
 			made: add(oneMade, "/run/systemd/network/10-netplan-nat.network", rendered("Name=eth0", "yes", 1000)), live: oneLive},

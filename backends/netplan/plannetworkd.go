@@ -7,6 +7,7 @@ import (
 
 	"github.com/provision-net/provision/backends"
 	"github.com/provision-net/provision/backends/networkd"
+	"github.com/provision-net/provision/backends/networkd/unit"
 )
 
 // goal is what systemd-networkd should end up with for one NIC.
@@ -124,7 +125,7 @@ func (p *planner) forNetworkd(nic backends.NIC, id *ID) error {
 	switch {
 	case !g.changed:
 		// The tree is right; what was generated from it may be older.
-		if n := networkd.ReadTree(p.f, true).Find(NetworkFile(id.Name)); n != nil && n.Unread == "" && !says(n, g, p.version) {
+		if n := unit.ReadTree(p.f, true).Find(NetworkFile(id.Name)); n != nil && n.Unread == "" && !says(n, g, p.version) {
 			p.generate = true
 			p.note("info", nic, "the netplan tree says it already, but %s was generated before: it is brought in line", n.Path)
 		}
@@ -140,7 +141,7 @@ func (p *planner) forNetworkd(nic backends.NIC, id *ID) error {
 }
 
 // says reports whether a .network file brings about what was asked for.
-func says(n *networkd.Network, g goal, version int) bool {
+func says(n *unit.Network, g goal, version int) bool {
 	s := networkd.ReadSettings(n.Entries, version)
 	return (!g.set4 || s.Metric4.Metric == g.metric4) && (!g.set6 || s.Metric6.Metric == g.metric6 && s.Metric6.Source != "")
 }
@@ -151,11 +152,11 @@ func (p *planner) dropin(nic backends.NIC, id string, edit networkd.Edit) error 
 	if err != nil {
 		return err
 	}
-	n := networkd.ReadTree(p.f, true).Find(NetworkFile(id))
+	n := unit.ReadTree(p.f, true).Find(NetworkFile(id))
 	if n == nil {
-		n = &networkd.Network{Base: NetworkFile(id)}
+		n = &unit.Network{Base: NetworkFile(id)}
 	}
-	at := n.DropinPath(networkd.EtcDir)
+	at := networkd.DropinPath(n, unit.EtcDir)
 	if later := n.Later(path.Base(at)); len(later) > 0 {
 		p.note("warning", nic, "%s is read after our %s and may win", strings.Join(later, ", "), path.Base(at))
 	}

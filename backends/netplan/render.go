@@ -7,7 +7,6 @@ import (
 
 	"gopkg.in/yaml.v3"
 
-	"github.com/provision-net/provision/backends"
 	"github.com/provision-net/provision/backends/networkd"
 	"github.com/provision-net/provision/provision/facts"
 )
@@ -46,7 +45,7 @@ func (d *delta) text() (string, error) {
 		set(network, typ, ids)
 	}
 	var b strings.Builder
-	b.WriteString(backends.Marker + "\n")
+	b.WriteString(facts.Marker + "\n")
 	enc := yaml.NewEncoder(&b)
 	enc.SetIndent(2)
 	if err := enc.Encode(mapping("network", network)); err != nil {

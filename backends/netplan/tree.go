@@ -8,7 +8,6 @@ import (
 
 	"gopkg.in/yaml.v3"
 
-	"github.com/provision-net/provision/backends/networkd"
 	"github.com/provision-net/provision/provision/facts"
 )
 
@@ -61,7 +60,7 @@ func ReadTree(f *facts.Facts, base bool) *Tree {
 			if path.Dir(p) != dir || path.Ext(p) != ".yaml" {
 				continue
 			}
-			if networkd.Ours(file.Text) {
+			if file.Ours() {
 				t.ours = append(t.ours, p)
 				if base {
 					continue

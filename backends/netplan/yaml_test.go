@@ -5,7 +5,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/provision-net/provision/backends"
 	"github.com/provision-net/provision/provision/facts"
 )
 
@@ -25,7 +24,7 @@ func TestReadTree(t *testing.T) {
 		"/run/netplan/50-b.yaml", "network:\n  version: 2\n  ethernets:\n    eth0:\n      dhcp4: false\n      addresses: [10.0.0.2/24]\n      match: {driver: [a, b]}\n",
 		"/etc/netplan/60-c.yaml", "network:\n  ethernets:\n    renderer: networkd\n    eth0:\n      dhcp4: yes\n      addresses: [10.0.0.3/24]\n      match: {name: \"e*\", driver: c}\n    eth1: {dhcp6: on}\n    eth2: {}\n",
 		"/etc/netplan/70-d.yml", "network: {ethernets: {eth9: {}}}\n",
-		"/etc/netplan/90-provision.yaml", backends.Marker+"\nnetwork: {ethernets: {eth0: {dhcp4-overrides: {route-metric: 7}}}}\n",
+		"/etc/netplan/90-provision.yaml", facts.Marker+"\nnetwork: {ethernets: {eth0: {dhcp4-overrides: {route-metric: 7}}}}\n",
 	)
 	tree := ReadTree(f, true)
 	if len(tree.Errors) > 0 {

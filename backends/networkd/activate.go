@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"github.com/provision-net/provision/backends"
+	"github.com/provision-net/provision/backends/networkd/unit"
 	"github.com/provision-net/provision/provision"
 	"github.com/provision-net/provision/provision/facts"
 	"github.com/provision-net/provision/provision/resource/daemon"
@@ -31,7 +32,7 @@ type Activation struct {
 //   - up to 247: a reload, which drops the address for one DHCP exchange: only if allowed.
 //   - unknown: the restart, with the question first.
 func Activate(f *facts.Facts, name string, on []provision.Ref, nics []backends.NIC) Activation {
-	version := Version(f)
+	version := unit.Version(f)
 	if f.Machine.Offline {
 		return Activation{Note: "the root is not running: systemd-networkd reads its files at the next boot"}
 	}

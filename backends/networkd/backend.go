@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/provision-net/provision/backends"
+	"github.com/provision-net/provision/backends/networkd/unit"
 	"github.com/provision-net/provision/provision"
 	"github.com/provision-net/provision/provision/facts"
 	"github.com/provision-net/provision/provision/resource/file"
@@ -31,7 +32,7 @@ func (Backend) Manager() backends.Manager { return backends.Networkd }
 // that file where it also configures other links, or a file of its own where there is
 // none; then the trigger that suits the version, and what the kernel should show.
 func (Backend) Desire(f *facts.Facts, nics []backends.NIC) (provision.Desired, error) {
-	p := planner{f: f, tree: ReadTree(f, true), version: Version(f)}
+	p := planner{f: f, tree: unit.ReadTree(f, true), version: unit.Version(f)}
 	for _, nic := range nics {
 		if err := p.nic(nic); err != nil {
 			p.errs = append(p.errs, fmt.Errorf("cannot plan for NIC %s under systemd-networkd: %w", nic.Link.Name, err))
@@ -45,7 +46,7 @@ func (Backend) Desire(f *facts.Facts, nics []backends.NIC) (provision.Desired, e
 
 type planner struct {
 	f       *facts.Facts
-	tree    *Tree
+	tree    *unit.Tree
 	version int
 	d       provision.Desired
 	on      []provision.Ref
@@ -100,7 +101,7 @@ func (p *planner) nic(nic backends.NIC) error {
 		if err != nil {
 			return err
 		}
-		at := a.DropinPath(EtcDir)
+		at := DropinPath(a.Network, unit.EtcDir)
 		if later := a.Later(path.Base(at)); len(later) > 0 {
 			p.note("warning", nic, "%s is read after our %s and may win", strings.Join(later, ", "), path.Base(at))
 		}
@@ -117,19 +118,19 @@ func (p *planner) nic(nic backends.NIC) error {
 	if !ok {
 		return fmt.Errorf("%s configures %s too, and no file name sorts before it: rename it to begin with a higher number", a.Path, plural(sharers))
 	}
-	text, err := a.Copy(nic.Link, edit, p.version)
+	text, err := copyFor(a.Network, nic.Link, edit, p.version)
 	if err != nil {
 		return err
 	}
 	p.note("info", nic, "%s also configures %s, so a drop-in would change them all: a copy for this NIC alone comes before it; later changes to %s are copied at the next apply",
 		a.Path, plural(sharers), a.Base)
-	p.write(nic, path.Join(EtcDir, name), text, nic.Why)
+	p.write(nic, path.Join(unit.EtcDir, name), text, nic.Why)
 	return nil
 }
 
 // edit decides what has to be said beyond what the file says, and records what the
 // kernel should show.
-func (p *planner) edit(nic backends.NIC, a *Applied, s Settings) Edit {
+func (p *planner) edit(nic backends.NIC, a *unit.Applied, s Settings) Edit {
 	var edit Edit
 	unread := a.Unread != ""
 	for _, fam := range []struct {
@@ -191,7 +192,7 @@ func metricText(metric string) string {
 // fresh plans a NIC without configuration.
 func (p *planner) fresh(nic backends.NIC) error {
 	if !nic.BringUp {
-		if by := nic.Link.Udev["ID_NET_MANAGED_BY"]; declared(nic.Link) {
+		if by := unit.ManagedBy(nic.Link); by != "" {
 			return fmt.Errorf("udev hands it to %s (ID_NET_MANAGED_BY)", by)
 		}
 		return errors.New("no .network file fits it")
@@ -227,7 +228,7 @@ func NewText(nic backends.NIC, version int) (string, error) {
 		return "", err
 	}
 	var b strings.Builder
-	b.WriteString(backends.Marker + "\n" + MatchSection(nic.Link, version))
+	b.WriteString(facts.Marker + "\n" + MatchSection(nic.Link, version))
 	if nic.Optional {
 		b.WriteString("\n[Link]\nRequiredForOnline=no\n")
 	}
@@ -272,7 +273,7 @@ func (p *planner) write(nic backends.NIC, at, text, why string) {
 // Dirs wants the directories of one of our files that may be missing.
 func Dirs(at, why string) []provision.Want {
 	var out []provision.Want
-	for _, root := range []string{EtcDir, RunDir} {
+	for _, root := range []string{unit.EtcDir, unit.RunDir} {
 		if !strings.HasPrefix(at, root+"/") {
 			continue
 		}
@@ -315,4 +316,11 @@ func Unique(wants []provision.Want) []provision.Want {
 		seen[w.Ref] = true
 		return was
 	})
+}
+
+func plural(links []string) string {
+	if len(links) == 1 {
+		return links[0]
+	}
+	return fmt.Sprintf("%s and %s", strings.Join(links[:len(links)-1], ", "), links[len(links)-1])
 }

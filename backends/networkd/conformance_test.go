@@ -7,6 +7,7 @@ import (
 
 	"github.com/provision-net/provision/backends"
 	"github.com/provision-net/provision/backends/backendtest"
+	"github.com/provision-net/provision/backends/networkd/unit"
 	"github.com/provision-net/provision/provision"
 	"github.com/provision-net/provision/provision/facts"
 )
@@ -33,7 +34,7 @@ func TestConformance(t *testing.T) {
 	backendtest.Run(t, backendtest.Suite{
 		New:      func() backends.Backend { return New() },
 		Machines: machines,
-		Own:      []string{EtcDir + "/10-provision-*.network", EtcDir + "/90-provision-*.network"},
+		Own:      []string{unit.EtcDir + "/10-provision-*.network", unit.EtcDir + "/90-provision-*.network"},
 		Settle:   settle,
 	})
 }
@@ -43,7 +44,7 @@ func settle(f *facts.Facts, d provision.Desired) {
 	if len(d.Triggers) == 0 {
 		return
 	}
-	t := ReadTree(f, false)
+	t := unit.ReadTree(f, false)
 	for i, n := range f.Networkd.Links {
 		l, _ := f.LinkByIndex(i)
 		if a := t.Applied(l); a != nil {

@@ -6,7 +6,7 @@ import (
 	"path"
 	"strings"
 
-	"github.com/provision-net/provision/backends"
+	"github.com/provision-net/provision/backends/networkd/unit"
 	"github.com/provision-net/provision/provision/facts"
 )
 
@@ -79,11 +79,11 @@ func (e Edit) Sections(version int) (string, error) {
 // Dropin is the text of a drop-in.
 func (e Edit) Dropin(version int) (string, error) {
 	sections, err := e.Sections(version)
-	return backends.Marker + "\n" + sections, err
+	return facts.Marker + "\n" + sections, err
 }
 
 // DropinPath is where a drop-in for n has to lie in dir so that it is read last.
-func (n *Network) DropinPath(dir string) string {
+func DropinPath(n *unit.Network, dir string) string {
 	name := DropinName
 	if len(n.Later(name)) > 0 {
 		name = LateDropinName
@@ -101,65 +101,31 @@ func MatchSection(l facts.Link, version int) string {
 		}
 		return fmt.Sprintf("[Match]\n%s=%s\n", key, strings.ToLower(l.PermMAC))
 	}
-	return fmt.Sprintf("[Match]\nName=%s\n", escape(l.Name))
+	return fmt.Sprintf("[Match]\nName=%s\n", unit.Quote(l.Name))
 }
 
-// escape makes a pattern of a name. networkd takes backslashes out of Name= before it
-// matches, so brackets quote, and "?" stands for what brackets cannot hold.
-func escape(name string) string {
-	var b strings.Builder
-	for i := range len(name) { // names are bytes
-		switch c := name[i]; {
-		case c == '*' || c == '?' || c == '[':
-			b.WriteString("[" + string(c) + "]")
-		case c == '\\' || c == '!' && i == 0 || c >= 0x80:
-			b.WriteByte('?')
-		default:
-			b.WriteByte(c)
-		}
-	}
-	return b.String()
-}
-
-// Copy is the text of a file that does for l alone what n does, with edit added.
-func (n *Network) Copy(l facts.Link, edit Edit, version int) (string, error) {
+// copyFor is the text of a file that does for l alone what n does, with edit added.
+func copyFor(n *unit.Network, l facts.Link, edit Edit, version int) (string, error) {
 	sections, err := edit.Sections(version)
 	if err != nil {
 		return "", err
 	}
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s\n# what %s says, for %s alone\n%s", backends.Marker, n.Path, l.Name, MatchSection(l, version))
-	b.WriteString(Render(withoutMatch(n.Entries)))
+	fmt.Fprintf(&b, "%s\n# what %s says, for %s alone\n%s", facts.Marker, n.Path, l.Name, MatchSection(l, version))
+	b.WriteString(unit.Render(withoutMatch(n.Entries)))
 	b.WriteString("\n")
 	b.WriteString(sections)
 	return b.String(), nil
 }
 
-func withoutMatch(entries []Entry) []Entry {
-	var out []Entry
+func withoutMatch(entries []unit.Entry) []unit.Entry {
+	var out []unit.Entry
 	for _, e := range entries {
 		if e.Section != "Match" {
 			out = append(out, e)
 		}
 	}
 	return out
-}
-
-// Render writes assignments as text that parses to the same assignments, each
-// section header of the original once.
-func Render(entries []Entry) string {
-	var b strings.Builder
-	for i, e := range entries {
-		if i == 0 || e.File != entries[i-1].File || e.Block != entries[i-1].Block {
-			fmt.Fprintf(&b, "\n[%s]\n", e.Section)
-		}
-		fmt.Fprintf(&b, "%s=%s", e.Key, e.Value)
-		if endsEscaped(e.Value) {
-			b.WriteByte(' ') // else the backslash would continue the line
-		}
-		b.WriteByte('\n')
-	}
-	return b.String()
 }
 
 // FileBefore names a .network file for l that networkd tries before base; ok is
@@ -175,7 +141,7 @@ func FileBefore(base, ifname string) (name string, ok bool) {
 
 // NewFile is the path of the file for a link that had no configuration.
 func NewFile(ifname string) string {
-	return path.Join(EtcDir, "90-provision-"+FileName(ifname)+".network")
+	return path.Join(unit.EtcDir, "90-provision-"+FileName(ifname)+".network")
 }
 
 // FileName makes an interface name fit for a file name.

@@ -5,6 +5,7 @@ import (
 	"strconv"
 
 	"github.com/provision-net/provision/backends"
+	"github.com/provision-net/provision/backends/networkd/unit"
 	"github.com/provision-net/provision/provision/facts"
 )
 
@@ -25,14 +26,14 @@ func (Backend) Explain(f *facts.Facts, link facts.Link, key string) []backends.R
 
 // ExplainLink is Explain for every manager that renders to systemd-networkd.
 func ExplainLink(f *facts.Facts, link facts.Link, key string) []backends.Reason {
-	t := ReadTree(f, false)
+	t := unit.ReadTree(f, false)
 	a := t.Applied(link)
 	if a == nil {
 		note := ""
-		if declared(link) {
-			note = "udev property ID_NET_MANAGED_BY=" + link.Udev["ID_NET_MANAGED_BY"]
+		if by := unit.ManagedBy(link); by != "" {
+			note = "udev property ID_NET_MANAGED_BY=" + by
 		}
-		return []backends.Reason{{Key: KeyOwner, Value: "no .network file fits", Source: EtcDir, Note: note}}
+		return []backends.Reason{{Key: KeyOwner, Value: "no .network file fits", Source: unit.EtcDir, Note: note}}
 	}
 	s := ReadSettings(a.Entries, t.Version)
 	asked := func(k string) bool { return key == "" || key == k }
@@ -59,7 +60,7 @@ func ExplainLink(f *facts.Facts, link facts.Link, key string) []backends.Reason 
 			add(KeyOwner, "drop-in", p, "")
 		}
 		for _, n := range t.Networks {
-			if n.Base > a.Base && n.Match.Fits(f, link, t.Version) == Yes {
+			if n.Base > a.Base && n.Match.Fits(f, link, t.Version) == unit.Yes {
 				add(KeyOwner, n.Base, n.Path, "would fit too, but "+a.Base+" sorts before it: the first file wins as a whole")
 			}
 		}
@@ -91,7 +92,7 @@ func ExplainLink(f *facts.Facts, link facts.Link, key string) []backends.Reason 
 }
 
 // overruled names the other assignments of the metric that had no effect.
-func overruled(entries []Entry, winner Value, sections ...string) string {
+func overruled(entries []unit.Entry, winner Value, sections ...string) string {
 	note := ""
 	for _, e := range entries {
 		if e.Key != "RouteMetric" || e.Source() == winner.Source {

@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/provision-net/provision/backends"
+	"github.com/provision-net/provision/backends/networkd/unit"
 	"github.com/provision-net/provision/provision"
 	"github.com/provision-net/provision/provision/facts"
 )
@@ -185,16 +186,16 @@ func TestDesire(t *testing.T) {
 				t.Errorf("the second plan differs:\n%s", text(again))
 			}
 			// And networkd must come to the wanted metrics by reading them.
-			a := ReadTree(f, false).Applied(f.Links[1])
-			s := ReadSettings(a.Entries, Version(f))
+			a := unit.ReadTree(f, false).Applied(f.Links[1])
+			s := ReadSettings(a.Entries, unit.Version(f))
 			if len(s.Static) > 0 {
 				return
 			}
 			if s.DHCP4 && s.Metric4.Metric != *nics[0].Metric4 || s.RA && s.Metric6.Metric != *nics[0].Metric6 {
 				t.Errorf("networkd would read metrics %v and %v", s.Metric4, s.Metric6)
 			}
-			if other := ReadTree(f, false).Applied(f.Links[2]); other != nil {
-				if s := ReadSettings(other.Entries, Version(f)); s.Metric4.Source != "" || s.Metric6.Source != "" {
+			if other := unit.ReadTree(f, false).Applied(f.Links[2]); other != nil {
+				if s := ReadSettings(other.Entries, unit.Version(f)); s.Metric4.Source != "" || s.Metric6.Source != "" {
 					t.Errorf("eth1 changes too: %v %v", s.Metric4, s.Metric6)
 				}
 			}
@@ -236,7 +237,7 @@ func TestExplain(t *testing.T) {
 	f := machine("252", map[string]string{
 		"/etc/systemd/network/20-a.network":                     "[Match]\nName=eth0\n\n[Network]\nDHCP=yes\n[DHCP]\nRouteMetric=100\n",
 		"/usr/lib/systemd/network/20-a.network":                 "[Match]\nName=*\n",
-		"/etc/systemd/network/20-a.network.d/90-provision.conf": backends.Marker + "\n[DHCPv4]\nRouteMetric=1000\n",
+		"/etc/systemd/network/20-a.network.d/90-provision.conf": facts.Marker + "\n[DHCPv4]\nRouteMetric=1000\n",
 		"/etc/systemd/network/80-all.network":                   "[Match]\nName=eth*\n[Network]\nDHCP=yes\n",
 	}, nil)
 	var b strings.Builder

@@ -4,6 +4,8 @@ import (
 	"net/netip"
 	"strconv"
 	"strings"
+
+	"github.com/provision-net/provision/backends/networkd/unit"
 )
 
 // Defaults of networkd: RouteMetric= of [DHCPv4], and of [IPv6AcceptRA] for a router
@@ -56,7 +58,7 @@ func (s Settings) StaticOf(family int) []Static {
 // does. RouteMetric= of the legacy section [DHCP] counts for both families unless
 // the family's own section sets it: [DHCPv4], and for router advertisements [DHCPv6]
 // from 246 to 248 and [IPv6AcceptRA] from 249. Up to 245 there is one value for both.
-func ReadSettings(entries []Entry, version int) Settings {
+func ReadSettings(entries []unit.Entry, version int) Settings {
 	s := Settings{RA: true, Metric4: Value{Metric: DefaultMetric4}, Metric6: Value{Metric: DefaultMetric6}}
 	modern := version == 0 || version >= 249
 	own4, own6 := false, false
@@ -69,11 +71,11 @@ func ReadSettings(entries []Entry, version int) Settings {
 			s.DHCP4, s.DHCP6 = dhcp(e.Value)
 			s.DHCPSource = e.Source()
 		case "Network.IPv6AcceptRA", "Network.IPv6AcceptRouterAdvertisements":
-			if v, ok := Bool(e.Value); ok {
+			if v, ok := unit.Bool(e.Value); ok {
 				s.RA, s.RASource = v, e.Source()
 			}
 		case "Network.LinkLocalAddressing":
-			v, ok := Bool(e.Value)
+			v, ok := unit.Bool(e.Value)
 			linkLocal6 = ok && v || e.Value == "ipv6"
 		case "Network.Gateway":
 			if r, ok := (route{gateway: e.Value, source: e.Source()}).static(); ok {
@@ -82,7 +84,7 @@ func ReadSettings(entries []Entry, version int) Settings {
 		case "Network.DNSDefaultRoute":
 			s.DNSDefaultRoute = e.Value
 		case "Link.Unmanaged":
-			s.Unmanaged, _ = Bool(e.Value)
+			s.Unmanaged, _ = unit.Bool(e.Value)
 		case "DHCP.RouteMetric":
 			if m, ok := number(e.Value); ok {
 				if !own4 || version > 0 && version <= 245 {
@@ -135,7 +137,7 @@ func ReadSettings(entries []Entry, version int) Settings {
 
 // dhcp reads DHCP=, with the values of old versions.
 func dhcp(v string) (four, six bool) {
-	if on, ok := Bool(v); ok {
+	if on, ok := unit.Bool(v); ok {
 		return on, on
 	}
 	switch v {
@@ -175,7 +177,7 @@ type route struct {
 	gateway, destination, metric, table, typ, source string
 }
 
-func (r *route) set(e Entry) {
+func (r *route) set(e unit.Entry) {
 	switch e.Key {
 	case "Gateway":
 		r.gateway, r.source = e.Value, e.Source()

@@ -306,7 +306,7 @@ func (p *plan) confFile() {
 		return
 	}
 	slices.Sort(p.sections)
-	text := backends.Marker + "\n\n" + strings.Join(p.sections, "\n")
+	text := facts.Marker + "\n\n" + strings.Join(p.sections, "\n")
 	after := readConf(p.f, map[string]string{ConfPath: text})
 	for _, c := range p.checks {
 		found := after.connectionDefault(c.link, c.key)

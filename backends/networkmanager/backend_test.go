@@ -170,7 +170,7 @@ func TestConfFile(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := backends.Marker + `
+	want := facts.Marker + `
 
 # a NAT NIC must lose against every other NIC
 [connection-provision-enp0s3]
@@ -220,7 +220,7 @@ func TestOwnProfile(t *testing.T) {
 			text, mode = w.Attrs[file.AttrContent], w.Attrs[file.AttrMode]
 		}
 	}
-	want := backends.Marker + "\n[connection]\nid=provision-enp0s9\nuuid=" + uuid(f.Links[3]) + "\ntype=ethernet\ninterface-name=enp0s9\n\n[ipv4]\nmethod=auto\nmay-fail=true\nroute-metric=11\n\n[ipv6]\nmethod=auto\nmay-fail=true\nroute-metric=11\n"
+	want := facts.Marker + "\n[connection]\nid=provision-enp0s9\nuuid=" + uuid(f.Links[3]) + "\ntype=ethernet\ninterface-name=enp0s9\n\n[ipv4]\nmethod=auto\nmay-fail=true\nroute-metric=11\n\n[ipv6]\nmethod=auto\nmay-fail=true\nroute-metric=11\n"
 	if text != want || mode != "0600" {
 		t.Errorf("mode %s, got\n%s\nwant\n%s", mode, text, want)
 	}

@@ -30,7 +30,7 @@ func ProfilePath(name string) string {
 func (p *plan) ownProfile(n backends.NIC) bool {
 	at := ProfilePath(n.Link.Name)
 	have, exists := p.f.Files[at]
-	ours := exists && strings.HasPrefix(have.Text, backends.Marker)
+	ours := exists && have.Ours()
 	if !ours {
 		if !n.BringUp {
 			return false
@@ -68,7 +68,7 @@ func (p *plan) ownProfile(n backends.NIC) bool {
 // NIC never gets two.
 func profileText(n backends.NIC) []byte {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s\n[connection]\nid=provision-%s\nuuid=%s\ntype=ethernet\ninterface-name=%s\n", backends.Marker, n.Link.Name, uuid(n.Link), n.Link.Name)
+	fmt.Fprintf(&b, "%s\n[connection]\nid=provision-%s\nuuid=%s\ntype=ethernet\ninterface-name=%s\n", facts.Marker, n.Link.Name, uuid(n.Link), n.Link.Name)
 	family := func(name string, on bool, metric *uint32) {
 		fmt.Fprintf(&b, "\n[%s]\n", name)
 		if !on {

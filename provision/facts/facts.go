@@ -6,6 +6,7 @@ package facts
 
 import (
 	"net/netip"
+	"strings"
 	"time"
 )
 
@@ -329,6 +330,15 @@ type File struct {
 	Link   string `json:"symlink,omitempty"` // target when the path is a symlink
 	Text   string `json:"text,omitempty"`
 	Masked bool   `json:"masked,omitempty"`
+}
+
+// Marker is the first line of every file that provision writes as a whole.
+const Marker = "# written by provision; `provision revert` removes it"
+
+// Ours reports whether provision wrote the file.
+func (f File) Ours() bool {
+	first, _, _ := strings.Cut(f.Text, "\n")
+	return first == Marker
 }
 
 // Problem is one source that could not be read.

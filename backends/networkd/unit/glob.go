@@ -1,4 +1,4 @@
-package networkd
+package unit
 
 import (
 	"strings"
@@ -120,4 +120,21 @@ func class(name string, c rune) bool {
 		return c == ' ' || c >= '\t' && c <= '\r'
 	}
 	return false
+}
+
+// Quote makes a pattern that fits name alone, as far as one can be written. networkd takes backslashes out of Name= before it
+// matches, so brackets quote, and "?" stands for what brackets cannot hold.
+func Quote(name string) string {
+	var b strings.Builder
+	for i := range len(name) { // names are bytes
+		switch c := name[i]; {
+		case c == '*' || c == '?' || c == '[':
+			b.WriteString("[" + string(c) + "]")
+		case c == '\\' || c == '!' && i == 0 || c >= 0x80:
+			b.WriteByte('?')
+		default:
+			b.WriteByte(c)
+		}
+	}
+	return b.String()
 }

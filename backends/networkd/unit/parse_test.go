@@ -1,4 +1,4 @@
-package networkd
+package unit
 
 import (
 	"fmt"
@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-func flat(u Unit) string {
+func flat(u File) string {
 	var b strings.Builder
 	for _, e := range u.Entries {
 		fmt.Fprintf(&b, "%d/%d [%s] %s=%q\n", e.Line, e.Block, e.Section, e.Key, e.Value)
@@ -18,7 +18,7 @@ func flat(u Unit) string {
 	return b.String()
 }
 
-func TestParseUnit(t *testing.T) {
+func TestParse(t *testing.T) {
 	for name, c := range map[string]struct{ text, want string }{
 		"plain":        {"[Match]\nName=eth0\n\n[Network]\nDHCP = yes \n", "2/1 [Match] Name=\"eth0\"\n5/2 [Network] DHCP=\"yes\"\n"},
 		"comments":     {"# c\n; c\n[Match] \n  # c\nName=eth0 # kept\n", "5/1 [Match] Name=\"eth0 # kept\"\n"},
@@ -34,27 +34,26 @@ func TestParseUnit(t *testing.T) {
 			"2/1 [Match] Name=\"a\"\n! f:3: section header \"[Network\" has no closing bracket: networkd refuses the file\n"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			if got := flat(ParseUnit("f", c.text)); got != c.want {
+			if got := flat(Parse("f", c.text)); got != c.want {
 				t.Errorf("got\n%swant\n%s", got, c.want)
 			}
 		})
 	}
-	if u := ParseUnit("f", strings.Repeat("x", maxFile+1)); !u.Broken || len(u.Problems) != 1 {
+	if u := Parse("f", strings.Repeat("x", maxFile+1)); !u.Broken || len(u.Problems) != 1 {
 		t.Errorf("a file beyond the bound: %+v", u)
 	}
 }
 
-func FuzzParseUnit(f *testing.F) {
+func FuzzParse(f *testing.F) {
 	f.Add("[Match]\nName=eth0 \\\n#c\n eth1\n[Route]\nGateway=1.2.3.4\n[Route]\n")
 	f.Add("\ufeff[A]\r\nb=c\\\\\\\n\x00;\n[B\n")
 	f.Fuzz(func(t *testing.T, text string) {
-		u := ParseUnit("f", text)
+		u := Parse("f", text)
 		ReadMatch(u.Entries)
-		ReadSettings(u.Entries, 252)
 		if u.Broken {
 			return
 		}
-		again := ParseUnit("f", Render(u.Entries))
+		again := Parse("f", Render(u.Entries))
 		same := func(a, b Entry) bool { return a.Section == b.Section && a.Key == b.Key && a.Value == b.Value }
 		if !slices.EqualFunc(u.Entries, again.Entries, same) {
 			t.Fatalf("rendered text says something else:\n%s\n%s", flat(u), flat(again))
@@ -98,8 +97,8 @@ func FuzzGlob(f *testing.F) {
 		if !strings.ContainsAny(pattern, `*?[\`) && Glob(pattern, s) != (pattern == s) {
 			t.Fatalf("Glob(%q, %q) differs from equality", pattern, s)
 		}
-		if ascii := strings.IndexFunc(s, func(r rune) bool { return r >= 0x80 }) < 0; ascii && !Glob(escape(s), s) {
-			t.Fatalf("escaped %q does not fit itself", s)
+		if ascii := strings.IndexFunc(s, func(r rune) bool { return r >= 0x80 }) < 0; ascii && !Glob(Quote(s), s) {
+			t.Fatalf("quoted %q does not fit itself", s)
 		}
 	})
 }

@@ -1,4 +1,4 @@
-package networkd
+package unit
 
 import (
 	"fmt"
@@ -25,9 +25,9 @@ type Entry struct {
 // Source is "file:line".
 func (e Entry) Source() string { return fmt.Sprintf("%s:%d", e.File, e.Line) }
 
-// Unit is one file: its assignments in order, repeated sections kept apart by Block.
-type Unit struct {
-	File    string
+// File is one unit file: its assignments in order, repeated sections kept apart by Block.
+type File struct {
+	Path    string
 	Entries []Entry
 	// Problems are the lines that networkd ignores, and Broken is set when it would
 	// refuse the whole file from there on.
@@ -35,13 +35,13 @@ type Unit struct {
 	Broken   bool
 }
 
-// ParseUnit reads a unit file as systemd.syntax(7) and systemd's config_parse say:
+// Parse reads a unit file as systemd.syntax(7) and systemd's config_parse say:
 // "#" and ";" begin a comment only at the start of a line, also between the lines of
 // a continuation; a trailing backslash continues; an assignment before the first
 // section, without "=" or without a key is ignored; a broken section header ends
 // the reading of the file.
-func ParseUnit(file, text string) Unit {
-	u := Unit{File: file}
+func Parse(file, text string) File {
+	u := File{Path: file}
 	problem := func(line int, format string, args ...any) {
 		if len(u.Problems) < 100 {
 			u.Problems = append(u.Problems, fmt.Errorf("%s:%d: %s", file, line, fmt.Sprintf(format, args...)))
@@ -120,6 +120,23 @@ func ParseUnit(file, text string) Unit {
 		finish()
 	}
 	return u
+}
+
+// Render writes assignments as text that parses to the same assignments, each
+// section header of the original once.
+func Render(entries []Entry) string {
+	var b strings.Builder
+	for i, e := range entries {
+		if i == 0 || e.File != entries[i-1].File || e.Block != entries[i-1].Block {
+			fmt.Fprintf(&b, "\n[%s]\n", e.Section)
+		}
+		fmt.Fprintf(&b, "%s=%s", e.Key, e.Value)
+		if endsEscaped(e.Value) {
+			b.WriteByte(' ') // else the backslash would continue the line
+		}
+		b.WriteByte('\n')
+	}
+	return b.String()
 }
 
 const blanks = " \t\n\r"

@@ -1,12 +1,10 @@
-package networkd
+package unit
 
 import (
-	"fmt"
 	"path"
 	"slices"
 	"strings"
 
-	"github.com/provision-net/provision/backends"
 	"github.com/provision-net/provision/provision/facts"
 )
 
@@ -18,12 +16,6 @@ const (
 
 func searchDirs() []string {
 	return []string{EtcDir, RunDir, "/usr/local/lib/systemd/network", "/usr/lib/systemd/network", "/lib/systemd/network"}
-}
-
-// Ours reports whether a file's text is one that provision wrote.
-func Ours(text string) bool {
-	first, _, _ := strings.Cut(text, "\n")
-	return first == backends.Marker
 }
 
 // Network is one .network file with the drop-ins that amend it.
@@ -58,7 +50,7 @@ func ReadTree(f *facts.Facts, base bool) *Tree {
 	mains, dropins := map[string][]string{}, map[string]map[string]string{} // base to paths; base to drop-in name to path
 	for _, dir := range searchDirs() {
 		for p, file := range f.Files {
-			if !strings.HasPrefix(p, dir+"/") || base && Ours(file.Text) {
+			if !strings.HasPrefix(p, dir+"/") || base && file.Ours() {
 				continue
 			}
 			rel := p[len(dir)+1:]
@@ -115,7 +107,7 @@ func (n *Network) read(f *facts.Facts, p string) {
 	if file.Masked {
 		n.Unread = p + " was printed with its secrets blanked"
 	}
-	u := ParseUnit(p, file.Text)
+	u := Parse(p, file.Text)
 	n.Entries = append(n.Entries, u.Entries...)
 	n.Problems = append(n.Problems, u.Problems...)
 	if u.Broken && n.Unread == "" {
@@ -138,23 +130,10 @@ type Applied struct {
 // one whose [Match] fits. It is nil when none does.
 func (t *Tree) Applied(l facts.Link) *Applied {
 	state := t.f.Networkd.Links[l.Index]
-	if state.Network == "" && state.Admin == "unmanaged" && declared(l) {
+	if state.Network == "" && state.Admin == "unmanaged" && ManagedBy(l) != "" {
 		return nil
 	}
-	var first, maybe *Network
-	for _, n := range t.Networks {
-		switch n.Match.Fits(t.f, l, t.Version) {
-		case Yes:
-			first = n
-		case Unknown:
-			if maybe == nil {
-				maybe = n
-			}
-		}
-		if first != nil {
-			break
-		}
-	}
+	first, maybe := t.First(l)
 	live := t.live(state.Network, l)
 	switch {
 	case live != nil && first != nil && first.Base < live.Base:
@@ -167,6 +146,22 @@ func (t *Tree) Applied(l facts.Link) *Applied {
 		return &Applied{Network: maybe}
 	}
 	return nil
+}
+
+// First is the first file whose [Match] fits l, and maybe the first before it of which
+// facts cannot tell; each is nil when there is none.
+func (t *Tree) First(l facts.Link) (first, maybe *Network) {
+	for _, n := range t.Networks {
+		switch n.Match.Fits(t.f, l, t.Version) {
+		case Yes:
+			return n, maybe
+		case Unknown:
+			if maybe == nil {
+				maybe = n
+			}
+		}
+	}
+	return nil, maybe
 }
 
 // live is the file that networkd reports, if it is still there and still fits.
@@ -188,10 +183,13 @@ func (t *Tree) live(p string, l facts.Link) *Network {
 	return nil
 }
 
-// declared reports that udev hands the link to somebody else (ID_NET_MANAGED_BY).
-func declared(l facts.Link) bool {
-	by := l.Udev["ID_NET_MANAGED_BY"]
-	return by != "" && by != "io.systemd.Network"
+// ManagedBy is the manager other than networkd that udev hands the link to
+// (ID_NET_MANAGED_BY), for which networkd keeps off; empty when there is none.
+func ManagedBy(l facts.Link) string {
+	if by := l.Udev["ID_NET_MANAGED_BY"]; by != "io.systemd.Network" {
+		return by
+	}
+	return ""
 }
 
 // Find returns the file of that name.
@@ -251,11 +249,4 @@ func sortedKeys(m map[string]string) []string {
 	}
 	slices.Sort(keys)
 	return keys
-}
-
-func plural(links []string) string {
-	if len(links) == 1 {
-		return links[0]
-	}
-	return fmt.Sprintf("%s and %s", strings.Join(links[:len(links)-1], ", "), links[len(links)-1])
 }

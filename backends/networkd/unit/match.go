@@ -1,4 +1,4 @@
-package networkd
+package unit
 
 import (
 	"fmt"
