@@ -30,7 +30,10 @@ type Memory struct {
 	// Boot is the boot id in which the last NIC was added: what is new in that same
 	// boot was plugged into the running machine.
 	Boot string `json:"boot,omitempty"`
-	NICs []Slot `json:"nics"` // in the order in which they were first seen
+	// First is where the row of uplinks begins, when something that is left alone had to
+	// keep winning; 0: at the default.
+	First uint32 `json:"first,omitempty"`
+	NICs  []Slot `json:"nics"` // in the order in which they were first seen
 }
 
 // Slot is one NIC that was seen: by its place on the bus and its permanent MAC, or by

@@ -13,7 +13,7 @@ import (
 // NATThreshold is the score from which a NIC is taken for a hypervisor's NAT. It is
 // set so that the addresses alone never suffice: a network with the right numbers
 // (50) also needs the hypervisor (20), or its name server and a virtual machine or a
-// container (15 + 10). On hardware that says it is no guest (hypervisor "none") the
+// container (15 + 10). On hardware, and where nothing says that this is a guest, the
 // numbers count for so little that nothing reaches it.
 const NATThreshold = 60
 
@@ -126,7 +126,7 @@ func (fp fingerprint) match(f *facts.Facts, l facts.Link, n nic4) ([]string, int
 		add(10, true, "a guest of %s", f.Machine.Hypervisor)
 	case f.Machine.Container != "":
 		add(10, true, "inside %s", f.Machine.Container)
-	case f.Machine.Hypervisor == "none":
+	default:
 		add(-40, true, "but this is no guest")
 	}
 	if adapter > 0 {

@@ -65,7 +65,7 @@ type candidate struct {
 // Problems of the configuration that only this machine shows, and conflicts
 // (*ConflictError), are returned as one error, and then nothing is wanted.
 func Decide(f *facts.Facts, owners []Ownership, roles map[int]RoleVerdict, cfg Config, mem Memory) (Decision, error) {
-	p := policy{f: f, cfg: cfg, owners: owners, mem: Memory{Version: memoryVersion, Boot: mem.Boot, NICs: slices.Clone(mem.NICs)}, before: mem}
+	p := policy{f: f, cfg: cfg, owners: owners, mem: Memory{Version: memoryVersion, Boot: mem.Boot, First: min(mem.First, maxFirst), NICs: slices.Clone(mem.NICs)}, before: mem}
 	p.collect(roles)
 	d := Decision{Left: map[int]string{}}
 	if why := p.idle(); why != "" {
@@ -269,14 +269,13 @@ func (p *policy) allot() {
 			used[*s.N], next = true, max(next, *s.N+1)
 		}
 	}
-	first := p.cfg.FirstMetric
-	if first == 0 {
-		first = defaultFirst
-	}
-	for _, c := range p.byBus() {
+	for _, c := range p.all {
 		if i, ok := bound[c.link.Index]; ok {
 			c.slot = i
 		}
+	}
+	first := p.firstMetric()
+	for _, c := range p.byBus() {
 		if c.left != "" {
 			continue
 		}

@@ -44,6 +44,78 @@ func (p *policy) nat() {
 	}
 }
 
+// firstMetric is the metric that the row of uplinks begins with. Where the default
+// route of a device that is left alone wins now (a VPN at 50, a bridge, a static route),
+// it must win afterwards too, or traffic would leave a tunnel that was meant for it: then
+// the row begins behind it, and stays there when that device is away.
+func (p *policy) firstMetric() uint32 {
+	if p.cfg.FirstMetric != 0 {
+		return p.cfg.FirstMetric
+	}
+	first := max(defaultFirst, p.mem.First)
+	for _, family := range []int{4, 6} {
+		keeper, metric := p.unmoved(family)
+		if keeper == nil || metric < first || metric >= maxFirst {
+			continue
+		}
+		beats, others := true, false
+		for _, c := range p.all {
+			if c == keeper || c.verdict.Role == facts.RoleNAT || p.stays(c, family) {
+				continue
+			}
+			if _, explicit := p.asked(c, family); explicit {
+				continue
+			}
+			others = true
+			for _, r := range p.f.Defaults(c.link.Index, family) {
+				beats = beats && metric < r.Metric
+			}
+		}
+		if beats && others {
+			first = metric + 1
+			p.mem.First = first
+			p.note("info", keeper.link.Name, "its IPv%d default route has metric %d and wins: the row of uplinks begins at %d, behind it; first-metric changes this", family, metric, first)
+		}
+	}
+	return first
+}
+
+// unmoved is the best default route of a family whose metric this policy does not set.
+func (p *policy) unmoved(family int) (keeper *candidate, metric uint32) {
+	for _, c := range p.all {
+		if c.verdict.Role == facts.RoleNAT || !p.stays(c, family) {
+			continue
+		}
+		for _, r := range p.f.Defaults(c.link.Index, family) {
+			if keeper == nil || r.Metric < metric {
+				keeper, metric = c, r.Metric
+			}
+		}
+	}
+	return keeper, metric
+}
+
+// stays reports whether the metric of a NIC's default route of a family is left as it is.
+func (p *policy) stays(c *candidate, family int) bool {
+	if _, explicit := p.asked(c, family); explicit && c.left == "" {
+		return false
+	}
+	return c.left != "" || !p.inRow(c) || static(p.f, c.link, family) || !writable(p.managerOf(c))
+}
+
+// asked is the metric that a rule asks for.
+func (p *policy) asked(c *candidate, family int) (uint32, bool) {
+	m4, m6 := c.rule.metrics()
+	m := m4
+	if family == 6 {
+		m = m6
+	}
+	if !c.ruled || m == nil {
+		return 0, false
+	}
+	return *m, true
+}
+
 func isNAT(c *candidate) bool { return c.left == "" && c.verdict.Role == facts.RoleNAT }
 
 // loses is one more than the largest metric that a default route of any other NIC has

@@ -3,6 +3,7 @@ package backends
 import (
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/provision-net/provision/backends/claim"
@@ -178,6 +179,13 @@ func via(r facts.Route, link int) string {
 	return r.Gateway.String()
 }
 
+// carriesLAN reports whether a virtual device of this kind is usually made of NICs. A
+// dummy, an ifb or the fallback device of a tunnel driver (sit0, gre0) is no way out
+// until it has a default route.
+func carriesLAN(l facts.Link) bool {
+	return l.Kind == "" || slices.Contains([]string{"bond", "bridge", "team", "vlan", "macvlan", "ipvlan", "openvswitch"}, l.Kind)
+}
+
 // otherUplinks counts the other NICs that could be the way out.
 func otherUplinks(f *facts.Facts, l facts.Link) int {
 	n := 0
@@ -185,7 +193,11 @@ func otherUplinks(f *facts.Facts, l facts.Link) int {
 		if o.Index == l.Index || o.Master != 0 {
 			continue
 		}
-		if v, ok := kindRole(f, o); ok && v.Role != facts.RoleWifi && v.Role != facts.RoleOther {
+		v, ok := kindRole(f, o)
+		switch {
+		case !ok, v.Role == facts.RoleWifi:
+		case v.Role == facts.RoleOther && (carriesLAN(o) || len(f.Defaults(o.Index, 4))+len(f.Defaults(o.Index, 6)) > 0):
+		default:
 			continue
 		}
 		n++
