@@ -51,7 +51,7 @@ func (e *RefusedError) Error() string { return "netplan says: " + e.Said }
 // Generate lets netplan generate from the YAML files given by absolute path and returns the files of interest by absolute path. A tree
 // that netplan refuses is a *RefusedError.
 func Generate(ctx context.Context, runner host.Runner, yaml map[string]string) (made map[string]host.File, err error) {
-	scratch, err := os.MkdirTemp("", "provision-netplan-")
+	scratch, err := scratchDir(runDir)
 	if err != nil {
 		return nil, fmt.Errorf("cannot make a scratch directory for netplan: %w", err)
 	}
@@ -86,11 +86,30 @@ func Generate(ctx context.Context, runner host.Runner, yaml map[string]string) (
 	return made, nil
 }
 
+// runDir is a file system in memory that only root writes (hier(7)): the copies hold the keys of Wi-Fi networks, which must neither
+// reach a disk nor survive there when this process is killed, and no TMPDIR from the environment decides where they are.
+const runDir = "/run"
+
+// scratchDir makes a directory of mode 0700 below dir; whoever may not write there, or has none, gets one among the temporary files.
+func scratchDir(dir string) (string, error) {
+	const name = "provision-netplan-"
+	scratch, err := os.MkdirTemp(dir, name)
+	if errors.Is(err, fs.ErrPermission) || errors.Is(err, fs.ErrNotExist) {
+		return os.MkdirTemp("", name)
+	}
+	return scratch, err
+}
+
 // complaint picks what is wrong out of the generator's output and names files by the paths they really have.
 func complaint(output, scratch string, code int) string {
 	var lines []string
-	for line := range strings.Lines(strings.ReplaceAll(output, scratch, "")) {
+	said := strings.Split(strings.ReplaceAll(output, scratch, ""), "\n")
+	for i, line := range said {
 		line = strings.TrimSpace(line)
+		// The line above the mark is the file's own, perhaps with a password on it.
+		if i+1 < len(said) && strings.TrimSpace(said[i+1]) == "^" {
+			continue
+		}
 		switch {
 		case line == "", line == "^", strings.Contains(line, "WARNING"), strings.HasPrefix(line, "See the '"),
 			strings.HasPrefix(line, "An error occurred: the command"), strings.Contains(line, "Permissions for"), strings.Contains(line, "too open"):

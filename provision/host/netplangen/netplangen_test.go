@@ -145,3 +145,39 @@ func TestSyncTouchesOnlyWhatDiffers(t *testing.T) {
 		t.Errorf("the second time: changed %q, %v", got, err)
 	}
 }
+
+// What netplan says shows the line of the file that it stumbled over; it may hold a password.
+func TestComplaintShowsNoLineOfTheFile(t *testing.T) {
+	said := "\n/scratch/etc/netplan/w.yaml:9:23: Error in network definition: expected scalar\n" +
+		"            password: [hunter2, x]\n                      ^\n"
+	if got, want := complaint(said, "/scratch", 1), "/etc/netplan/w.yaml:9:23: Error in network definition: expected scalar"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
+// The copies hold secrets: they belong into memory, and TMPDIR is somebody else's choice.
+func TestScratchDirectory(t *testing.T) {
+	elsewhere, run := t.TempDir(), t.TempDir()
+	t.Setenv("TMPDIR", elsewhere)
+	dir, err := scratchDir(run)
+	if err != nil || filepath.Dir(dir) != run {
+		t.Fatalf("got %q, %v", dir, err)
+	}
+	if info, err := os.Stat(dir); err != nil || info.Mode().Perm() != 0o700 {
+		t.Errorf("others can look into it: %v, %v", info.Mode(), err)
+	}
+	if dir, err = scratchDir(filepath.Join(run, "missing")); err != nil || filepath.Dir(dir) != elsewhere {
+		t.Errorf("without %s: got %q, %v", runDir, dir, err)
+	}
+	var saw generator
+	saw.t = t
+	if _, err := Generate(t.Context(), &saw, map[string]string{"/etc/netplan/a.yaml": "network: {}"}); err != nil {
+		t.Fatal(err)
+	}
+	if os.Geteuid() == 0 && !strings.HasPrefix(saw.scratch, runDir+"/") {
+		t.Errorf("root's copies are in %s", saw.scratch)
+	}
+	if _, err := os.Stat(saw.scratch); !os.IsNotExist(err) {
+		t.Errorf("%s was left behind: %v", saw.scratch, err)
+	}
+}
