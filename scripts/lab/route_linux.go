@@ -67,6 +67,10 @@ func ipJSON(ns *NetNS, into any, args ...string) error {
 	if err != nil {
 		return err
 	}
+	return decodeIP(out, into, args)
+}
+
+func decodeIP(out string, into any, args []string) error {
 	if strings.TrimSpace(out) == "" {
 		return nil // ip prints nothing at all for an empty table
 	}
@@ -83,34 +87,41 @@ func (n *NetNS) routes() ([]Route, error) {
 		if err := ipJSON(n, &raw, fmt.Sprintf("-%d", family), "route", "show", "table", "all"); err != nil {
 			return nil, err
 		}
-		for _, r := range raw {
-			hops := r.Nexthops
-			if len(hops) == 0 {
-				hops = []ipRoute{r}
-			}
-			for _, h := range hops {
-				one := Route{Family: family, Dst: r.Dst, Gateway: h.Gateway, Dev: h.Dev, Metric: r.Metric, Protocol: r.Protocol,
-					Source: r.Source, Table: strings.Trim(string(r.Table), `"`), Type: r.Type, Expires: r.Expires}
-				if h.Via != nil {
-					one.Gateway = h.Via.Host
-				}
-				if one.Dev == "" {
-					one.Dev = r.Dev
-				}
-				if one.Table == "" {
-					one.Table = "main"
-				}
-				if one.Protocol == "" {
-					one.Protocol = "boot" // ip leaves it out
-				}
-				if one.Type == "" {
-					one.Type = "unicast"
-				}
-				all = append(all, one)
-			}
-		}
+		all = append(all, routesOf(family, raw)...)
 	}
 	return all, nil
+}
+
+// routesOf makes one Route of each next hop.
+func routesOf(family int, raw []ipRoute) []Route {
+	var all []Route
+	for _, r := range raw {
+		hops := r.Nexthops
+		if len(hops) == 0 {
+			hops = []ipRoute{r}
+		}
+		for _, h := range hops {
+			one := Route{Family: family, Dst: r.Dst, Gateway: h.Gateway, Dev: h.Dev, Metric: r.Metric, Protocol: r.Protocol,
+				Source: r.Source, Table: strings.Trim(string(r.Table), `"`), Type: r.Type, Expires: r.Expires}
+			if h.Via != nil {
+				one.Gateway = h.Via.Host
+			}
+			if one.Dev == "" {
+				one.Dev = r.Dev
+			}
+			if one.Table == "" {
+				one.Table = "main"
+			}
+			if one.Protocol == "" {
+				one.Protocol = "boot" // ip leaves it out
+			}
+			if one.Type == "" {
+				one.Type = "unicast"
+			}
+			all = append(all, one)
+		}
+	}
+	return all
 }
 
 // Routes lists every route of the machine, of both families and all tables.
@@ -151,22 +162,29 @@ func (w *World) Addrs(dev string) []Addr {
 	return addrs
 }
 
+type ipLink struct {
+	Ifname  string
+	Address string
+	Info    []struct {
+		Family    string `json:"family"`
+		Local     string `json:"local"`
+		Prefixlen int    `json:"prefixlen"`
+		Scope     string `json:"scope"`
+		Dynamic   bool   `json:"dynamic"`
+		Tentative bool   `json:"tentative"`
+		Valid     int64  `json:"valid_life_time"`
+	} `json:"addr_info"`
+}
+
 func (n *NetNS) addrs(dev string) ([]Addr, error) {
-	var raw []struct {
-		Ifname string
-		Info   []struct {
-			Family    string `json:"family"`
-			Local     string `json:"local"`
-			Prefixlen int    `json:"prefixlen"`
-			Scope     string `json:"scope"`
-			Dynamic   bool   `json:"dynamic"`
-			Tentative bool   `json:"tentative"`
-			Valid     int64  `json:"valid_life_time"`
-		} `json:"addr_info"`
-	}
+	var raw []ipLink
 	if err := ipJSON(n, &raw, "addr", "show", "dev", dev); err != nil {
 		return nil, err
 	}
+	return addrsOf(raw), nil
+}
+
+func addrsOf(raw []ipLink) []Addr {
 	var all []Addr
 	for _, l := range raw {
 		for _, a := range l.Info {
@@ -178,7 +196,7 @@ func (n *NetNS) addrs(dev string) ([]Addr, error) {
 				Dynamic: a.Dynamic, Tentative: a.Tentative, Valid: a.Valid})
 		}
 	}
-	return all, nil
+	return all
 }
 
 // Global returns the first usable global address of the family on dev, "" if there is none yet.

@@ -34,6 +34,9 @@ var VMNICs = [2]NICOpts{
 	{Name: "enp0s8", MAC: "08:00:27:00:76:08", Net4: "192.168.76.0/24", Net6: "2001:db8:1::/64"},
 }
 
+// spare is the id of the port that Plug uses.
+const spare = "spare"
+
 // VM is a root that runs in QEMU, with Debian's kernel, udev and its own disk. The CPU is emulated: it is 10 to 20 times slower
 // than a Machine, and needs no support by the host.
 type VM struct {
@@ -88,6 +91,10 @@ func (v *VM) prepare(root string) error {
 	if _, err := command(context.Background(), "cp", "--sparse=always", "--reflink=auto", image, v.file("disk")); err != nil {
 		return err
 	}
+	// A journal, as installed systems have it: without one a power cut may leave directories that point to inodes never written.
+	if _, err := command(context.Background(), "tune2fs", "-O", "has_journal", "-J", "size=8", v.file("disk")); err != nil {
+		return err
+	}
 	v.argv = []string{"qemu-system-x86_64", "-accel", "tcg,thread=multi", "-machine", "q35", "-cpu", "max", "-smp", "2", "-m", v.opts.Memory,
 		"-nodefaults", "-no-user-config", "-display", "none",
 		"-kernel", filepath.Join(filepath.Dir(initramfs), "vmlinux"), "-initrd", initramfs,
@@ -97,7 +104,9 @@ func (v *VM) prepare(root string) error {
 		"-serial", "file:" + v.file("console"), "-serial", "unix:" + v.file("agent.sock") + ",server=on,wait=off",
 		"-monitor", "unix:" + v.file("hmp.sock") + ",server=on,wait=off",
 		"-drive", "file=" + v.file("disk") + ",if=virtio,format=raw,cache=unsafe", "-device", "virtio-rng-pci",
-		"-virtfs", "local,path=" + v.share + ",mount_tag=lab,security_model=none,multidevs=remap"}
+		"-virtfs", "local,path=" + v.share + ",mount_tag=lab,security_model=none,multidevs=remap",
+		// PCI Express devices are plugged into ports, not into the root bus.
+		"-device", "pcie-root-port,id=" + spare + ",chassis=1,slot=1,addr=0x10"}
 	for i, n := range VMNICs {
 		slot, _ := strings.CutPrefix(n.Name, "enp0s")
 		v.argv = append(v.argv, "-netdev", fmt.Sprintf("user,id=n%d,net=%s,ipv6-net=%s", i, n.Net4, n.Net6),
