@@ -14,6 +14,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -100,6 +101,9 @@ func scratchDir(dir string) (string, error) {
 	return scratch, err
 }
 
+// placed is a complaint that begins with its place, FILE:LINE:COLUMN.
+var placed = regexp.MustCompile(`^(ERROR: )?/\S+:\d+:\d+: `)
+
 // complaint picks what is wrong out of the generator's output and names files by the paths they really have.
 func complaint(output, scratch string, code int) string {
 	var lines []string
@@ -107,7 +111,7 @@ func complaint(output, scratch string, code int) string {
 	for i, line := range said {
 		line = strings.TrimSpace(line)
 		// The line above the mark is the file's own, perhaps with a password on it.
-		if i+1 < len(said) && strings.TrimSpace(said[i+1]) == "^" {
+		if i+1 < len(said) && strings.TrimSpace(said[i+1]) == "^" && !placed.MatchString(line) {
 			continue
 		}
 		switch {
