@@ -6,6 +6,7 @@ import (
 	"path"
 
 	"github.com/provision-net/provision/backends"
+	"github.com/provision-net/provision/backends/netplan/netdef"
 	"github.com/provision-net/provision/backends/networkd"
 	"github.com/provision-net/provision/backends/networkd/unit"
 	"github.com/provision-net/provision/provision"
@@ -44,7 +45,7 @@ func (Backend) Manager() backends.Manager { return backends.Netplan }
 // Desire returns one YAML file that amends the existing ids, the triggers that bring
 // the generated files and the running daemon in line, and what the kernel should show.
 func (b Backend) Desire(f *facts.Facts, nics []backends.NIC) (provision.Desired, error) {
-	p := planner{f: f, tree: ReadTree(f, true), version: unit.Version(f), nm: b.nm}
+	p := planner{f: f, tree: netdef.ReadTree(f, true), version: unit.Version(f), nm: b.nm}
 	p.errs = append(p.errs, p.tree.Errors...)
 	for _, nic := range nics {
 		if nic.Metric4 == nil && nic.Metric6 == nil && !nic.BringUp && !nic.DemoteDNS {
@@ -63,7 +64,7 @@ func (b Backend) Desire(f *facts.Facts, nics []backends.NIC) (provision.Desired,
 
 type planner struct {
 	f       *facts.Facts
-	tree    *Tree
+	tree    *netdef.Tree
 	version int // of systemd-networkd
 	nm      Planner
 	d       provision.Desired
@@ -97,7 +98,7 @@ func (p *planner) note(level string, nic backends.NIC, format string, args ...an
 
 func (p *planner) nic(nic backends.NIC) error {
 	for _, m := range []*uint32{nic.Metric4, nic.Metric6} {
-		if m != nil && *m == noMetric {
+		if m != nil && *m == netdef.NoMetric {
 			return fmt.Errorf("metric %d is the same as none to netplan: choose a smaller one", *m)
 		}
 	}
@@ -115,9 +116,9 @@ func (p *planner) nic(nic backends.NIC) error {
 		p.note("info", nic, "id %s (%s) fits too and has no effect: %s comes before it", other.Name, other.Pos.Source(), id.Name)
 	}
 	switch id.Renderer {
-	case RendererNM:
+	case netdef.RendererNM:
 		return p.forNM(nic, id)
-	case RendererNetworkd:
+	case netdef.RendererNetworkd:
 		return p.forNetworkd(nic, id)
 	}
 	return fmt.Errorf("%s: renderer %q is neither networkd nor NetworkManager", id.RendererPos, id.Renderer)
@@ -144,10 +145,10 @@ func (p *planner) finish() (provision.Desired, error) {
 		if err != nil {
 			return p.d, fmt.Errorf("cannot write netplan YAML: %w", err)
 		}
-		at := path.Join(EtcDir, p.tree.fileName())
+		at := path.Join(netdef.EtcDir, fileName(p.tree))
 		why := joined(p.why)
 		p.yaml = []provision.Ref{file.Ref(at)}
-		p.d.Wants = append([]provision.Want{file.Dir(EtcDir, why), file.Want(at, []byte(text), 0o600, why)}, p.d.Wants...)
+		p.d.Wants = append([]provision.Want{file.Dir(netdef.EtcDir, why), file.Want(at, []byte(text), 0o600, why)}, p.d.Wants...)
 	}
 	var via []string
 	if p.generate && !p.f.Machine.Offline {

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/provision-net/provision/backends/netplan/netdef"
 	"github.com/provision-net/provision/backends/networkd/unit"
 	"github.com/provision-net/provision/provision"
 	"github.com/provision-net/provision/provision/facts"
@@ -93,33 +94,24 @@ func entries(p, text string) string {
 func present(f *facts.Facts) map[string]string {
 	out := map[string]string{}
 	for p, one := range f.Files {
-		if inTree(p) {
+		if netdef.Reads(p) {
 			out[p] = one.Text
 		}
 	}
 	return out
 }
 
-func inTree(p string) bool {
-	for _, dir := range searchDirs() {
-		if path.Dir(p) == dir && path.Ext(p) == ".yaml" {
-			return true
-		}
-	}
-	return false
-}
-
 // after are the files as d wants them. Files of ours that d no longer wants will be
 // taken back, so they are not counted.
 func after(f *facts.Facts, d provision.Desired) (files map[string]string, changes bool, err error) {
-	base := ReadTree(f, true)
+	base := netdef.ReadTree(f, true)
 	files = present(f)
-	for _, p := range base.ours {
+	for _, p := range base.Ours {
 		delete(files, p)
 	}
 	var errs []error
 	for _, w := range d.Wants {
-		if w.Kind != file.Kind && w.Kind != file.SecretKind || !inTree(w.Name) {
+		if w.Kind != file.Kind && w.Kind != file.SecretKind || !netdef.Reads(w.Name) {
 			continue
 		}
 		if w.Attrs == nil {

@@ -8,6 +8,7 @@ import (
 
 	"github.com/provision-net/provision/backends"
 	"github.com/provision-net/provision/backends/backendtest"
+	"github.com/provision-net/provision/backends/netplan/netdef"
 	"github.com/provision-net/provision/backends/networkd/unit"
 	"github.com/provision-net/provision/backends/networkmanager"
 	"github.com/provision-net/provision/provision"
@@ -74,18 +75,18 @@ func settle(f *facts.Facts, d provision.Desired) {
 		}
 	}
 	f.Netplan.Generated, f.Netplan.Files = nil, nil
-	tree := ReadTree(f, false)
+	tree := netdef.ReadTree(f, false)
 	f.Netplan.Files = tree.Files
 	for _, id := range tree.IDs {
-		if id.Renderer == RendererNM {
+		if id.Renderer == netdef.RendererNM {
 			continue
 		}
-		p := path.Join(unit.RunDir, NetworkFile(id.Name))
+		p := path.Join(unit.RunDir, netdef.NetworkFile(id.Name))
 		s := id.Settings()
 		dhcp := map[[2]bool]string{{true, true}: "yes", {true, false}: "ipv4", {false, true}: "ipv6"}[[2]bool{s.DHCP4, s.DHCP6}]
 		metric, _, _ := s.Networkd()
 		var match []string
-		for _, e := range id.matchEntries() {
+		for _, e := range id.MatchEntries() {
 			match = append(match, e.Key+"="+e.Value)
 		}
 		backendtest.Put(f, p, rendered(strings.Join(match, "\n"), dhcp, int(metric)), 0o640)

@@ -17,6 +17,7 @@ import (
 	"gopkg.in/yaml.v3"
 
 	"github.com/provision-net/provision/backends"
+	"github.com/provision-net/provision/backends/netplan/netdef"
 	"github.com/provision-net/provision/backends/networkd"
 	"github.com/provision-net/provision/backends/networkd/unit"
 	"github.com/provision-net/provision/provision/facts"
@@ -144,7 +145,7 @@ func randomTree(r *rand.Rand) map[string]string {
 			docs[at] = doc{}
 			put(at, 2, "network", "version")
 			if r.IntN(5) == 0 {
-				put(at, pick(r, RendererNetworkd, RendererNM), "network", "renderer")
+				put(at, pick(r, netdef.RendererNetworkd, netdef.RendererNM), "network", "renderer")
 			}
 		}
 	}
@@ -193,7 +194,7 @@ func randomTree(r *rand.Rand) map[string]string {
 			at(r.IntN(2) == 0, "accept-ra")
 		}
 		if r.IntN(6) == 0 {
-			at(pick(r, RendererNetworkd, RendererNM), "renderer")
+			at(pick(r, netdef.RendererNetworkd, netdef.RendererNM), "renderer")
 		}
 		if r.IntN(5) == 0 {
 			at([]any{fmt.Sprintf("10.%d.0.5/24", r.IntN(200))}, "addresses")
@@ -259,16 +260,16 @@ func TestReadingEqualsNetplan(t *testing.T) {
 				files := randomTree(r)
 				f := world()
 				put(f, files)
-				tree := ReadTree(f, true)
+				tree := netdef.ReadTree(f, true)
 				fails := ""
 				for _, err := range tree.Errors {
 					fails = err.Error()
 				}
 				for _, id := range tree.IDs {
-					if _, _, agree := id.Settings().Networkd(); !agree && id.Renderer == RendererNetworkd {
+					if _, _, agree := id.Settings().Networkd(); !agree && id.Renderer == netdef.RendererNetworkd {
 						fails = id.Name + " differs"
 					}
-					if id.Renderer == RendererNM && len(id.Def.Get("match").drivers()) > 0 {
+					if id.Renderer == netdef.RendererNM && len(id.Def.Get("match").Drivers()) > 0 {
 						fails = id.Name + " matches by driver, which netplan does not support for NetworkManager"
 					}
 				}
@@ -295,11 +296,11 @@ func TestReadingEqualsNetplan(t *testing.T) {
 	}
 }
 
-func compare(id *ID, made map[string]string) string {
+func compare(id *netdef.ID, made map[string]string) string {
 	s := id.Settings()
-	at := path.Join(unit.RunDir, NetworkFile(id.Name))
+	at := path.Join(unit.RunDir, netdef.NetworkFile(id.Name))
 	nm := path.Join("/run/NetworkManager/system-connections", "netplan-"+id.Name+".nmconnection")
-	if id.Renderer == RendererNM {
+	if id.Renderer == netdef.RendererNM {
 		text, ok := made[nm]
 		if !ok {
 			return "no profile was generated"
@@ -308,12 +309,11 @@ func compare(id *ID, made map[string]string) string {
 		for _, fam := range []struct {
 			section string
 			on      bool
-			have    bool
-			metric  uint32
-		}{{"ipv4", s.DHCP4, s.have4, s.metric4}, {"ipv6", s.DHCP6, s.have6, s.metric6}} {
+			over    *netdef.Value
+		}{{"ipv4", s.DHCP4, s.Over4}, {"ipv6", s.DHCP6, s.Over6}} {
 			want := ""
-			if fam.on && fam.have {
-				want = fmt.Sprint(fam.metric)
+			if metric, ok := fam.over.Metric(); fam.on && ok {
+				want = fmt.Sprint(metric)
 			}
 			if got := have[fam.section+".route-metric"]; fam.on && got != want {
 				return fmt.Sprintf("%s.route-metric is %q, read here %q", fam.section, got, want)
@@ -346,7 +346,7 @@ func compare(id *ID, made map[string]string) string {
 		return fmt.Sprintf("router advertisements %v, read here %v", read.RA, s.RA)
 	}
 	wanted := map[string]string{}
-	for _, e := range id.matchEntries() {
+	for _, e := range id.MatchEntries() {
 		wanted["Match."+e.Key] = e.Value
 	}
 	for _, key := range []string{"Match.Name", "Match.PermanentMACAddress", "Match.Driver"} {
@@ -403,8 +403,8 @@ func TestPlanThroughNetplan(t *testing.T) {
 				put(f, files)
 				put(f, made)
 				l := f.Links[1+r.IntN(3)]
-				id, _ := ReadTree(f, true).For(f, l)
-				if id == nil || id.Renderer != RendererNetworkd {
+				id, _ := netdef.ReadTree(f, true).For(f, l)
+				if id == nil || id.Renderer != netdef.RendererNetworkd {
 					continue
 				}
 				s := id.Settings()
@@ -429,7 +429,7 @@ func TestPlanThroughNetplan(t *testing.T) {
 						continue
 					}
 					switch {
-					case inTree(w.Name):
+					case netdef.Reads(w.Name):
 						next[w.Name] = w.Attrs["content"]
 					case strings.HasPrefix(w.Name, unit.EtcDir):
 						dropins[w.Name] = w.Attrs["content"]

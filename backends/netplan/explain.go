@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/provision-net/provision/backends"
+	"github.com/provision-net/provision/backends/netplan/netdef"
 	"github.com/provision-net/provision/backends/networkd"
 	"github.com/provision-net/provision/provision/facts"
 )
@@ -13,7 +14,7 @@ import (
 // Explain names the id, the file and line that decides the key, files and values that
 // no longer count, ids that would fit too, and what the generated file says.
 func (b Backend) Explain(f *facts.Facts, link facts.Link, key string) []backends.Reason {
-	t := ReadTree(f, false)
+	t := netdef.ReadTree(f, false)
 	asked := func(k string) bool { return key == "" || key == k }
 	var out []backends.Reason
 	add := func(key, value, source, note string) {
@@ -34,7 +35,7 @@ func (b Backend) Explain(f *facts.Facts, link facts.Link, key string) []backends
 	}
 	if asked(networkd.KeyOwner) {
 		note := ""
-		if others := t.sharers(f, id, link); len(others) > 0 {
+		if others := t.Sharers(f, id, link); len(others) > 0 {
 			note = "also configures " + strings.Join(others, ", ")
 		}
 		add(networkd.KeyOwner, "id "+id.Name, id.Pos.Source(), note)
@@ -48,7 +49,7 @@ func (b Backend) Explain(f *facts.Facts, link facts.Link, key string) []backends
 		}
 	}
 	s := id.Settings()
-	scalar := func(key, missing string, v *Value) {
+	scalar := func(key, missing string, v *netdef.Value) {
 		if v == nil {
 			add(key, missing, "netplan default", "")
 			return
@@ -68,27 +69,27 @@ func (b Backend) Explain(f *facts.Facts, link facts.Link, key string) []backends
 		for _, r := range s.Static {
 			add(fmt.Sprintf("metric%d", r.Family), r.Metric, r.Pos.Source(), "static default route via "+r.Gateway)
 		}
-		if metric, written, agree := s.Networkd(); id.Renderer == RendererNetworkd {
+		if metric, written, agree := s.Networkd(); id.Renderer == netdef.RendererNetworkd {
 			switch {
 			case !agree:
 				add(networkd.KeyMetric, "none", "netplan", "the overrides of both families differ while dhcp4 and dhcp6 are on: netplan refuses the whole tree")
 			case written:
-				add(networkd.KeyMetric, strconv.FormatUint(uint64(metric), 10), NetworkFile(id.Name), "rendered into [DHCP], which counts for DHCPv4 and router advertisements alike")
+				add(networkd.KeyMetric, strconv.FormatUint(uint64(metric), 10), netdef.NetworkFile(id.Name), "rendered into [DHCP], which counts for DHCPv4 and router advertisements alike")
 			default:
-				add(networkd.KeyMetric, "unset", NetworkFile(id.Name), "netplan writes no metric without dhcp4 or dhcp6")
+				add(networkd.KeyMetric, "unset", netdef.NetworkFile(id.Name), "netplan writes no metric without dhcp4 or dhcp6")
 			}
 		}
 	}
 	switch {
-	case id.Renderer == RendererNetworkd:
+	case id.Renderer == netdef.RendererNetworkd:
 		out = append(out, networkd.ExplainLink(f, link, key)...)
-	case id.Renderer == RendererNM && b.nm != nil:
+	case id.Renderer == netdef.RendererNM && b.nm != nil:
 		out = append(out, b.nm.Explain(f, link, key)...)
 	}
 	return out
 }
 
-func overridden(v *Value) string {
+func overridden(v *netdef.Value) string {
 	var out []string
 	for _, o := range v.Overridden {
 		out = append(out, fmt.Sprintf("overrides %q of %s", o.Text, o.Pos.Source()))

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/provision-net/provision/backends"
+	"github.com/provision-net/provision/backends/netplan/netdef"
 	"github.com/provision-net/provision/backends/networkd/unit"
 	"github.com/provision-net/provision/provision"
 	"github.com/provision-net/provision/provision/facts"
@@ -42,7 +43,7 @@ func guest(version string, tree, made map[string]string, live map[string]string)
 	put(f, made)
 	for _, l := range f.Links[1:] {
 		if id := live[l.Name]; id != "" {
-			f.Networkd.Links[l.Index] = facts.NetworkdLink{Admin: "configured", Network: unit.RunDir + "/" + NetworkFile(id)}
+			f.Networkd.Links[l.Index] = facts.NetworkdLink{Admin: "configured", Network: unit.RunDir + "/" + netdef.NetworkFile(id)}
 		}
 	}
 	return f

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/provision-net/provision/backends"
+	"github.com/provision-net/provision/backends/netplan/netdef"
 	"github.com/provision-net/provision/backends/networkd"
 	"github.com/provision-net/provision/backends/networkd/unit"
 )
@@ -33,7 +34,7 @@ func (g goal) edit() networkd.Edit {
 }
 
 // goal decides what to set for a NIC that id configures through systemd-networkd.
-func (p *planner) goal(nic backends.NIC, id *ID) (goal, error) {
+func (p *planner) goal(nic backends.NIC, id *netdef.ID) (goal, error) {
 	s := id.Settings()
 	base, written, agree := s.Networkd()
 	if !agree {
@@ -78,7 +79,7 @@ func (p *planner) goal(nic backends.NIC, id *ID) (goal, error) {
 }
 
 // settable reports whether a family's metric is asked for and can be set.
-func (p *planner) settable(nic backends.NIC, id *ID, s Settings, family int, want *uint32, enabled bool, missing string) bool {
+func (p *planner) settable(nic backends.NIC, id *netdef.ID, s netdef.Settings, family int, want *uint32, enabled bool, missing string) bool {
 	if want == nil {
 		return false
 	}
@@ -97,7 +98,7 @@ func (p *planner) settable(nic backends.NIC, id *ID, s Settings, family int, wan
 	return enabled
 }
 
-func places(values ...*Value) string {
+func places(values ...*netdef.Value) string {
 	var out []string
 	for _, v := range values {
 		if v != nil {
@@ -107,7 +108,7 @@ func places(values ...*Value) string {
 	return strings.Join(out, ", ")
 }
 
-func (p *planner) forNetworkd(nic backends.NIC, id *ID) error {
+func (p *planner) forNetworkd(nic backends.NIC, id *netdef.ID) error {
 	g, err := p.goal(nic, id)
 	if err != nil {
 		return err
@@ -119,18 +120,18 @@ func (p *planner) forNetworkd(nic backends.NIC, id *ID) error {
 	if g.set6 {
 		p.outcomes = append(p.outcomes, outcome{nic, 6, g.metric6})
 	}
-	if sharers := p.tree.sharers(p.f, id, nic.Link); len(sharers) > 0 && g.changed {
+	if sharers := p.tree.Sharers(p.f, id, nic.Link); len(sharers) > 0 && g.changed {
 		return p.split(nic, id, g, sharers)
 	}
 	switch {
 	case !g.changed:
 		// The tree is right; what was generated from it may be older.
-		if n := unit.ReadTree(p.f, true).Find(NetworkFile(id.Name)); n != nil && n.Unread == "" && !says(n, g, p.version) {
+		if n := unit.ReadTree(p.f, true).Find(netdef.NetworkFile(id.Name)); n != nil && n.Unread == "" && !says(n, g, p.version) {
 			p.generate = true
 			p.note("info", nic, "the netplan tree says it already, but %s was generated before: it is brought in line", n.Path)
 		}
 	case !g.inYAML:
-		p.note("info", nic, "netplan has no key for this: a drop-in for %s says it", NetworkFile(id.Name))
+		p.note("info", nic, "netplan has no key for this: a drop-in for %s says it", netdef.NetworkFile(id.Name))
 		return p.dropin(nic, id.Name, g.edit())
 	default:
 		p.generate = true
@@ -152,9 +153,9 @@ func (p *planner) dropin(nic backends.NIC, id string, edit networkd.Edit) error 
 	if err != nil {
 		return err
 	}
-	n := unit.ReadTree(p.f, true).Find(NetworkFile(id))
+	n := unit.ReadTree(p.f, true).Find(netdef.NetworkFile(id))
 	if n == nil {
-		n = &unit.Network{Base: NetworkFile(id)}
+		n = &unit.Network{Base: netdef.NetworkFile(id)}
 	}
 	at := networkd.DropinPath(n, unit.EtcDir)
 	if later := n.Later(path.Base(at)); len(later) > 0 {
@@ -167,12 +168,12 @@ func (p *planner) dropin(nic backends.NIC, id string, edit networkd.Edit) error 
 // split gives the NIC an id of its own, because id configures other links too. The
 // new id holds all that the old one says, and its generated file sorts before the
 // old one's: systemd-networkd takes the first file that fits and no other.
-func (p *planner) split(nic backends.NIC, id *ID, g goal, sharers []string) error {
-	if users := p.tree.users(id); len(users) > 0 {
+func (p *planner) split(nic backends.NIC, id *netdef.ID, g goal, sharers []string) error {
+	if users := p.tree.Users(id); len(users) > 0 {
 		return fmt.Errorf("id %s (%s) configures %s too and is used by %s, so it cannot be split: give the NIC an id of its own",
 			id.Name, id.Pos.Source(), strings.Join(sharers, ", "), strings.Join(users, ", "))
 	}
-	name, ok := p.tree.idBefore(id, nic.Link.Name)
+	name, ok := idBefore(p.tree, id, nic.Link.Name)
 	if !ok {
 		return fmt.Errorf("id %s (%s) configures %s too, and no id sorts before it: rename it", id.Name, id.Pos.Source(), strings.Join(sharers, ", "))
 	}
@@ -205,9 +206,9 @@ func (p *planner) split(nic backends.NIC, id *ID, g goal, sharers []string) erro
 // fresh plans a NIC without configuration.
 func (p *planner) fresh(nic backends.NIC) error {
 	if nic.Link.DevType == "wlan" {
-		return fmt.Errorf("a Wi-Fi device needs an access point: add it to a file in %s", EtcDir)
+		return fmt.Errorf("a Wi-Fi device needs an access point: add it to a file in %s", netdef.EtcDir)
 	}
-	id := p.tree.freeID(nic.Link.Name)
+	id := freeID(p.tree, nic.Link.Name)
 	n := p.delta.id("ethernets", id)
 	set(n, "match", match(nic.Link))
 	set(n, "dhcp4", boolean(nic.DHCP4))
@@ -217,11 +218,11 @@ func (p *planner) fresh(nic backends.NIC) error {
 	}
 	p.generate = true
 	p.say(fmt.Sprintf("%s: %s", nic.Link.Name, nic.Why))
-	if p.freshRenderer() == RendererNM {
+	if p.freshRenderer() == netdef.RendererNM {
 		p.freshNM(nic, n)
 		return nil
 	}
-	m4, m6 := uint32(defaultMetric), uint32(defaultMetric)
+	m4, m6 := uint32(netdef.DefaultMetric), uint32(netdef.DefaultMetric)
 	if nic.Metric4 != nil {
 		m4 = *nic.Metric4
 	}
@@ -257,5 +258,5 @@ func (p *planner) freshRenderer() string {
 	if r := p.tree.Renderer.String(); r != "" {
 		return r
 	}
-	return RendererNetworkd
+	return netdef.RendererNetworkd
 }

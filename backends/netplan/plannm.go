@@ -9,6 +9,7 @@ import (
 	"gopkg.in/yaml.v3"
 
 	"github.com/provision-net/provision/backends"
+	"github.com/provision-net/provision/backends/netplan/netdef"
 	"github.com/provision-net/provision/provision"
 	"github.com/provision-net/provision/provision/resource/daemon"
 	"github.com/provision-net/provision/provision/resource/routemetric"
@@ -17,22 +18,20 @@ import (
 // forNM plans a NIC that netplan renders to NetworkManager. Its conf.d decides while
 // the profile says nothing, so the netplan tree only has to change where an explicit
 // metric would come out of it at the next boot.
-func (p *planner) forNM(nic backends.NIC, id *ID) error {
+func (p *planner) forNM(nic backends.NIC, id *netdef.ID) error {
 	s := id.Settings()
-	shared := p.tree.sharers(p.f, id, nic.Link)
+	shared := p.tree.Sharers(p.f, id, nic.Link)
 	handed := nic
 	handed.BringUp = false
 	for _, fam := range []struct {
 		family       int
 		want         **uint32
 		on           bool
-		over         *Value
-		have         bool
-		metric       uint32
+		over         *netdef.Value
 		outer, inner string
 	}{
-		{4, &handed.Metric4, s.DHCP4 || s.hasPassthrough, s.Over4, s.have4, s.metric4, "dhcp4-overrides", "ipv4.route-metric"},
-		{6, &handed.Metric6, s.DHCP6 || s.hasPassthrough, s.Over6, s.have6, s.metric6, "dhcp6-overrides", "ipv6.route-metric"},
+		{4, &handed.Metric4, s.DHCP4 || s.Passthrough != nil, s.Over4, "dhcp4-overrides", "ipv4.route-metric"},
+		{6, &handed.Metric6, s.DHCP6 || s.Passthrough != nil, s.Over6, "dhcp6-overrides", "ipv6.route-metric"},
 	} {
 		if *fam.want == nil {
 			continue
@@ -55,7 +54,7 @@ func (p *planner) forNM(nic backends.NIC, id *ID) error {
 			continue
 		}
 		explicit := fam.over
-		through := s.passthrough[fam.inner]
+		through := s.Passthrough[fam.inner]
 		if through != nil && through.String() != "-1" {
 			explicit = through
 		}

@@ -7,6 +7,7 @@ import (
 
 	"gopkg.in/yaml.v3"
 
+	"github.com/provision-net/provision/backends/netplan/netdef"
 	"github.com/provision-net/provision/backends/networkd"
 	"github.com/provision-net/provision/provision/facts"
 )
@@ -140,23 +141,23 @@ func merge(n *yaml.Node, outer, inner string, value *yaml.Node) {
 }
 
 // copyOf writes a merged value out again.
-func copyOf(v *Value) *yaml.Node {
+func copyOf(v *netdef.Value) *yaml.Node {
 	switch v.Kind {
-	case Mapping:
+	case netdef.Mapping:
 		n := mapping()
 		for _, key := range v.Keys {
 			set(n, key, copyOf(v.Items[key]))
 		}
 		return n
-	case Sequence:
+	case netdef.Sequence:
 		n := &yaml.Node{Kind: yaml.SequenceNode, Tag: "!!seq"}
 		for _, item := range v.List {
 			n.Content = append(n.Content, copyOf(item))
 		}
 		return n
 	}
-	n := &yaml.Node{Kind: yaml.ScalarNode, Tag: v.node.Tag, Value: v.Text}
-	if v.node.Style&(yaml.DoubleQuotedStyle|yaml.SingleQuotedStyle) != 0 || strings.ContainsAny(v.Text, ":\n") {
+	n := &yaml.Node{Kind: yaml.ScalarNode, Tag: v.Tag, Value: v.Text}
+	if v.Quoted || strings.ContainsAny(v.Text, ":\n") {
 		n.Style = yaml.DoubleQuotedStyle
 	}
 	return n
@@ -175,7 +176,7 @@ func match(l facts.Link) *yaml.Node {
 // fileName is the name of our file: it has to be read after every other one, or a
 // scalar of ours would be overridden and two overrides might come to differ, which
 // makes netplan refuse everything.
-func (t *Tree) fileName() string {
+func fileName(t *netdef.Tree) string {
 	last := ""
 	for _, p := range t.Files {
 		last = max(last, path.Base(p))
@@ -189,10 +190,10 @@ func (t *Tree) fileName() string {
 }
 
 // idBefore is a free name for a definition that systemd-networkd takes before d's.
-func (t *Tree) idBefore(d *ID, ifname string) (string, bool) {
+func idBefore(t *netdef.Tree, d *netdef.ID, ifname string) (string, bool) {
 	for _, prefix := range []string{"a-provision-", "0-provision-", "+provision-"} {
 		name := prefix + networkd.FileName(ifname)
-		if NetworkFile(name) < NetworkFile(d.Name) && t.Find(name) == nil {
+		if netdef.NetworkFile(name) < netdef.NetworkFile(d.Name) && t.Find(name) == nil {
 			return name, true
 		}
 	}
@@ -200,7 +201,7 @@ func (t *Tree) idBefore(d *ID, ifname string) (string, bool) {
 }
 
 // freeID is the name of a definition for a NIC that had none.
-func (t *Tree) freeID(ifname string) string {
+func freeID(t *netdef.Tree, ifname string) string {
 	name := networkd.FileName(ifname)
 	if name == "renderer" { // means something else there
 		name = "provision-" + name

@@ -1,4 +1,4 @@
-package netplan
+package netdef
 
 import (
 	"bytes"
@@ -57,7 +57,9 @@ type Value struct {
 	KeyPos     map[string]Position
 	List       []*Value
 
-	node *yaml.Node // the scalar as written, to write it again
+	// Of a scalar, to write it again.
+	Tag    string // YAML's: "!!str" ...
+	Quoted bool
 }
 
 // Get walks down a mapping; nil when something on the way is missing.
@@ -231,7 +233,7 @@ func (m *merger) merge(file string, old *Value, n *yaml.Node, depth int) *Value 
 		}
 		return v
 	}
-	v := &Value{Kind: Scalar, Text: n.Value, Pos: pos, node: n}
+	v := &Value{Kind: Scalar, Text: n.Value, Pos: pos, Tag: n.Tag, Quoted: n.Style&(yaml.DoubleQuotedStyle|yaml.SingleQuotedStyle) != 0}
 	if old != nil && old.Kind == Scalar {
 		v.Overridden = append(old.Overridden, &Value{Kind: Scalar, Text: old.Text, Pos: old.Pos})
 	}

@@ -1,4 +1,4 @@
-package netplan
+package netdef
 
 import (
 	"net/netip"
@@ -11,11 +11,11 @@ import (
 	"github.com/provision-net/provision/provision/facts"
 )
 
-// Default metrics that netplan writes for systemd-networkd (networkd.c: "NetworkManager
-// compatible route metrics").
+// Metrics that netplan writes for systemd-networkd by default (networkd.c:
+// "NetworkManager compatible route metrics").
 const (
-	defaultMetric     = 100
-	defaultMetricWifi = 600
+	DefaultMetric     = 100
+	DefaultMetricWifi = 600
 )
 
 // physical types match existing devices; definitions of every other type create a
@@ -26,19 +26,17 @@ func physical(typ string) bool {
 
 // Settings is what a definition says about default routes.
 type Settings struct {
-	DHCP4, DHCP6   bool
-	RA             bool // router advertisements may be accepted
-	Over4, Over6   *Value
-	DHCP4Pos       *Value
-	DHCP6Pos       *Value
-	RAPos          *Value
-	Static         []Static
-	defaultMetric  uint32
-	metric4        uint32
-	metric6        uint32
-	have4, have6   bool
-	passthrough    map[string]*Value // keyfile keys that NetworkManager wrote back
-	hasPassthrough bool
+	DHCP4, DHCP6 bool
+	RA           bool // router advertisements may be accepted
+	Over4, Over6 *Value
+	DHCP4Pos     *Value
+	DHCP6Pos     *Value
+	RAPos        *Value
+	Static       []Static
+	// Passthrough are keyfile keys that NetworkManager wrote back; nil when it wrote
+	// none.
+	Passthrough   map[string]*Value
+	defaultMetric uint32
 }
 
 // Static is a default route that the definition itself configures.
@@ -64,11 +62,9 @@ func (d *ID) Settings() Settings {
 	}
 	s.Over4 = d.Def.Get("dhcp4-overrides", "route-metric")
 	s.Over6 = d.Def.Get("dhcp6-overrides", "route-metric")
-	s.metric4, s.have4 = s.Over4.metric()
-	s.metric6, s.have6 = s.Over6.metric()
-	s.defaultMetric = defaultMetric
+	s.defaultMetric = DefaultMetric
 	if d.Type == "wifis" {
-		s.defaultMetric = defaultMetricWifi
+		s.defaultMetric = DefaultMetricWifi
 	}
 	for i, key := range []string{"gateway4", "gateway6"} {
 		if g := d.Def.Get(key); g != nil {
@@ -83,18 +79,19 @@ func (d *ID) Settings() Settings {
 		}
 	}
 	if p := d.Def.Get("networkmanager", "passthrough"); p != nil && p.Kind == Mapping {
-		s.hasPassthrough, s.passthrough = true, p.Items
+		s.Passthrough = p.Items
 	}
 	return s
 }
 
-// noMetric is what "unset" is inside netplan (NETPLAN_METRIC_UNSPEC), so as a metric
+// NoMetric is what "unset" is inside netplan (NETPLAN_METRIC_UNSPEC), so as a metric
 // it cannot be expressed.
-const noMetric = 1<<32 - 1
+const NoMetric = 1<<32 - 1
 
-func (v *Value) metric() (uint32, bool) {
+// Metric reads a route metric; ok is false when there is none.
+func (v *Value) Metric() (metric uint32, ok bool) {
 	m, ok := v.Uint()
-	if !ok || m == noMetric {
+	if !ok || m == NoMetric {
 		return 0, false
 	}
 	return m, true
@@ -145,6 +142,8 @@ func (s Settings) StaticOf(family int) (Static, bool) {
 // Without dhcp4 and dhcp6 there is none. agree is false when both are on and their
 // overrides differ: then netplan refuses the whole tree.
 func (s Settings) Networkd() (metric uint32, written, agree bool) {
+	metric4, have4 := s.Over4.Metric()
+	metric6, have6 := s.Over6.Metric()
 	pick := func(m uint32, have bool) uint32 {
 		if have {
 			return m
@@ -153,11 +152,11 @@ func (s Settings) Networkd() (metric uint32, written, agree bool) {
 	}
 	switch {
 	case s.DHCP4 && s.DHCP6:
-		return pick(s.metric4, s.have4), true, s.have4 == s.have6 && s.metric4 == s.metric6
+		return pick(metric4, have4), true, have4 == have6 && metric4 == metric6
 	case s.DHCP4:
-		return pick(s.metric4, s.have4), true, true
+		return pick(metric4, have4), true, true
 	case s.DHCP6:
-		return pick(s.metric6, s.have6), true, true
+		return pick(metric6, have6), true, true
 	}
 	return 0, false, true
 }
@@ -165,8 +164,8 @@ func (s Settings) Networkd() (metric uint32, written, agree bool) {
 // NetworkFile is the name of the file that netplan renders for systemd-networkd.
 func NetworkFile(id string) string { return "10-netplan-" + id + ".network" }
 
-// matchEntries is the [Match] section that netplan writes for the definition.
-func (d *ID) matchEntries() []unit.Entry {
+// MatchEntries is the [Match] section that netplan writes for the definition.
+func (d *ID) MatchEntries() []unit.Entry {
 	var out []unit.Entry
 	add := func(key, value string) {
 		if value != "" {
@@ -178,7 +177,7 @@ func (d *ID) matchEntries() []unit.Entry {
 		return out
 	}
 	match := d.Def.Get("match")
-	add("Driver", strings.Join(match.drivers(), " "))
+	add("Driver", strings.Join(match.Drivers(), " "))
 	add("PermanentMACAddress", match.Get("macaddress").String())
 	switch setName := d.Def.Get("set-name").String(); {
 	case setName != "":
@@ -191,7 +190,8 @@ func (d *ID) matchEntries() []unit.Entry {
 	return out
 }
 
-func (v *Value) drivers() []string {
+// Drivers are the patterns of a match: one string or a list.
+func (v *Value) Drivers() []string {
 	d := v.Get("driver")
 	if d == nil {
 		return nil
@@ -209,7 +209,7 @@ func (v *Value) drivers() []string {
 // Fits reports whether the definition, as its renderer would see it, is about l.
 func (d *ID) Fits(f *facts.Facts, l facts.Link) bool {
 	if d.Renderer != RendererNM {
-		return unit.ReadMatch(d.matchEntries()).Fits(f, l, unit.Version(f)) == unit.Yes
+		return unit.ReadMatch(d.MatchEntries()).Fits(f, l, unit.Version(f)) == unit.Yes
 	}
 	if !physical(d.Type) {
 		return l.Name == d.Name
@@ -231,7 +231,7 @@ func (d *ID) Fits(f *facts.Facts, l facts.Link) bool {
 	if mac := match.Get("macaddress").String(); mac != "" && !strings.EqualFold(mac, l.PermMAC) && !strings.EqualFold(mac, l.MAC) {
 		return false
 	}
-	drivers := match.drivers()
+	drivers := match.Drivers()
 	return len(drivers) == 0 || slices.ContainsFunc(drivers, func(p string) bool { return unit.Glob(p, l.Driver) })
 }
 
@@ -303,8 +303,8 @@ func liveID(f *facts.Facts, l facts.Link) string {
 	return ""
 }
 
-// sharers are the names of the links other than l that the definition configures.
-func (t *Tree) sharers(f *facts.Facts, d *ID, l facts.Link) []string {
+// Sharers are the names of the links other than l that the definition configures.
+func (t *Tree) Sharers(f *facts.Facts, d *ID, l facts.Link) []string {
 	var out []string
 	for _, other := range f.Links {
 		if other.Index == l.Index || other.ARPHRD == 772 {
@@ -317,8 +317,8 @@ func (t *Tree) sharers(f *facts.Facts, d *ID, l facts.Link) []string {
 	return out
 }
 
-// users are the definitions that name d as their link or port.
-func (t *Tree) users(d *ID) []string {
+// Users are the definitions that name d as their link or port.
+func (t *Tree) Users(d *ID) []string {
 	var out []string
 	for _, id := range t.IDs {
 		used := id.Def.Get("link").String() == d.Name

@@ -1,4 +1,4 @@
-package netplan
+package netdef
 
 import (
 	"fmt"
@@ -25,11 +25,18 @@ func searchDirs() []string {
 // EtcDir is where our file lies.
 const EtcDir = "/etc/netplan"
 
+// Reads reports whether netplan reads a file of that path.
+func Reads(p string) bool {
+	return path.Ext(p) == ".yaml" && slices.Contains(searchDirs(), path.Dir(p))
+}
+
 // ID is one device definition, merged over all files.
 type ID struct {
 	Name string
 	Type string // ethernets, wifis, bridges ...
 	Pos  Position
+	// Files that say something about it, in reading order.
+	Files []string
 	// Renderer as it comes out: the id's own, that of its type in the file that first
 	// names it, the global one, networkd.
 	Renderer    string
@@ -47,7 +54,7 @@ type Tree struct {
 	Renderer *Value            // network.renderer, nil when not set
 	IDs      []*ID             // in order of first appearance
 	Errors   []error           // what netplan would refuse, as far as it is read here
-	ours     []string
+	Ours     []string          // files that provision wrote
 }
 
 // ReadTree reads the YAML files of facts. With base set, files that provision wrote
@@ -57,11 +64,11 @@ func ReadTree(f *facts.Facts, base bool) *Tree {
 	byName := map[string]string{}
 	for _, dir := range searchDirs() {
 		for p, file := range f.Files {
-			if path.Dir(p) != dir || path.Ext(p) != ".yaml" {
+			if path.Dir(p) != dir || !Reads(p) {
 				continue
 			}
 			if file.Ours() {
-				t.ours = append(t.ours, p)
+				t.Ours = append(t.Ours, p)
 				if base {
 					continue
 				}
@@ -78,7 +85,7 @@ func ReadTree(f *facts.Facts, base bool) *Tree {
 		t.Files = append(t.Files, p)
 	}
 	slices.SortFunc(t.Files, func(a, b string) int { return strings.Compare(path.Base(a), path.Base(b)) })
-	slices.Sort(t.ours)
+	slices.Sort(t.Ours)
 	m := &merger{}
 	types := map[*ID]*Value{}
 	for _, p := range t.Files {
@@ -150,6 +157,9 @@ func (t *Tree) define(m *merger, file, typ string, id, def *yaml.Node, typed *Va
 	if def.Kind != yaml.MappingNode {
 		m.fail(file, def, "expected mapping (definition of %q)", id.Value)
 		return
+	}
+	if !slices.Contains(d.Files, file) {
+		d.Files = append(d.Files, file)
 	}
 	forgetDriver(def, d.Def)
 	d.Def = m.merge(file, d.Def, def, 3)
