@@ -16,7 +16,7 @@ const Blank = "***"
 // words are parts of keys whose values are secret, in any of: netplan, NM keyfiles,
 // systemd's files, interfaces(5) with wpa_supplicant's and wireless-tools' options,
 // cloud-init user-data.
-const words = `psk|passw|passphrase|passwd|secret|private[-_ ]?key|pre[-_]?shared|wep[-_]key|wireless-key|credential|api[-_]?key|access[-_]?key|auth[-_]?key|identity|mka[-_]c|wpa-key\d|leap[-_]|phase2[-_]auth[-_]pass`
+const words = `psk|passw|passphrase|passwd|secret|private[-_ ]?key|pre[-_]?shared|wep[-_]key|wireless-key|credential|api[-_]?key|access[-_]?key|auth[-_]?key|authtoken|identity|mka[-_]c|wpa-key\d|leap[-_]|phase2[-_]auth[-_]pass`
 
 // exact are whole keys that are secret; as parts of words they mean other things
 // (keyboard, key-mgmt, mapping, shared-network).
@@ -48,6 +48,9 @@ var shapes = []*regexp.Regexp{
 	regexp.MustCompile(`\$(?:[0-9a-z]{1,8}|2[aby])\$[^\s"':]+`), // crypt(5)
 	regexp.MustCompile(`://[^/\s@"']+@`),                        // user:password in a URL
 }
+
+// login is user:password after curl's and wget's options, in a command of interfaces(5).
+var login = regexp.MustCompile(`(\s(?:-u|-U|--user|--proxy-user)(?:\s+|=)?)["']?[^\s:"']+:[^\s]+`)
 
 // harmless are values of a key "token" that are no secret: an IPv6 interface
 // identifier (systemd.network(5), nm-settings(5)).
@@ -267,6 +270,7 @@ func closes(s string, quote byte) bool {
 }
 
 func shape(s string) string {
+	s = login.ReplaceAllString(s, "${1}"+Blank)
 	for i, re := range shapes {
 		if i == len(shapes)-1 {
 			s = re.ReplaceAllString(s, "://"+Blank+"@")
