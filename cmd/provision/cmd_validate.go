@@ -10,6 +10,13 @@ import (
 	"github.com/provision-net/provision/cmd/provision/internal/strict"
 )
 
+// validation is what validate prints as JSON.
+type validation struct {
+	File     string          `json:"file"`
+	Valid    bool            `json:"valid"`
+	Problems strict.Problems `json:"problems"`
+}
+
 func newValidate(g *globals) *cobra.Command {
 	return &cobra.Command{
 		Use:   "validate [FILE]",
@@ -34,12 +41,7 @@ func newValidate(g *globals) *cobra.Command {
 				if problems == nil {
 					problems = strict.Problems{}
 				}
-				v := struct {
-					File     string          `json:"file"`
-					Valid    bool            `json:"valid"`
-					Problems strict.Problems `json:"problems"`
-				}{source.String(), err == nil, problems}
-				if e := g.emit(v, nil); e != nil {
+				if e := g.emit(validation{source.String(), err == nil, problems}, nil); e != nil {
 					return e
 				}
 			}

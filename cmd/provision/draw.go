@@ -294,7 +294,7 @@ func drawVerify(p *page, v provision.Verification) {
 		}
 	}
 	drawUnmet(p, "does not hold", v.Unmet)
-	drawUnmet(p, "conditional", v.Conditional)
+	drawUnmet(p, "not there yet, and not counted as drift", v.Conditional)
 	drawNotes(p, v.Notes)
 	if v.Pending > 0 {
 		p.line("%s", p.yellow(fmt.Sprintf("an apply waits for 'provision confirm' for another %s", v.Pending.Round(time.Second))))

@@ -1,0 +1,155 @@
+package main
+
+import (
+	"encoding"
+	"encoding/json"
+	"fmt"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/provision-net/provision/backends"
+	"github.com/provision-net/provision/cmd/provision/internal/agent"
+	"github.com/provision-net/provision/cmd/provision/internal/strict"
+	"github.com/provision-net/provision/provision"
+	"github.com/provision-net/provision/provision/facts"
+)
+
+// outputs are the types that the commands print as JSON.
+func outputs() []struct {
+	command string
+	value   any
+} {
+	return []struct {
+		command string
+		value   any
+	}{
+		{"detect", agent.Detection{}},
+		{"plan", agent.Preview{}},
+		{"apply", agent.Outcome{}},
+		{"rollback revert recover", provision.Result{}},
+		{"verify", provision.Verification{}},
+		{"explain NIC", []backends.Reason{}},
+		{"explain --to", agent.Path{}},
+		{"facts", facts.Facts{}},
+		{"validate", validation{}},
+		{"version", versionInfo{}},
+		{"validate problems", strict.Problem{}},
+	}
+}
+
+// The keys of the JSON output are a contract: a key that changes or goes away shows in
+// the golden file.
+func TestKeysOfOutputs(t *testing.T) {
+	var b strings.Builder
+	for _, o := range outputs() {
+		fmt.Fprintf(&b, "# %s\n", o.command)
+		lines := map[string]bool{}
+		jsonKeys(reflect.TypeOf(o.value), "", nil, lines)
+		for _, l := range slices.Sorted(mapKeys(lines)) {
+			b.WriteString(l + "\n")
+		}
+		b.WriteString("\n")
+	}
+	golden(t, "testdata/keys.golden", b.String())
+}
+
+func mapKeys(m map[string]bool) func(func(string) bool) {
+	return func(yield func(string) bool) {
+		for k := range m {
+			if !yield(k) {
+				return
+			}
+		}
+	}
+}
+
+var (
+	textMarshaler = reflect.TypeFor[encoding.TextMarshaler]()
+	jsonMarshaler = reflect.TypeFor[json.Marshaler]()
+)
+
+// jsonKeys lists "path type" for all that encoding/json writes of a type.
+func jsonKeys(t reflect.Type, path string, above []reflect.Type, out map[string]bool) {
+	for t.Kind() == reflect.Pointer {
+		t = t.Elem()
+	}
+	switch {
+	case t.Implements(textMarshaler):
+		out[strings.TrimSpace(path+" text")] = true
+		return
+	case t.Implements(jsonMarshaler) || reflect.PointerTo(t).Implements(jsonMarshaler):
+		out[strings.TrimSpace(path+" "+t.Name())] = true
+		return
+	case slices.Contains(above, t):
+		return
+	}
+	above = append(slices.Clone(above), t)
+	switch t.Kind() {
+	case reflect.Struct:
+		for i := range t.NumField() {
+			f := t.Field(i)
+			name, options, _ := strings.Cut(f.Tag.Get("json"), ",")
+			switch {
+			case name == "-" || !f.IsExported() && !f.Anonymous:
+				continue
+			case f.Anonymous && name == "":
+				jsonKeys(f.Type, path, above, out)
+				continue
+			case name == "":
+				name = f.Name
+			}
+			if strings.Contains(options, "omit") {
+				name += "?"
+			}
+			jsonKeys(f.Type, strings.TrimPrefix(path+"."+name, "."), above, out)
+		}
+	case reflect.Slice, reflect.Array:
+		jsonKeys(t.Elem(), path+"[]", above, out)
+	case reflect.Map:
+		jsonKeys(t.Elem(), path+".*", above, out)
+	case reflect.String:
+		out[path+" text"] = true
+	case reflect.Bool:
+		out[path+" bool"] = true
+	default:
+		out[path+" number"] = true
+	}
+}
+
+// What the commands really print has no key that the golden file does not name.
+func TestOutputsHaveOnlyKnownKeys(t *testing.T) {
+	for _, tt := range []struct {
+		value any
+		args  []string
+	}{
+		{agent.Detection{}, []string{"detect"}},
+		{agent.Preview{}, []string{"plan"}},
+		{provision.Verification{}, []string{"verify"}},
+		{facts.Facts{}, []string{"facts"}},
+		{validation{}, []string{"validate"}},
+		{versionInfo{}, []string{"version"}},
+		{agent.Path{}, []string{"explain", "--to", "127.0.0.1"}},
+	} {
+		known := map[string]bool{}
+		jsonKeys(reflect.TypeOf(tt.value), "", nil, known)
+		top := map[string]bool{}
+		for line := range known {
+			path, _, _ := strings.Cut(line, " ")
+			first, _, _ := strings.Cut(path, ".")
+			top[strings.TrimRight(first, "?[]*")] = true
+		}
+		_, out, errs := call(t, append(tt.args, "-o", "json")...)
+		var printed map[string]any
+		if err := json.Unmarshal([]byte(out), &printed); err != nil {
+			t.Errorf("%v: %v, %s", tt.args, err, errs)
+			continue
+		}
+		for k := range printed {
+			if !top[k] {
+				t.Errorf("%v prints the key %s, which its type does not have", tt.args, k)
+			}
+		}
+	}
+}
