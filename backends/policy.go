@@ -288,13 +288,10 @@ func (p *policy) allot() {
 		}
 		isNew := c.slot < 0
 		s := p.slot(c)
-		if isNew && !p.fresh && !c.ruled && c.verdict.Role != facts.RoleNAT && p.before.plugged(c.link, p.f.Machine.BootID) {
+		if isNew && !p.fresh && c.verdict.Role != facts.RoleNAT && p.before.plugged(c.link, p.f.Machine.BootID) {
 			s.Late = true
 		}
-		if c.ruled {
-			s.Late = false
-		}
-		if s.Late || c.verdict.Role == facts.RoleNAT {
+		if p.isLate(c) || c.verdict.Role == facts.RoleNAT {
 			continue
 		}
 		if m4, m6 := c.rule.metrics(); m4 != nil && m6 != nil {

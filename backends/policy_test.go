@@ -179,6 +179,18 @@ func TestMemory(t *testing.T) {
 	check("it is remembered", "boot-3", "enp0s3 1000/1000, enp0s8 10/10, enp0s2 11/11", later, func(f *facts.Facts) { add(f, "enp0s2", 2) })
 	plugged := check("plugged into the running machine", "boot-1", "enp0s3 1000/1000, enp0s8 10/10, enp0s9 1001/1001", mem, func(f *facts.Facts) { add(f, "enp0s9", 9) })
 	check("it stays behind after a reboot", "boot-9", "enp0s3 1000/1000, enp0s8 10/10, enp0s9 1001/1001", plugged, func(f *facts.Facts) { add(f, "enp0s9", 9) })
+	f = backendtest.NetplanNetworkd(257)
+	f.Machine.BootID = "boot-1"
+	add(f, "enp0s9", 9)
+	five := uint32(5)
+	ruled, err := decide(f, backends.Config{NICs: []backends.NICRule{{Match: backends.Match{Name: "enp0s9"}, RouteMetric: &five}}}, mem)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := nics(ruled); got != "enp0s3 1000/1000, enp0s8 10/10, enp0s9 5/5" {
+		t.Errorf("plugged in, and a rule names it: %s", got)
+	}
+	check("the rule is taken away", "boot-1", "enp0s3 1000/1000, enp0s8 10/10, enp0s9 1001/1001", ruled.Memory, func(f *facts.Facts) { add(f, "enp0s9", 9) })
 	check("USB is always plugged in", "boot-2", "enp0s3 1000/1000, enp0s8 10/10, enx1 1001/1001", mem, func(f *facts.Facts) {
 		add(f, "enx1", 9)
 		f.Links[3].Bus = "usb"

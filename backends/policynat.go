@@ -180,7 +180,11 @@ func saturate(a, b uint32) uint32 {
 	return a + b
 }
 
-func (p *policy) isLate(c *candidate) bool { return c.slot >= 0 && p.mem.NICs[c.slot].Late }
+// isLate reports whether the NIC was plugged in later and no rule names it. It stays
+// remembered while a rule does, so that taking the rule away leaves no trace.
+func (p *policy) isLate(c *candidate) bool {
+	return c.slot >= 0 && p.mem.NICs[c.slot].Late && !c.ruled
+}
 
 // late gives the NICs that were plugged into the running machine, and that no rule
 // names, metrics behind everything that was there: plugging something in never moves
