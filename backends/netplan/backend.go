@@ -76,6 +76,7 @@ type planner struct {
 	on       []provision.Ref // further files that systemd-networkd has to read
 	touched  []backends.NIC
 	outcomes []outcome
+	raised   []backends.NIC // that had no configuration, for systemd-networkd
 
 	nmNICs  []backends.NIC // handed on
 	nmFresh []string       // selectors of NICs that get a new profile
@@ -168,6 +169,7 @@ func (p *planner) finish() (provision.Desired, error) {
 			p.d.Wants = append(p.d.Wants, wants...)
 			p.d.Expect = append(p.d.Expect, expect...)
 		}
+		p.d.Wants = append(p.d.Wants, networkd.Raised(p.raised, act)...)
 	}
 	err := p.finishNM(via)
 	p.d.Wants = networkd.Unique(p.d.Wants)

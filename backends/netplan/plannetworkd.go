@@ -241,6 +241,7 @@ func (p *planner) fresh(nic backends.NIC) error {
 	overrides(n, yaml, yaml)
 	g := goal{metric4: m4, metric6: m6, set4: nic.DHCP4 && nic.Metric4 != nil, set6: nic.DHCP6 && nic.Metric6 != nil}
 	p.touched = append(p.touched, nic)
+	p.raised = append(p.raised, nic)
 	if g.set4 {
 		p.outcomes = append(p.outcomes, outcome{nic, 4, m4})
 	}

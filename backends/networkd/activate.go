@@ -9,6 +9,7 @@ import (
 	"github.com/provision-net/provision/provision"
 	"github.com/provision-net/provision/provision/facts"
 	"github.com/provision-net/provision/provision/resource/daemon"
+	"github.com/provision-net/provision/provision/resource/link"
 	"github.com/provision-net/provision/provision/resource/routemetric"
 )
 
@@ -115,4 +116,22 @@ func Outcome(nic backends.NIC, family int, metric uint32, act Activation, via ..
 	p.Via = append(slices.Clone(via), act.Trigger.Name)
 	e.Via = p.Via
 	return []provision.Want{p}, []provision.Want{e}
+}
+
+// Raised wants the NICs up that had no configuration, while systemd-networkd brings them
+// up anyway: going back then begins with setting them down, upon which networkd drops the
+// address and routes that it brought. A restart after their files are gone would leave
+// those behind for ever.
+func Raised(fresh []backends.NIC, act Activation) []provision.Want {
+	if act.Trigger == nil {
+		return nil
+	}
+	var out []provision.Want
+	for _, n := range fresh {
+		w := link.Up(n.Link.Selector(), n.Why)
+		w.Mode = provision.IfPresent
+		w.Via = []string{act.Trigger.Name}
+		out = append(out, w)
+	}
+	return out
 }

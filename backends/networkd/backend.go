@@ -52,6 +52,7 @@ type planner struct {
 	on      []provision.Ref
 	touched []backends.NIC
 	plans   []outcome
+	raised  []backends.NIC // that had no configuration
 	errs    []error
 }
 
@@ -203,6 +204,7 @@ func (p *planner) fresh(nic backends.NIC) error {
 		return err
 	}
 	p.write(nic, at, text, nic.Why)
+	p.raised = append(p.raised, nic)
 	if nic.DHCP4 && nic.Metric4 != nil {
 		p.plans = append(p.plans, outcome{nic, 4, *nic.Metric4})
 	}
@@ -302,6 +304,7 @@ func (p *planner) finish() provision.Desired {
 		p.d.Wants = append(p.d.Wants, wants...)
 		p.d.Expect = append(p.d.Expect, expect...)
 	}
+	p.d.Wants = append(p.d.Wants, Raised(p.raised, act)...)
 	return p.d
 }
 

@@ -60,9 +60,10 @@ type plan struct {
 	idle []string // gets a profile of its own and has to be activated
 	act  []string // has other metrics
 	lazy bool
-	// edited are existing profiles whose file changes, made are new ones of ours.
-	edited, made []provision.Ref
-	errs         []error
+	// edited are existing profiles whose file changes, made are new ones of ours, own all
+	// of ours.
+	edited, made, own []provision.Ref
+	errs              []error
 }
 
 // check is a key of our file that must be the one that counts.
@@ -348,7 +349,9 @@ func (p *plan) triggers() {
 		add("networkmanager-connections", profiles, daemon.NMReloadConnections(p.idle...), "NetworkManager reads the profiles again; the device keeps what it has until its next renewal or activation")
 		add("networkmanager-reload", on, daemon.NMReload(), "NetworkManager "+p.f.NM.Version+" takes the new metrics at the next DHCP renewal and router advertisement")
 	case w.path == restart && len(on)+len(p.edited) > 0:
-		add("networkmanager-connections", p.made, daemon.NMReloadConnections(p.idle...), "a new profile is read and activated")
+		// On the way back NetworkManager has to hear that a profile of ours is gone before it
+		// is restarted: what it finds configured then it would leave so.
+		add("networkmanager-connections", p.own, daemon.NMReloadConnections(p.idle...), "a new profile is read and activated")
 		add("networkmanager-restart", slices.Concat(on, p.edited), daemon.NMRestart(all...), w.why)
 	default:
 		add("networkmanager-connections", profiles, daemon.NMReloadConnections(p.idle...), "NetworkManager reads the changed profiles; idle devices with a new one are activated")

@@ -2,6 +2,7 @@ package networkmanager
 
 import (
 	"path"
+	"slices"
 	"strings"
 	"testing"
 
@@ -234,6 +235,25 @@ func TestOwnProfile(t *testing.T) {
 	backendtest.Put(f, ProfilePath("enp0s9"), "[connection]\nid=mine\n", 0o600)
 	if _, err := desire(t, f, nil); err == nil || !strings.Contains(err.Error(), "was not written by provision") {
 		t.Errorf("a foreign file of our name: %v", err)
+	}
+}
+
+// Once it is up, a restart is due when our profile goes away, and so is telling NetworkManager that it is gone, first.
+func TestOwnProfileTakenBack(t *testing.T) {
+	f := bare("1.42.4", false)
+	backendtest.Put(f, ProfilePath("enp0s9"), facts.Marker+"\n[connection]\nid=provision-enp0s9\n", 0o600)
+	d, err := desire(t, f, func(n *backends.NIC) { n.BringUp = true })
+	if err != nil {
+		t.Fatal(err)
+	}
+	var due []string
+	for _, tr := range d.Triggers {
+		if slices.Contains(tr.On, file.SecretRef(ProfilePath("enp0s9"))) {
+			due = append(due, tr.Name)
+		}
+	}
+	if want := []string{"networkmanager-connections", "networkmanager-restart"}; !slices.Equal(due, want) {
+		t.Errorf("our profile's triggers are %v, want %v", due, want)
 	}
 }
 

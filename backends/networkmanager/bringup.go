@@ -48,6 +48,7 @@ func (p *plan) ownProfile(n backends.NIC) bool {
 	w := file.Secret(at, profileText(n), 0o600, "nobody configures "+n.Link.Name+": "+n.Why)
 	p.files = append(p.files, file.Dir(path.Dir(at), "holds the profile of "+n.Link.Name), w)
 	p.idle = append(p.idle, n.Link.Selector())
+	p.own = append(p.own, w.Ref)
 	if ours {
 		// A changed metric of an active profile moves like any other edit.
 		p.edited = append(p.edited, w.Ref)
