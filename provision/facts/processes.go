@@ -96,11 +96,36 @@ func (r *gathering) processes() processes {
 		if same, known := r.Kernel.SameNetwork(pid); known {
 			p.Ours = same
 		}
-		p.Inner = innerPID(r.quiet("/proc/"+n+"/status", maxState))
+		status := r.quiet("/proc/"+n+"/status", maxState)
+		if anybody(status) && !sshServer(comm) {
+			continue // who cannot configure a network cannot be its manager, whatever the name
+		}
+		p.Inner = innerPID(status)
 		ps = append(ps, p)
 	}
 	sortProcesses(ps)
 	return ps
+}
+
+// firstUser is the first user id that a person gets (login.defs(5), UID_MIN); below are
+// root and the accounts of services.
+const firstUser = 1000
+
+// anybody reports whether /proc/PID/status (proc(5)) is that of an ordinary user's
+// process. Anybody can give a process any name; believed, one called dhclient would
+// keep root from changing the network, and one called dhcpcd would be restarted as root.
+func anybody(status string) bool {
+	for line := range strings.Lines(status) {
+		if rest, ok := strings.CutPrefix(line, "Uid:"); ok {
+			f := strings.Fields(rest) // real, effective, saved, file system
+			if len(f) < 2 {
+				return false
+			}
+			uid, err := strconv.ParseUint(f[1], 10, 32)
+			return err == nil && uid >= firstUser
+		}
+	}
+	return false
 }
 
 // innerPID reads NSpid of /proc/PID/status (proc(5)): more than one number means
