@@ -68,7 +68,7 @@ func drawDetection(p *page, d agent.Detection, verbose bool) {
 	}
 	for _, c := range d.Changes {
 		p.line("%s %s", p.yellow("~"), p.ref(c.Ref))
-		p.line("    %s", p.dim("because "+c.Why))
+		p.line("    %s", p.dim(c.Why))
 	}
 	drawTriggers(p, d.Triggers)
 	if len(d.Notes) > 0 || len(d.Unreadable) > 0 {

@@ -50,7 +50,7 @@ func drawChange(p *page, c provision.Change) {
 	}
 	p.line("%s %s%s", mark(p, c.Op), p.ref(c.Ref), note)
 	if c.Why != "" {
-		p.line("    %s", p.dim("because "+c.Why))
+		p.line("    %s", p.dim(c.Why))
 	}
 	if c.Ref.Name == backends.MemoryPath || created && c.Want[file.AttrType] == file.TypeDir {
 		return
@@ -136,7 +136,7 @@ func drawTriggers(p *page, triggers []provision.Trigger) {
 	for _, t := range triggers {
 		p.line("%s %s", p.yellow("!"), actionText(t.Do, p.device))
 		if t.Why != "" {
-			p.line("    %s", p.dim("because "+t.Why))
+			p.line("    %s", p.dim(t.Why))
 		}
 		if t.Gap != "" {
 			p.line("    %s %s", p.yellow("expected gap:"), t.Gap)
@@ -240,7 +240,7 @@ func drawUnmet(p *page, title string, unmet []provision.Unmet) {
 		}
 		p.line("%s: %s, wanted %s", p.ref(u.Ref), have, attrText(u.Want))
 		if u.Why != "" {
-			p.line("    %s", p.dim("because "+u.Why))
+			p.line("    %s", p.dim(u.Why))
 		}
 	}
 }

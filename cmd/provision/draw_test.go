@@ -26,6 +26,14 @@ func TestDetectOnKnownMachines(t *testing.T) {
 		_, report, _ := backends.Plan(all[name], backends.Config{}, backends.Memory{}, planners())
 		d := agent.Detection{Config: "built-in defaults", Report: report}
 		p := newPage(100)
+		p.device = func(selector string) string {
+			for _, l := range all[name].Links {
+				if l.Selector() == selector {
+					return l.Name
+				}
+			}
+			return ""
+		}
 		drawDetection(p, d, false)
 		text := p.buf.String()
 		if strings.Contains(text, "proves nothing") {

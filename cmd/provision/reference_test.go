@@ -20,10 +20,11 @@ const docs = "../../docs"
 
 const referenceHead = `# Configuration reference
 
-The file is ` + "`" + agent.DefaultPath + "`" + `, or the one that ` + "`-c`" + ` names, or ` + "`provision.yaml`" + ` on the boot partition
-(` + "`/boot/firmware`, `/boot`" + `). Without any, the built-in defaults hold. Unknown keys are errors; all errors are
-reported at once, each with its line and column. Start from [minimal.yaml](minimal.yaml); [full.yaml](full.yaml) has every key.
-` + "`provision validate FILE` checks a file, `provision schema`" + ` prints a JSON Schema for editors. Metrics: the lower one wins.
+The file is ` + "`" + agent.DefaultPath + "`" + `, or the one that ` + "`-c`" + ` names, or ` + "`provision.yaml`" + ` on the boot
+partition (` + "`/boot/firmware`, `/boot`" + `). Without any, the built-in defaults hold. Unknown keys are errors; all errors
+are reported at once, each with its line and column. Start from [minimal.yaml](minimal.yaml);
+[full.yaml](full.yaml) has every key. ` + "`provision validate FILE` checks a file, `provision schema`" + ` prints a JSON
+Schema for editors. Metrics: the lower one wins.
 
 This page is generated from the program by ` + "`make golden`" + `.
 
