@@ -115,7 +115,14 @@ func (x *Actor) dhcpcdProcess(ifname string) (*process, error) {
 		if err != nil {
 			return nil, fmt.Errorf("cannot find the program of dhcpcd process %d: %w", pid, err)
 		}
-		return &process{pid, strings.TrimSuffix(exe, " (deleted)")}, nil
+		exe = strings.TrimSuffix(exe, " (deleted)")
+		if err := rootsAlone(exe); err != nil {
+			// A stale number may be anybody's by now, and so may the name: what is
+			// started again is started by root.
+			x.log().Warn("a process calls itself dhcpcd and is not taken for it", "pid", pid, "reason", err)
+			continue
+		}
+		return &process{pid, exe}, nil
 	}
 	exe, err := readBounded(x.dhcpcdNote(ifname))
 	if errors.Is(err, fs.ErrNotExist) {
@@ -128,6 +135,32 @@ func (x *Actor) dhcpcdProcess(ifname string) (*process, error) {
 		return nil, fmt.Errorf("%s does not hold the path of dhcpcd", x.dhcpcdNote(ifname))
 	}
 	return &process{exe: string(exe)}, nil
+}
+
+// rootsAlone refuses a program that anybody but root (or who runs this) can have put
+// there: it and the directories above it belong to root, and others cannot write to them.
+func rootsAlone(program string) error {
+	if !filepath.IsAbs(program) || !strings.HasPrefix(filepath.Base(program), "dhcpcd") {
+		return fmt.Errorf("its program is %q", program)
+	}
+	for p := filepath.Clean(program); ; p = filepath.Dir(p) {
+		var st unix.Stat_t
+		if err := unix.Lstat(p, &st); err != nil {
+			return fmt.Errorf("its program %s: %w", p, err)
+		}
+		sticky := st.Mode&unix.S_IFMT == unix.S_IFDIR && st.Mode&unix.S_ISVTX != 0
+		switch {
+		case st.Mode&unix.S_IFMT == unix.S_IFLNK:
+			return fmt.Errorf("its program %s is a symlink", p) // the kernel gives none
+		case st.Uid != 0 && int(st.Uid) != os.Geteuid():
+			return fmt.Errorf("its program is in the hands of user %d (%s)", st.Uid, p)
+		case st.Mode&0o022 != 0 && !sticky:
+			return fmt.Errorf("others can write to %s (mode %04o)", p, st.Mode&0o7777)
+		}
+		if p == "/" {
+			return nil
+		}
+	}
 }
 
 func (x *Actor) dhcpcdNote(ifname string) string {

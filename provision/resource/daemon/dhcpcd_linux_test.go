@@ -119,6 +119,32 @@ func TestDhcpcdOfOneNICGetsTheStanzasMetric(t *testing.T) {
 	}
 }
 
+// A pid file may name a process of somebody else by now. Its name proves nothing, and
+// its program would be started as root.
+func TestDhcpcdOfSomebodyElseIsNotStarted(t *testing.T) {
+	for name, spoil := range map[string]func(exe string) error{
+		"written by others":     func(exe string) error { return os.Chmod(exe, 0o777) },
+		"in a directory of all": func(exe string) error { return os.Chmod(filepath.Dir(exe), 0o777) },
+		"another user's":        func(exe string) error { return os.Chown(exe, 65534, -1) },
+		"another program":       func(exe string) error { return os.Rename(exe, filepath.Join(filepath.Dir(exe), "sh")) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			if name == "another user's" && os.Geteuid() != 0 {
+				t.Skip("needs root: chown")
+			}
+			r := newDhcpcdRig(t, "persistent\n")
+			r.systemd("x", "active", func() {})
+			exe, _ := r.startDhcpcd()
+			if err := spoil(exe); err != nil {
+				t.Fatal(err)
+			}
+			if err := r.do(DhcpcdRestart("name:eth0", "eth0", 7, false)); err != nil || len(r.called()) != 0 {
+				t.Errorf("got %v, calls %v", err, r.called())
+			}
+		})
+	}
+}
+
 func TestDhcpcdNotRunningAndCutOff(t *testing.T) {
 	r := newDhcpcdRig(t, "persistent\n")
 	r.systemd("x", "active", func() {})
