@@ -56,6 +56,9 @@ func (x *Actor) dial(ctx context.Context, name, people string) (*bus, error) {
 	}
 	b := &bus{conn: conn, name: name, people: people, limit: limit}
 	running, err := b.running(ctx)
+	if err == nil && !running {
+		running, err = x.born(ctx, b)
+	}
 	if err != nil || !running {
 		conn.Close()
 		if err == nil {
@@ -93,6 +96,41 @@ func (b *bus) running(ctx context.Context) (bool, error) {
 		return false, b.explain(ctx, "the message bus", err)
 	}
 	return has, nil
+}
+
+// born waits for a daemon that systemd has started and that is not on the message bus
+// yet: it may have read its files already, so it must hear of what changed since.
+func (x *Actor) born(ctx context.Context, b *bus) (bool, error) {
+	unit := map[string]string{networkdName: networkdUnit, nmName: nmUnit}[b.name]
+	c, err := x.systemd(ctx)
+	if err != nil {
+		x.log().Debug("cannot ask whether the daemon is starting", "daemon", b.people, "error", err)
+		return false, nil
+	}
+	defer c.Close()
+	limit := time.NewTimer(b.limit)
+	defer limit.Stop()
+	tick := time.NewTicker(50 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		on, err := x.active(ctx, c, unit)
+		if err != nil {
+			x.log().Debug("cannot ask whether the daemon is starting", "daemon", b.people, "error", err)
+		}
+		if err != nil || !on {
+			return false, nil
+		}
+		if running, err := b.running(ctx); err != nil || running {
+			return running, err
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return false, ctx.Err()
+		case <-limit.C:
+			return false, fmt.Errorf("%s hangs: %s has been started and has not come to the message bus within %v", b.people, unit, b.limit)
+		}
+	}
 }
 
 // call calls a method and stores its results.
@@ -166,19 +204,38 @@ func named(err error, names ...string) bool {
 	return false
 }
 
-// systemd opens the service manager.
+// systemd opens the service manager. One that is frozen still accepts connections and
+// then says nothing.
 func (x *Actor) systemd(ctx context.Context) (*sd.Conn, error) {
-	if x.Systemd != nil {
-		return x.Systemd(ctx)
-	}
-	c, err := sd.NewSystemdConnectionContext(ctx)
-	if err != nil {
-		var e error
-		if c, e = sd.NewSystemConnectionContext(ctx); e != nil {
-			return nil, fmt.Errorf("cannot reach systemd: %w", errors.Join(err, e))
+	open := x.Systemd
+	if open == nil {
+		open = func(ctx context.Context) (*sd.Conn, error) {
+			c, err := sd.NewSystemdConnectionContext(ctx)
+			if err != nil && ctx.Err() == nil {
+				var e error
+				if c, e = sd.NewSystemConnectionContext(ctx); e != nil {
+					return nil, fmt.Errorf("cannot reach systemd: %w", errors.Join(err, e))
+				}
+				err = nil
+			}
+			return c, err
 		}
 	}
-	return c, nil
+	limit := orElse(x.CallTimeout, 10*time.Second)
+	// The connection lives as long as its context: only a late one is ended by it.
+	cctx, cancel := context.WithCancel(ctx)
+	timer := time.AfterFunc(limit, cancel)
+	c, err := open(cctx)
+	if !timer.Stop() && ctx.Err() == nil {
+		if err == nil {
+			c.Close()
+		}
+		return nil, fmt.Errorf("systemd hangs: no connection within %v", limit)
+	}
+	if err != nil {
+		cancel()
+	}
+	return c, err
 }
 
 // active reports whether a unit runs.

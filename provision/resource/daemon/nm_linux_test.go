@@ -202,3 +202,24 @@ func TestNetworkManagerRestartWaitsForActivation(t *testing.T) {
 		t.Errorf("calls: %s", got)
 	}
 }
+
+// A restart that was cut off leaves a daemon that has read the files and is not on the
+// bus yet: it is waited for, not taken for stopped.
+func TestNetworkManagerThatIsStarting(t *testing.T) {
+	r := newRig(t)
+	r.systemd("NetworkManager.service", "activating", func() {})
+	time.AfterFunc(300*time.Millisecond, func() { r.networkManager("1.42.4", fine) })
+	if err := r.doAside(NMRestart("name:eth0")); err != nil {
+		t.Fatal(err)
+	}
+	if got := strings.Join(r.called(), ", "); got != "ResetFailedUnit:NetworkManager.service, RestartUnit:NetworkManager.service:replace" {
+		t.Errorf("calls: %s", got)
+	}
+
+	r = newRig(t)
+	r.systemd("NetworkManager.service", "activating", func() {})
+	r.actor.CallTimeout = 200 * time.Millisecond
+	if err := r.doAside(NMReload()); err == nil || !strings.Contains(err.Error(), "NetworkManager hangs: NetworkManager.service has been started") {
+		t.Errorf("one that never comes: %v", err)
+	}
+}
