@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/provision-net/provision/backends/claim"
+	"github.com/provision-net/provision/backends/netplan/netdef"
 	"github.com/provision-net/provision/provision/facts"
 )
 
@@ -154,11 +155,13 @@ func privateAny(a netip.Prefix) (int, bool) { return 0, a.Addr().IsPrivate() }
 // multipass recognises the network configuration that Multipass hands to cloud-init:
 // the id "default" for its own NIC and "extra0", "extra1" ... for bridged ones.
 func multipass(f *facts.Facts, l facts.Link, _ nic4) bool {
-	tree, _ := claim.ReadNetplan(f)
-	extra := slices.ContainsFunc(tree.IDs, func(id claim.NetplanID) bool { return strings.HasPrefix(id.ID, "extra") && !id.Fits(l) })
-	return extra && hasOUI(l, "52:54:00") && slices.ContainsFunc(tree.IDs, func(id claim.NetplanID) bool {
-		return id.ID == "default" && id.Match != nil && id.Match.MAC != "" && id.Fits(l)
-	})
+	if !hasOUI(l, "52:54:00") {
+		return false
+	}
+	tree := netdef.ReadTree(f, false)
+	own := tree.Find("default")
+	extra := slices.ContainsFunc(tree.IDs, func(id *netdef.ID) bool { return strings.HasPrefix(id.Name, "extra") && !id.Fits(f, l) })
+	return extra && own != nil && own.Def.Get("match", "macaddress") != nil && own.Fits(f, l)
 }
 
 func ipv4Of(f *facts.Facts, l facts.Link) []nic4 {

@@ -12,28 +12,30 @@ import (
 // looks configured, but without us it would have nothing, so it has to be wanted again
 // at each apply.
 func (p *policy) broughtUp(c *candidate) bool {
-	var files []string
-	switch c.owner.Owner {
-	case Netplan:
-		for _, id := range p.netplan.IDs {
-			if id.Fits(c.link) {
-				files = append(files, id.Files...)
-			}
-		}
-	case Networkd:
-		if n, ok := claim.Networkd(p.f, c.link); ok {
-			files = append(files, n.File)
-		}
-	case Ifupdown:
-		for _, s := range claim.Ifupdown(p.f, c.link) {
-			files = append(files, s.File)
-		}
-	case NetworkManager:
-		for _, n := range claim.NM(p.f, c.link) {
-			files = append(files, n.File)
+	claims := claimsOf(p.f, p.files, c.owner.Owner, c.link)
+	for _, one := range claims {
+		if slices.ContainsFunc(one.Files, func(name string) bool { return !own(p.f, name) }) {
+			return false
 		}
 	}
-	return len(files) > 0 && !slices.ContainsFunc(files, func(name string) bool { return !own(p.f, name) })
+	return len(claims) > 0
+}
+
+// claimsOf is the configuration that speaks for a NIC under one manager.
+func claimsOf(f *facts.Facts, files *claim.Files, m Manager, l facts.Link) []claim.Claim {
+	switch m {
+	case Netplan:
+		return files.Netplan(l)
+	case Networkd:
+		if c, ok := files.Networkd(l); ok {
+			return []claim.Claim{c}
+		}
+	case Ifupdown:
+		return files.Ifupdown(l)
+	case NetworkManager:
+		return claim.NM(f, l)
+	}
+	return nil
 }
 
 // own reports whether a file begins with our mark.
@@ -44,9 +46,9 @@ func own(f *facts.Facts, name string) bool {
 // saysManual reports whether interfaces(5) names the NIC and says "manual" in every
 // stanza: its keeper wants no address there, and something else (pppd, a bridge or a
 // bond that is made later, a packet capture) may need it so.
-func saysManual(f *facts.Facts, l facts.Link) (source string, ok bool) {
-	for _, s := range claim.Ifupdown(f, l) {
-		if s.Method != "manual" || own(f, s.File) {
+func (p *policy) saysManual(l facts.Link) (source string, ok bool) {
+	for _, s := range p.files.Ifupdown(l) {
+		if s.Method != "manual" || own(p.f, s.File) {
 			return "", false
 		}
 		source = s.Source()

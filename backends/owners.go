@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/provision-net/provision/backends/claim"
+	"github.com/provision-net/provision/backends/networkd/unit"
 	"github.com/provision-net/provision/provision/facts"
 )
 
@@ -29,8 +30,7 @@ const WeightDormant = 5
 // with live evidence are rivals. Sources that were not readable weaken the evidence
 // and never invent it.
 func Owners(f *facts.Facts) []Ownership {
-	d := detector{f: f}
-	d.netplan, d.netplanErr = claim.ReadNetplan(f)
+	d := detector{f: f, files: claim.Of(f)}
 	out := make([]Ownership, 0, len(f.Links))
 	for _, l := range f.Links {
 		out = append(out, d.owner(l))
@@ -40,9 +40,8 @@ func Owners(f *facts.Facts) []Ownership {
 
 // detector holds what is read once for all links.
 type detector struct {
-	f          *facts.Facts
-	netplan    claim.Netplan
-	netplanErr error
+	f     *facts.Facts
+	files *claim.Files
 }
 
 // trace collects the evidence for one link.
@@ -61,7 +60,7 @@ func (d *detector) owner(l facts.Link) Ownership {
 		return o
 	}
 	t := &trace{}
-	ids := d.netplan.For(l)
+	ids := d.files.Netplan(l)
 	d.networkd(t, l, ids)
 	d.nm(t, l, ids)
 	d.ifupdown(t, l)
@@ -77,7 +76,7 @@ func (d *detector) owner(l facts.Link) Ownership {
 	})
 	o.Evidence = append(o.Evidence, t.evidence...)
 	d.decide(&o, t)
-	d.cloudInit(&o, l, ids)
+	d.cloudInit(&o, l)
 	return o
 }
 
@@ -127,7 +126,7 @@ func (d *detector) networkd(t *trace, l facts.Link, ids []claim.Claim) {
 	if known && n.Admin == "unmanaged" {
 		t.add(None, WeightInstalled, state, "networkd leaves it unmanaged")
 	}
-	if by := l.Udev["ID_NET_MANAGED_BY"]; by != "" && by != "io.systemd.Network" {
+	if by := unit.ManagedBy(l); by != "" {
 		t.add(None, WeightInstalled, "udev ID_NET_MANAGED_BY", "declared to be managed by %s: networkd keeps off", by)
 	}
 	if known && n.Network != "" && n.Admin != "unmanaged" {
@@ -154,7 +153,7 @@ func (d *detector) networkd(t *trace, l facts.Link, ids []claim.Claim) {
 	if known && n.Admin == "unmanaged" {
 		return
 	}
-	if c, ok := claim.Networkd(d.f, l); ok {
+	if c, ok := d.files.Networkd(l); ok {
 		d.networkdFile(t, l, c)
 	}
 }
@@ -162,7 +161,7 @@ func (d *detector) networkd(t *trace, l facts.Link, ids []claim.Claim) {
 // networkdFile weighs the .network file that would be taken while networkd itself
 // has said nothing.
 func (d *detector) networkdFile(t *trace, l facts.Link, c claim.Claim) {
-	if by := l.Udev["ID_NET_MANAGED_BY"]; by != "" && by != "io.systemd.Network" {
+	if by := unit.ManagedBy(l); by != "" {
 		return
 	}
 	if id, ok := netplanNetwork(c.File); ok {
@@ -234,7 +233,7 @@ func (d *detector) netplanProfileName(l facts.Link) (id, file string, ok bool) {
 			continue
 		}
 		name = strings.TrimSuffix(name, ".nmconnection")
-		if name == l.Name || slices.ContainsFunc(d.netplan.For(l), func(c claim.Claim) bool { return c.ID == name }) {
+		if name == l.Name || slices.ContainsFunc(d.files.Netplan(l), func(c claim.Claim) bool { return c.ID == name }) {
 			return name, g, true
 		}
 	}
@@ -260,7 +259,7 @@ func (d *detector) nmProfiles(t *trace, l facts.Link) {
 }
 
 func (d *detector) ifupdown(t *trace, l facts.Link) {
-	stanzas := claim.Ifupdown(d.f, l)
+	stanzas := d.files.Ifupdown(l)
 	manual := len(stanzas) > 0
 	for _, s := range stanzas {
 		manual = manual && s.Method == "manual"
@@ -286,7 +285,7 @@ func (d *detector) dhcpcd(t *trace, l facts.Link) {
 	if !dh.Running && !dh.Enabled || !claim.Ethernet(l) && !claim.Wlan(l) || l.Master != 0 {
 		return
 	}
-	c, takes := claim.Dhcpcd(d.f, l)
+	c, takes := d.files.Dhcpcd(l)
 	if !takes {
 		t.add(None, WeightInstalled, c.Source(), "dhcpcd leaves it alone: %s", c.Text)
 		return
@@ -365,7 +364,7 @@ func (d *detector) clients(t *trace, l facts.Link) {
 			// Already counted as the sign of the master.
 		case ifupClient(c, l.Name):
 			t.add(Ifupdown, WeightLive, source, "%s runs with the lease and pid files that ifup gives it, though ifstate does not list the NIC", c.Name)
-		case c.Name == "dhcpcd" && len(claim.Ifupdown(d.f, l)) == 0:
+		case c.Name == "dhcpcd" && len(d.files.Ifupdown(l)) == 0:
 			t.add(Dhcpcd, WeightLive, source, "dhcpcd runs for this NIC alone")
 		default:
 			t.add(Foreign, WeightLive, source, "%s runs on it, started by no known manager", c.Name)

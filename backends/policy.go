@@ -118,9 +118,8 @@ type policy struct {
 	all    []*candidate // in the order of the links
 	notes  []provision.Note
 	fresh  bool // the memory was empty: this is the first run
-	// netplan is what the effective netplan files say, ours among them.
-	netplan claim.Netplan
-	hasNAT  bool // a NAT NIC that may be written
+	files  *claim.Files
+	hasNAT bool // a NAT NIC that may be written
 }
 
 func (p *policy) note(level, subject, format string, args ...any) {
@@ -134,7 +133,7 @@ func (p *policy) collect(roles map[int]RoleVerdict) {
 		byName[o.Link] = o
 	}
 	p.fresh = len(p.mem.NICs) == 0
-	p.netplan, _ = claim.ReadNetplan(p.f) // what does not parse speaks for no NIC
+	p.files = claim.Of(p.f)
 	for _, l := range p.f.Links {
 		c := &candidate{link: l, owner: byName[l.Name], verdict: roles[l.Index], slot: -1}
 		c.rule, c.ruleAt, c.ruled = p.cfg.rule(l, c.verdict.Role)

@@ -30,7 +30,7 @@ func (p *policy) mayBringUp(c *candidate) bool {
 	case p.cfg.BringUp != nil:
 		return *p.cfg.BringUp
 	}
-	if _, manual := saysManual(p.f, c.link); manual {
+	if _, manual := p.saysManual(c.link); manual {
 		return false
 	}
 	// A configuration that is about one NIC says nothing about the unused ports of a server.
@@ -82,7 +82,7 @@ func (p *policy) bringUp() {
 				p.note("warning", c.link.Name, "no manager owns it: its metric cannot be kept, so it is left alone")
 			}
 			c.left = "no manager owns it"
-			if source, manual := saysManual(p.f, c.link); manual {
+			if source, manual := p.saysManual(c.link); manual {
 				c.left = "no manager owns it, and " + source + " says manual: a rule with bring-up: true would bring it up all the same"
 			}
 		case !c.nic.DHCP4 && !c.nic.DHCP6:

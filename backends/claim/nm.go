@@ -14,7 +14,7 @@ func NM(f *facts.Facts, l facts.Link) []Claim {
 		if !ProfileFits(p, l) {
 			continue
 		}
-		out = append(out, Claim{ID: p.ID, File: p.Path, Text: fmt.Sprintf("profile %q is bound to it", p.ID)})
+		out = append(out, Claim{ID: p.ID, File: p.Path, Files: []string{p.Path}, Text: fmt.Sprintf("profile %q is bound to it", p.ID)})
 	}
 	return out
 }
@@ -38,7 +38,7 @@ func ProfileFits(p facts.NMProfile, l facts.Link) bool {
 	if p.Interface != "" && p.Interface != l.Name {
 		return false
 	}
-	return p.MAC == "" || sameMAC(p.MAC, l.PermMAC)
+	return p.MAC == "" || strings.EqualFold(p.MAC, l.PermMAC)
 }
 
 // NetplanProfile reports whether a profile was made by netplan's generator.

@@ -201,7 +201,7 @@ func (c conf) unmanaged(f *facts.Facts, l facts.Link) (setting, bool) {
 		}
 	}
 	if v, line, file := c.last("ifupdown", "managed"); !yes(v) {
-		if claims := claim.Ifupdown(f, l); len(claims) > 0 {
+		if claims := claim.Of(f).Ifupdown(l); len(claims) > 0 {
 			if line > 0 {
 				return setting{"[ifupdown] managed=" + v + ", and the NIC has a stanza in " + claims[0].Source(), file, line}, true
 			}

@@ -137,6 +137,16 @@ func (f *File) Last(ifname, option string) (Line, bool) {
 	return last, found
 }
 
+// Head returns the line that begins an interface's block.
+func (f *File) Head(ifname string) (Line, bool) {
+	for _, l := range f.Lines {
+		if l.head && l.Block == "interface" && l.Of == ifname {
+			return l, true
+		}
+	}
+	return Line{}, false
+}
+
 // Global reports whether an option stands before every block.
 func (f *File) Global(option string) bool {
 	for _, l := range f.Lines {

@@ -129,6 +129,35 @@ type Config struct {
 	Problems []Problem
 }
 
+// Written returns the iface stanzas for a logical interface: those that ifup carries
+// out, and behind them those that it never reaches because of an error before them.
+// What somebody wrote down is theirs also while it is broken.
+func (c *Config) Written(logical string) []*Stanza {
+	var out []*Stanza
+	reached := map[Place]bool{}
+	for _, s := range c.Stanzas {
+		if s.Logical == logical {
+			out = append(out, s)
+			reached[s.Place] = true
+		}
+	}
+	for _, p := range c.Order {
+		f := c.Files[p]
+		for i := range f.Lines {
+			l := &f.Lines[i]
+			if l.Kind != Iface && l.Kind != Bad && l.Kind != Unread || reached[Place{p, l.Number}] {
+				continue
+			}
+			word, rest, _ := nextWord(l.Text)
+			if h := header(rest); word == "iface" && h.logical == logical {
+				out = append(out, &Stanza{Place: Place{p, l.Number}, Logical: logical, Family: h.family, Method: h.method, file: f, index: i})
+				reached[Place{p, l.Number}] = true
+			}
+		}
+	}
+	return out
+}
+
 // Broken returns the problems that stop ifup, hide lines from it, or hide from us what
 // it reads.
 func (c *Config) Broken() []Problem {

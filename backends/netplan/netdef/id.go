@@ -214,7 +214,9 @@ func (d *ID) Fits(f *facts.Facts, l facts.Link) bool {
 	if !physical(d.Type) {
 		return l.Name == d.Name
 	}
-	if (d.Type == "wifis") != (l.DevType == "wlan") || l.ARPHRD != 1 {
+	// A profile for Ethernet or Wi-Fi is not for a bridge, or for a VLAN that has the
+	// MAC of what it stands on.
+	if (d.Type == "wifis") != (l.DevType == "wlan") || l.ARPHRD != 1 || l.Kind != "" && l.Kind != "veth" {
 		return false
 	}
 	match := d.Def.Get("match")
@@ -232,6 +234,11 @@ func (d *ID) Fits(f *facts.Facts, l facts.Link) bool {
 		return false
 	}
 	drivers := match.Drivers()
+	// NetworkManager writes a profile that is bound to no device back with an empty
+	// match: it could be activated anywhere and is nobody's until it is.
+	if name == "" && match.Get("macaddress") == nil && len(drivers) == 0 && strings.HasPrefix(d.Name, "NM-") {
+		return false
+	}
 	return len(drivers) == 0 || slices.ContainsFunc(drivers, func(p string) bool { return unit.Glob(p, l.Driver) })
 }
 

@@ -91,7 +91,6 @@ func ReadTree(f *facts.Facts, base bool) *Tree {
 	for _, p := range t.Files {
 		if f.Files[p].Masked {
 			m.errs = append(m.errs, fmt.Errorf("%s: cannot be planned with: its secrets were blanked for printing", p))
-			continue
 		}
 		doc, err := decode(p, f.Files[p].Text)
 		if err != nil {
