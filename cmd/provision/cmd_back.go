@@ -19,7 +19,7 @@ equal is not touched. An apply that waits for its confirmation is gone back on.`
 			if err := g.needRoot("rollback"); err != nil {
 				return err
 			}
-			a, err := g.agent()
+			a, err := g.agentWithout()
 			if err != nil {
 				return err
 			}
@@ -41,7 +41,7 @@ func newConfirm(g *globals) *cobra.Command {
 			if err := g.needRoot("confirm"); err != nil {
 				return err
 			}
-			a, err := g.agent()
+			a, err := g.agentWithout()
 			if err != nil {
 				return err
 			}
@@ -65,7 +65,7 @@ and named, and the status is 2; --force takes it back too.` + "\n" + exitHelp,
 			if err := g.needRoot("revert"); err != nil {
 				return err
 			}
-			a, err := g.agent()
+			a, err := g.agentWithout()
 			if err != nil {
 				return err
 			}

@@ -42,7 +42,7 @@ func (e usageError) Unwrap() error { return e.err }
 // finish prints the error for people and returns the exit status.
 func (g *globals) finish(err error) int {
 	code := exitStatus(err)
-	if err != nil && !errors.Is(err, errDifferences) {
+	if err != nil && !errors.Is(err, errDifferences) && !errors.Is(err, syscall.EPIPE) {
 		fmt.Fprintln(g.stderr, "provision: "+strings.ReplaceAll(visibleLines(err.Error()), "\n", "\n  "))
 		switch code {
 		case exitPermission:

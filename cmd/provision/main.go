@@ -15,6 +15,10 @@ import (
 var version = "unknown"
 
 func main() {
+	// A write to a terminal or pipe that has gone would kill this process, perhaps between
+	// two files (os/signal, SIGPIPE). Caught, it is an error of that write alone; ignored,
+	// the managers' commands would inherit it.
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	code := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
 	stop()

@@ -1,0 +1,77 @@
+package main
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// Whoever broke the configuration must still be able to go back.
+func TestGoingBackNeedsNoConfiguration(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("needs root: the files that are written belong to root")
+	}
+	im := images()[0]
+	for _, way := range []string{"revert", "rollback"} {
+		t.Run(way, func(t *testing.T) {
+			root := im.unpack(t)
+			before := snapshot(t, root)
+			if code, _, errs := call(t, "--root", root, "apply"); code != 0 {
+				t.Fatalf("apply: status %d, %s", code, errs)
+			}
+			config := filepath.Join(root, "etc/provision/provision.yaml")
+			if err := os.WriteFile(config, []byte("version: 1\nnetwork: {\n"), 0o666); err != nil {
+				t.Fatal(err)
+			}
+			if code, _, errs := call(t, "--root", root, "confirm"); code != exitFailed || !strings.Contains(errs, "no apply waits") {
+				t.Errorf("confirm: status %d, %s", code, errs)
+			}
+			if code, _, errs := call(t, "--root", root, way); code != 0 {
+				t.Errorf("status %d, %s", code, errs)
+			}
+			for _, path := range differences(before, snapshot(t, root)) {
+				if path != "/etc/provision/provision.yaml" {
+					t.Errorf("%s is not as it was", path)
+				}
+			}
+		})
+	}
+}
+
+// The connection that shows what is done may break while it is done: that must not end
+// the program between two files.
+func TestOutputThatNobodyReads(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("needs root: the files that are written belong to root")
+	}
+	bin := program(t)
+	im := images()[0]
+	root := im.unpack(t)
+	before := snapshot(t, root)
+	reader, writer, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	reader.Close()
+	cmd := exec.Command(bin, "--root", root, "-v", "apply")
+	cmd.Stdout, cmd.Stderr = writer, writer
+	err = cmd.Run()
+	writer.Close()
+	if !cmd.ProcessState.Exited() {
+		t.Fatalf("the program was killed: %v", err)
+	}
+	after := snapshot(t, root)
+	for _, path := range im.written {
+		if before[path] == after[path] {
+			t.Errorf("%s was not written", path)
+		}
+	}
+	if code, out, errs := call(t, "--root", root, "recover"); code != 0 || !strings.Contains(out, "nothing was left unfinished") {
+		t.Errorf("it left something: status %d, %s%s", code, out, errs)
+	}
+	if code, out, _ := call(t, "--root", root, "plan", "--exit-code"); code != 0 {
+		t.Errorf("not all was done: %s", out)
+	}
+}
