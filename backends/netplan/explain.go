@@ -51,7 +51,7 @@ func (b Backend) Explain(f *facts.Facts, link facts.Link, key string) []backends
 	s := id.Settings()
 	scalar := func(key, missing string, v *netdef.Value) {
 		if v == nil {
-			add(key, missing, "netplan default", "")
+			add(key, missing, id.Pos.Source(), "not set for id "+id.Name+": netplan's default holds")
 			return
 		}
 		add(key, v.Text, v.Pos.Source(), overridden(v))
