@@ -326,6 +326,9 @@ func (e *Engine) firstSeen(d Desired, l *ledger, first, have map[Ref]Attrs) map[
 			if now == nil && w.Mode == IfPresent {
 				continue
 			}
+			if a, ok := e.Resources[w.Kind].(Author); ok && now != nil && a.Wrote(now) {
+				now = nil
+			}
 			out[w.Ref] = now
 			changed = true
 			continue

@@ -69,6 +69,13 @@ type Batcher interface {
 	SetAll(ctx context.Context, steps []Step) error
 }
 
+// Author is implemented by resources that recognise this program's own work. Where the
+// state directory was lost, what it finds of its own was not there before it came, so
+// that is what giving up and reverting return to.
+type Author interface {
+	Wrote(have Attrs) bool
+}
+
 // ErrStale is returned (wrapped) by Set when somebody else changed the state
 // between Get and Set.
 var ErrStale = errors.New("changed by somebody else meanwhile")

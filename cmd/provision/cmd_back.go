@@ -1,6 +1,7 @@
 package main
 
 import (
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -126,7 +127,11 @@ func drawResult(p *page, r provision.Result, done string) {
 	drawEffects(p, r)
 	p.line("%s (%s)", p.green(done), count(r.Writes, "write"))
 	for _, f := range r.Foreign {
-		p.line("%s %s: changed by somebody else since, left as it is", p.yellow("left"), p.ref(f))
+		why := "changed by somebody else since, left as it is"
+		if i := slices.IndexFunc(r.Notes, func(n provision.Note) bool { return n.Subject == f.Name }); i >= 0 {
+			why = r.Notes[i].Text
+		}
+		p.line("%s %s: %s", p.yellow("left"), p.ref(f), why)
 	}
 	for _, f := range r.NotRestored {
 		p.line("%s %s", p.red("not restored"), p.ref(f))

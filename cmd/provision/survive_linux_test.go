@@ -75,3 +75,50 @@ func TestOutputThatNobodyReads(t *testing.T) {
 		t.Errorf("not all was done: %s", out)
 	}
 }
+
+// The state directory may be lost. What is provision's own by its first line goes all
+// the same, and nothing is called done that is not.
+func TestStateThatWasLost(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("needs root: the files that are written belong to root")
+	}
+	for _, im := range images() {
+		t.Run(im.name, func(t *testing.T) {
+			root := im.unpack(t)
+			before := snapshot(t, root)
+			apply := func() {
+				t.Helper()
+				if code, _, errs := call(t, "--root", root, "apply"); code != 0 {
+					t.Fatalf("apply: status %d, %s", code, errs)
+				}
+			}
+			own := func() (out []string) {
+				now := snapshot(t, root)
+				for _, path := range im.written {
+					if _, was := before[path]; !was && now[path] != "" {
+						out = append(out, path)
+					}
+				}
+				return out
+			}
+			apply()
+			written := own()
+			if len(written) == 0 {
+				t.Fatal("no file of its own: the test would show nothing")
+			}
+			if err := os.RemoveAll(filepath.Join(root, "var/lib/provision")); err != nil {
+				t.Fatal(err)
+			}
+			code, out, _ := call(t, "--root", root, "revert")
+			for _, path := range written {
+				if code != exitDifferences || !strings.Contains(out, path+": written by provision, but") {
+					t.Errorf("revert without any state: status %d, and %s is not named: %s", code, path, out)
+				}
+			}
+			apply()
+			if code, out, errs := call(t, "--root", root, "revert"); code != 0 || len(own()) > 0 {
+				t.Errorf("apply and revert: status %d, left %v, %s%s", code, own(), out, errs)
+			}
+		})
+	}
+}

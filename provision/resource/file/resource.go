@@ -24,6 +24,9 @@ type Resource struct {
 	FS host.FS
 	// Secret makes content secret, and new files 0600: kind "secret-file".
 	Secret bool
+	// Mark is what every file that this program writes as a whole begins with; empty
+	// recognises none.
+	Mark string
 	// MaxSize is the largest file in bytes, 0 means DefaultMaxSize.
 	MaxSize int64
 }
@@ -31,7 +34,13 @@ type Resource struct {
 var (
 	_ provision.Resource   = (*Resource)(nil)
 	_ provision.Classifier = (*Resource)(nil)
+	_ provision.Author     = (*Resource)(nil)
 )
+
+// Wrote implements provision.Author.
+func (r *Resource) Wrote(have provision.Attrs) bool {
+	return r.Mark != "" && have[AttrType] == TypeFile && strings.HasPrefix(have[AttrContent], r.Mark)
+}
 
 // Class implements provision.Classifier.
 func (r *Resource) Class(attr string) provision.Class {

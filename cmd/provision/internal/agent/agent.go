@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"maps"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/provision-net/provision/backends"
@@ -317,13 +319,31 @@ func (a *Agent) Confirm(ctx context.Context) error {
 	return e.Confirm(ctx)
 }
 
-// Revert goes back to before provision ever came.
+// Revert goes back to before provision ever came. Files of its own that it knows
+// nothing of any more, because its state was lost, are named and left.
 func (a *Agent) Revert(ctx context.Context, force bool) (provision.Result, error) {
 	e, err := a.engine()
 	if err != nil {
 		return provision.Result{}, err
 	}
-	return e.Revert(ctx, force)
+	r, err := e.Revert(ctx, force)
+	if err != nil {
+		return r, err
+	}
+	f, err := a.Facts(ctx)
+	if err != nil {
+		return r, fmt.Errorf("reverted, but it cannot be told whether anything is left: %w", err)
+	}
+	for _, name := range slices.Sorted(maps.Keys(f.Files)) {
+		ref := file.Ref(name)
+		if !f.Files[name].Ours() || slices.Contains(r.Foreign, ref) {
+			continue
+		}
+		r.Foreign = append(r.Foreign, ref)
+		r.Notes = append(r.Notes, provision.Note{Level: "warning", Subject: name,
+			Text: "written by provision, but its state does not know the file (was " + a.StateDir + " removed?): remove it by hand, or apply and revert again"})
+	}
+	return r, nil
 }
 
 // Recover finishes what an interrupted command left. With wait it first lets that

@@ -9,6 +9,7 @@ import (
 
 	"github.com/provision-net/provision/backends/netplan"
 	"github.com/provision-net/provision/provision"
+	"github.com/provision-net/provision/provision/facts"
 	"github.com/provision-net/provision/provision/host"
 	"github.com/provision-net/provision/provision/host/netdev"
 	"github.com/provision-net/provision/provision/host/netplangen"
@@ -42,8 +43,8 @@ func (a *Agent) engine() (*provision.Engine, error) {
 	}
 	e := &provision.Engine{
 		Resources: map[string]provision.Resource{
-			file.Kind:       &file.Resource{FS: root},
-			file.SecretKind: &file.Resource{FS: root, Secret: true},
+			file.Kind:       &file.Resource{FS: root, Mark: facts.Marker + "\n"},
+			file.SecretKind: &file.Resource{FS: root, Secret: true, Mark: facts.Marker + "\n"},
 		},
 		Actors: map[string]provision.Actor{},
 		Store:  store,
