@@ -165,8 +165,17 @@ func (j *job) running(c facts.DHCPClient, next string) error {
 	return nil
 }
 
+// maxDhcpcd is the largest metric that dhcpcd reads (if-options.c); with a greater one
+// it does not start, and the NIC would have no address at the next boot.
+const maxDhcpcd = 1<<31 - 1
+
 // oneMetric settles on one metric where the client has only one for both families.
 func (j *job) oneMetric(client string) error {
+	for _, m := range []*uint32{j.metric4, j.metric6} {
+		if m != nil && *m > maxDhcpcd {
+			return fmt.Errorf("%s takes metrics up to %d, not %d: choose a smaller one", client, maxDhcpcd, *m)
+		}
+	}
 	switch {
 	case j.metric4 == nil && j.metric6 == nil:
 	case j.metric4 == nil:
