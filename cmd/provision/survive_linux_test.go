@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 )
 
 // Whoever broke the configuration must still be able to go back.
@@ -120,5 +121,27 @@ func TestStateThatWasLost(t *testing.T) {
 				t.Errorf("apply and revert: status %d, left %v, %s%s", code, own(), out, errs)
 			}
 		})
+	}
+}
+
+// Nobody confirms a change of a mounted image: its keeper goes back in that image and
+// leaves the machine's own state alone.
+func TestUnconfirmedImageGoesBack(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("needs root: the files that are written belong to root")
+	}
+	bin := program(t)
+	root := images()[0].unpack(t)
+	before := snapshot(t, root)
+	if out, err := exec.Command(bin, "--root", root, "apply", "--confirm", "1s").CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	if len(differences(before, snapshot(t, root))) == 0 {
+		t.Fatal("the apply wrote nothing: the test would show nothing")
+	}
+	for end := time.Now().Add(20 * time.Second); len(differences(before, snapshot(t, root))) > 0; time.Sleep(50 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("still different after the time to confirm: %v", differences(before, snapshot(t, root)))
+		}
 	}
 }

@@ -26,7 +26,7 @@ func (a *Agent) arm(ctx context.Context, after time.Duration) error {
 	if err != nil {
 		return fmt.Errorf("cannot find the program for the keeper: %w", err)
 	}
-	argv := []string{exe, "recover", "--wait", (after + armGrace).String(), "--state-dir", a.StateDir}
+	argv := a.keeper(exe, after)
 	if a.systemd() {
 		err := armSystemd(ctx, argv)
 		if err == nil {
@@ -35,6 +35,15 @@ func (a *Agent) arm(ctx context.Context, after time.Duration) error {
 		a.Log.Warn("cannot start the keeper under systemd, using a detached process", "err", err)
 	}
 	return armDetached(argv)
+}
+
+// keeper is the command line of the keeper: it looks after the same root and state.
+func (a *Agent) keeper(exe string, after time.Duration) []string {
+	argv := []string{exe, "recover", "--wait", (after + armGrace).String(), "--state-dir", a.StateDir}
+	if a.offline() {
+		argv = append(argv, "--root", a.Root)
+	}
+	return argv
 }
 
 // systemd reports whether systemd is the init of this machine (sd_booted(3)).
