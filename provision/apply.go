@@ -61,9 +61,6 @@ func (e *Engine) apply(ctx context.Context, d Desired, opt ApplyOptions, how giv
 	if err != nil {
 		return res, err
 	}
-	if opt.Settle <= 0 {
-		opt.Settle = defaultSettle
-	}
 	lock, err := e.Store.Lock(ctx)
 	if err != nil {
 		return res, err
@@ -72,6 +69,17 @@ func (e *Engine) apply(ctx context.Context, d Desired, opt ApplyOptions, how giv
 	before, err := e.settle(ctx, lock, &res)
 	if err != nil {
 		return res, err
+	}
+	if opt.Replan != nil && (lock.waited || res.Recovered || len(before.journals) > 0 || before.commit() != opt.Basis) {
+		if d, opt, err = opt.Replan(ctx); err != nil {
+			return res, err
+		}
+		if d, err = e.check(d); err != nil {
+			return res, err
+		}
+	}
+	if opt.Settle <= 0 {
+		opt.Settle = defaultSettle
 	}
 	a := &attempt{Engine: e, d: d, opt: opt, how: how, earlier: before, res: &res}
 	if err := a.prepare(ctx); err != nil {

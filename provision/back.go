@@ -18,6 +18,14 @@ type earlier struct {
 	stored   *stored       // what is known of the past once they are settled
 }
 
+// commit is the number of the last commit, 0 if there is none.
+func (b *earlier) commit() uint64 {
+	if b.stored.ledger == nil {
+		return 0
+	}
+	return b.stored.ledger.Seq
+}
+
 // forget drops them: a newer snapshot or commit stands in for them.
 func (b *earlier) forget() error {
 	for _, j := range b.journals {

@@ -22,6 +22,7 @@ type Lock struct {
 	f        *os.File      // nil for a store without a directory
 	c        chan struct{} // then this
 	recorded bool
+	waited   bool // somebody else held it first
 }
 
 // Unlock gives the lock back.
@@ -65,7 +66,7 @@ func (s *Store) Lock(ctx context.Context) (*Lock, error) {
 		}
 		select {
 		case s.mem <- struct{}{}:
-			return &Lock{c: s.mem}, nil
+			return &Lock{c: s.mem, waited: true}, nil
 		case <-wait.C:
 			return nil, &LockedError{Dir: "the state in memory", Pid: os.Getpid()}
 		case <-ctx.Done():
@@ -78,13 +79,13 @@ func (s *Store) Lock(ctx context.Context) (*Lock, error) {
 	path := filepath.Join(s.dir, lockName)
 	// flock(2) has no timeout, so it is asked again; 50 ms is nothing to people
 	// and rare enough for a Pi Zero.
-	for {
+	for waited := false; ; waited = true {
 		f, err := tryLock(path)
 		if err != nil {
 			return nil, fmt.Errorf("cannot lock %s: %w", s.dir, err)
 		}
 		if f != nil {
-			return &Lock{f: f}, nil
+			return &Lock{f: f, waited: waited}, nil
 		}
 		select {
 		case <-wait.C:

@@ -10,6 +10,7 @@ import (
 // Status is what the state directory tells of past runs.
 type Status struct {
 	Dir       string        `json:"dir"`
+	Commit    uint64        `json:"commit,omitempty"`   // number of the last commit, 0 if there is none
 	Committed time.Time     `json:"committed,omitzero"` // of the last commit
 	Refs      int           `json:"refs"`               // what the last commit wants
 	Rollbacks int           `json:"rollbacks"`          // how often Rollback can be called
@@ -32,7 +33,7 @@ func (e *Engine) Status(ctx context.Context) (Status, error) {
 		return s, err
 	}
 	if st.ledger != nil {
-		s.Committed, s.Refs = st.ledger.Time, len(st.ledger.Refs)
+		s.Commit, s.Committed, s.Refs = st.ledger.Seq, st.ledger.Time, len(st.ledger.Refs)
 		for i := len(st.committed) - 1; i >= 0; i-- {
 			if st.committed[i] != st.ledger.Seq-uint64(s.Rollbacks) {
 				break

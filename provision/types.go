@@ -226,4 +226,11 @@ type ApplyOptions struct {
 	// terminal die (Recover, not Rollback: it does nothing once Confirm has come). An
 	// error aborts before anything is changed.
 	Arm func(ctx context.Context, after time.Duration) error
+	// Replan, when set, is called under the lock if the goal was made for a machine
+	// that has changed since: another process held the lock, another commit than Basis
+	// stands, or an interrupted run was gone back on first. What it returns takes the
+	// place of the goal and of these options.
+	Replan func(ctx context.Context) (Desired, ApplyOptions, error)
+	// Basis is Status.Commit from before the goal was made.
+	Basis uint64
 }

@@ -124,8 +124,11 @@ func (w *Watch) Span() time.Duration {
 	return tcpLimit + 300*time.Millisecond
 }
 
-// Close ends the watch.
+// Close ends the watch; there need not be one.
 func (w *Watch) Close() {
+	if w == nil {
+		return
+	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.eye != nil {

@@ -244,45 +244,57 @@ type ApplyOptions struct {
 // Apply makes the machine what it should be, or leaves it as it was.
 func (a *Agent) Apply(ctx context.Context, o ApplyOptions) (Outcome, error) {
 	start := time.Now()
-	g, err := a.Goal(ctx)
-	if err != nil {
-		return Outcome{}, err
-	}
-	if reason := g.Report.PlanOnly; reason != "" && !a.offline() {
-		return Outcome{}, fmt.Errorf("%w: %s; `provision plan` works here, apply does not", ErrMissing, reason)
-	}
-	e, err := a.engine()
-	if err != nil {
-		return Outcome{}, err
-	}
 	out := Outcome{Config: a.Source.String(), Confirm: o.Confirm}
-	opts := provision.ApplyOptions{Settle: o.Settle, Confirm: o.Confirm}
-	if o.Confirm > 0 {
-		opts.Arm = a.arm
-	}
-	// The dear steps (the manager's own checker, the route simulation, the watch over
-	// the sessions) are for a plan that has something to do.
-	plan, err := e.Plan(ctx, g.Desired)
+	e, err := a.engine()
 	if err != nil {
 		return out, err
 	}
-	if !plan.Empty() {
+	before, err := e.Status(ctx)
+	if err != nil {
+		return out, err
+	}
+	var watch *guard.Watch
+	defer func() { watch.Close() }()
+	var ready func(context.Context) (provision.Desired, provision.ApplyOptions, error)
+	ready = func(ctx context.Context) (provision.Desired, provision.ApplyOptions, error) {
+		opts := provision.ApplyOptions{Settle: o.Settle, Confirm: o.Confirm, Replan: ready, Basis: before.Commit}
+		if o.Confirm > 0 {
+			opts.Arm = a.arm
+		}
+		g, err := a.Goal(ctx)
+		if err != nil {
+			return g.Desired, opts, err
+		}
+		if reason := g.Report.PlanOnly; reason != "" && !a.offline() {
+			return g.Desired, opts, fmt.Errorf("%w: %s; `provision plan` works here, apply does not", ErrMissing, reason)
+		}
+		// The dear steps (the manager's own checker, the route simulation, the watch
+		// over the sessions) are for a plan that has something to do.
+		plan, err := e.Plan(ctx, g.Desired)
+		if err != nil || plan.Empty() {
+			return g.Desired, opts, err
+		}
 		if err := a.check(ctx, g); err != nil {
-			return out, err
+			return g.Desired, opts, err
 		}
 		if lost := guard.Predict(g.Facts, g.after()).Lost(); lost != "" && !o.Force {
-			return out, fmt.Errorf("refused, nothing was changed: %s (--force applies it all the same)", lost)
+			return g.Desired, opts, fmt.Errorf("refused, nothing was changed: %s (--force applies it all the same)", lost)
 		}
-		if !a.offline() {
-			w, err := guard.New(guard.Options{Sessions: guard.Sessions(g.Facts), Log: a.Log})
-			if err != nil {
-				return out, fmt.Errorf("cannot watch over the SSH sessions: %w", err)
-			}
-			defer w.Close()
-			opts.Guard, opts.GuardFor = w.Check, w.Span()
+		if a.offline() {
+			return g.Desired, opts, nil
 		}
+		watch.Close() // that of an earlier goal
+		if watch, err = guard.New(guard.Options{Sessions: guard.Sessions(g.Facts), Log: a.Log}); err != nil {
+			return g.Desired, opts, fmt.Errorf("cannot watch over the SSH sessions: %w", err)
+		}
+		opts.Guard, opts.GuardFor = watch.Check, watch.Span()
+		return g.Desired, opts, nil
 	}
-	out.Result, err = e.Apply(ctx, g.Desired, opts)
+	d, opts, err := ready(ctx)
+	if err != nil {
+		return out, err
+	}
+	out.Result, err = e.Apply(ctx, d, opts)
 	out.Took, out.Processes = time.Since(start), a.spawned()
 	return out, err
 }
