@@ -67,6 +67,12 @@ func (x *Actor) ifup(ctx context.Context, r request) error {
 	if err := writeDurable(saved, definition); err != nil {
 		return err
 	}
+	if hotplug(definition, r.ifname) {
+		if c, unit := x.hotplugUnit(ctx, r.ifname); c != nil {
+			defer c.Close()
+			return x.restart(ctx, c, unit)
+		}
+	}
 	return x.run(ctx, "ifup", r.ifname)
 }
 
@@ -84,6 +90,7 @@ func (x *Actor) ifdown(ctx context.Context, ifname, saved string, up bool) error
 			return err
 		}
 	}
+	x.forget(ctx, ifname)
 	return os.Remove(saved)
 }
 

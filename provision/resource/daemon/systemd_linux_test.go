@@ -45,6 +45,14 @@ func (r *rig) systemd(unit, state string, effect func()) {
 			}
 			return job, nil
 		},
+		"StopUnit": func(name, mode string) (dbus.ObjectPath, *dbus.Error) {
+			r.call("StopUnit:%s:%s", name, mode)
+			if effect != nil {
+				effect()
+				_ = r.conn.Emit(manager, "org.freedesktop.systemd1.Manager.JobRemoved", uint32(1), job, name, "failed")
+			}
+			return job, nil
+		},
 		"StartTransientUnit": func(name, mode string, props []unitProperty, aux []unitPart) (dbus.ObjectPath, *dbus.Error) {
 			for _, p := range props {
 				if p.Name == "ExecStart" {
@@ -56,7 +64,12 @@ func (r *rig) systemd(unit, state string, effect func()) {
 		},
 	})
 	// go-systemd computes the path from the name; answer on the whole subtree.
-	get := func(iface, name string) (dbus.Variant, *dbus.Error) { return dbus.MakeVariant(state), nil }
+	get := func(iface, name string) (dbus.Variant, *dbus.Error) {
+		if name == "LoadState" {
+			return dbus.MakeVariant("loaded"), nil
+		}
+		return dbus.MakeVariant(state), nil
+	}
 	if err := r.conn.ExportSubtreeMethodTable(map[string]any{"Get": get}, manager+"/unit", "org.freedesktop.DBus.Properties"); err != nil {
 		r.t.Fatal(err)
 	}
