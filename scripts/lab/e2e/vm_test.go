@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/provision-net/provision/provision/facts"
 	"github.com/provision-net/provision/scripts/lab"
 )
 
@@ -182,6 +183,7 @@ func TestVMBridgedNICWins(t *testing.T) {
 			etc, before := v.etc(t), v.routes(t, 4)+" | "+v.routes(t, 6)
 			t.Logf("before: %s", before)
 			judgeDetection(t, v)
+			judgeFacts(t, v)
 			v.must(t, 2, "plan", "--exit-code")
 			if diff := differingLines(etc, v.etc(t)); diff != "" {
 				t.Fatalf("detect and plan changed /etc:\n%s", diff)
@@ -259,7 +261,7 @@ func judgeDetection(t *testing.T, v vmSystem) {
 			t.Errorf("detect takes %s for %+v, want role %s, driver virtio_net, owner %s", n.Name, n, want, owner)
 		}
 		if n.Name == natNIC {
-			for _, e := range []string{"10.0.2.0/24 with gateway 10.0.2.2", "name server 10.0.2.3", "qemu", "the first NIC by slot"} {
+			for _, e := range []string{"10.0.2.0/24 with gateway 10.0.2.2", "guest address 10.0.2.15", "qemu", "the first NIC by slot"} {
 				if !strings.Contains(strings.Join(n.Role.Evidence, "\n"), e) {
 					t.Errorf("the evidence for %s lacks %q: %v", n.Name, e, n.Role.Evidence)
 				}
@@ -272,5 +274,28 @@ func judgeDetection(t *testing.T, v vmSystem) {
 	systemd := v.MustRun(t, "systemctl", "--version")
 	if !strings.HasPrefix(systemd, fmt.Sprintf("systemd %d ", d.Machine.Systemd)) {
 		t.Errorf("detect says systemd %d, systemctl says %s", d.Machine.Systemd, systemd)
+	}
+}
+
+// judgeFacts loads what a bug report would carry: the NICs with their bus and driver are there, their addresses are not.
+func judgeFacts(t *testing.T, v vmSystem) {
+	t.Helper()
+	text := v.must(t, 0, "facts", "--anonymise")
+	f, err := facts.Load(strings.NewReader(text))
+	if err != nil {
+		t.Errorf("what facts --anonymise prints cannot be loaded: %v", err)
+		return
+	}
+	for _, n := range lab.VMNICs {
+		if strings.Contains(strings.ToLower(text), n.MAC) {
+			t.Errorf("facts --anonymise prints the MAC address %s", n.MAC)
+		}
+		l, ok := f.LinkByName(n.Name)
+		if !ok || l.Driver != "virtio_net" || l.PermMAC == "" || !strings.HasPrefix(l.Udev["ID_PATH"], "pci-0000:00:") || l.Udev["USEC_INITIALIZED"] == "" {
+			t.Errorf("the facts of %s: %+v", n.Name, l)
+		}
+	}
+	if f.Machine.Systemd == 0 || f.Machine.Vendor != "QEMU" || !f.Machine.Root {
+		t.Errorf("the facts of the machine: %+v", f.Machine)
 	}
 }

@@ -60,7 +60,7 @@ func TestVMPowerCut(t *testing.T) {
 			v.awaitRoutes(t, after)
 			v.must(t, 0, "plan", "--exit-code")
 			v.must(t, 0, "verify")
-			if !strings.Contains(v.MustRun(t, "grep", "-rliE", "08:00:27:00:76:08|provision-"+bridgedNIC, "/etc"), "/") {
+			if !strings.Contains(v.MustRun(t, "grep", "-rliE", "08:00:27:00:76:08|iface "+bridgedNIC, "/etc"), "/") {
 				t.Errorf("no file in /etc names %s", bridgedNIC)
 			}
 			hotPlug(t, v, after)
