@@ -45,6 +45,9 @@ func (p *plan) ownProfile(n backends.NIC) bool {
 		p.errs = append(p.errs, fmt.Errorf("cannot configure %s: %s exists and was not written by provision: remove or rename it", n.Link.Name, at))
 		return true
 	}
+	if n.Optional && !ours {
+		p.note("info", n.Link.Name, "NetworkManager cannot mark a NIC optional: the boot waits no longer than for the first family that answers, but where nobody answers at all on its network, NetworkManager-wait-online holds it back for up to a minute")
+	}
 	w := file.Secret(at, profileText(n), 0o600, "nobody configures "+n.Link.Name+": "+n.Why)
 	p.files = append(p.files, file.Dir(path.Dir(at), "holds the profile of "+n.Link.Name), w)
 	p.idle = append(p.idle, n.Link.Selector())
