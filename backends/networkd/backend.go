@@ -115,7 +115,7 @@ func (p *planner) nic(nic backends.NIC) error {
 	if a.Unread != "" {
 		return fmt.Errorf("%s configures %s too and cannot be copied for this NIC alone: %s", a.Path, plural(sharers), a.Unread)
 	}
-	name, ok := FileBefore(a.Base, nic.Link.Name)
+	name, ok := fileBefore(a.Base, nic.Link.Name)
 	if !ok {
 		return fmt.Errorf("%s configures %s too, and no file name sorts before it: rename it to begin with a higher number", a.Path, plural(sharers))
 	}
@@ -199,7 +199,7 @@ func (p *planner) fresh(nic backends.NIC) error {
 		return errors.New("no .network file fits it")
 	}
 	at := NewFile(nic.Link.Name)
-	text, err := NewText(nic, p.version)
+	text, err := newText(nic, p.version)
 	if err != nil {
 		return err
 	}
@@ -214,8 +214,8 @@ func (p *planner) fresh(nic backends.NIC) error {
 	return nil
 }
 
-// NewText is the .network file of a NIC that had no configuration.
-func NewText(nic backends.NIC, version int) (string, error) {
+// newText is the .network file of a NIC that had no configuration.
+func newText(nic backends.NIC, version int) (string, error) {
 	dhcp := "no"
 	switch {
 	case nic.DHCP4 && nic.DHCP6:
@@ -230,7 +230,7 @@ func NewText(nic backends.NIC, version int) (string, error) {
 		return "", err
 	}
 	var b strings.Builder
-	b.WriteString(facts.Marker + "\n" + MatchSection(nic.Link, version))
+	b.WriteString(facts.Marker + "\n" + matchSection(nic.Link, version))
 	if nic.Optional {
 		b.WriteString("\n[Link]\nRequiredForOnline=no\n")
 	}

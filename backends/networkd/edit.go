@@ -13,8 +13,8 @@ import (
 // Names of the drop-ins that provision writes: the second one where a foreign drop-in
 // comes after the first and would win.
 const (
-	DropinName     = "90-provision.conf"
-	LateDropinName = "zz-provision.conf"
+	dropinName     = "90-provision.conf"
+	lateDropinName = "zz-provision.conf"
 )
 
 // Edit is what should be said about one link beyond what its file says.
@@ -84,16 +84,16 @@ func (e Edit) Dropin(version int) (string, error) {
 
 // DropinPath is where a drop-in for n has to lie in dir so that it is read last.
 func DropinPath(n *unit.Network, dir string) string {
-	name := DropinName
+	name := dropinName
 	if len(n.Later(name)) > 0 {
-		name = LateDropinName
+		name = lateDropinName
 	}
 	return path.Join(dir, n.Base+".d", name)
 }
 
-// MatchSection fits exactly l: by permanent MAC for hardware, else by name. Names
+// matchSection fits exactly l: by permanent MAC for hardware, else by name. Names
 // in [Match] are patterns, so what is special there is quoted.
-func MatchSection(l facts.Link, version int) string {
+func matchSection(l facts.Link, version int) string {
 	if strings.HasPrefix(l.Selector(), "mac:") {
 		key := "PermanentMACAddress"
 		if version > 0 && version < 245 {
@@ -111,7 +111,7 @@ func copyFor(n *unit.Network, l facts.Link, edit Edit, version int) (string, err
 		return "", err
 	}
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s\n# what %s says, for %s alone\n%s", facts.Marker, n.Path, l.Name, MatchSection(l, version))
+	fmt.Fprintf(&b, "%s\n# what %s says, for %s alone\n%s", facts.Marker, n.Path, l.Name, matchSection(l, version))
 	b.WriteString(unit.Render(withoutMatch(n.Entries)))
 	b.WriteString("\n")
 	b.WriteString(sections)
@@ -128,9 +128,9 @@ func withoutMatch(entries []unit.Entry) []unit.Entry {
 	return out
 }
 
-// FileBefore names a .network file for l that networkd tries before base; ok is
+// fileBefore names a .network file for l that networkd tries before base; ok is
 // false when no name can.
-func FileBefore(base, ifname string) (name string, ok bool) {
+func fileBefore(base, ifname string) (name string, ok bool) {
 	for _, prefix := range []string{"10-provision-", "05-provision-", "00-provision-", "00-0-provision-", "+provision-"} {
 		if name := prefix + FileName(ifname) + ".network"; name < base {
 			return name, true

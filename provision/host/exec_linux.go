@@ -167,3 +167,14 @@ func (b *bounded) Write(p []byte) (int, error) {
 }
 
 func (b *bounded) bytes() []byte { return b.buf.Bytes() }
+
+func tail(b []byte, limit int) string {
+	s := strings.ToValidUTF8(strings.TrimSpace(string(b)), "?")
+	if s == "" {
+		return "no output"
+	}
+	if len(s) > limit {
+		s = "... " + strings.ToValidUTF8(s[len(s)-limit:], "")
+	}
+	return s
+}

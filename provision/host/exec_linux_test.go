@@ -177,14 +177,3 @@ func TestExecBoundsOutput(t *testing.T) {
 		t.Errorf("kept %d bytes, truncated %v, code %d", len(out.Stdout), out.Truncated, out.Code)
 	}
 }
-
-func TestRunOK(t *testing.T) {
-	var e Exec
-	_, err := RunOK(t.Context(), &e, Command{Argv: []string{"sh", "-c", "echo why not >&2; exit 4"}})
-	if err == nil || !strings.Contains(err.Error(), "status 4: why not") {
-		t.Errorf("got %v", err)
-	}
-	if _, err := RunOK(t.Context(), &e, Command{Argv: []string{"true"}}); err != nil {
-		t.Error(err)
-	}
-}

@@ -1,12 +1,12 @@
 // Package host is the only door to files, commands, D-Bus and netlink. Paths are
 // logical and absolute; a root directory is put before them, so everything can be
-// pointed at a mounted image or a captured tree.
+// pointed at a mounted image or a captured tree. Only facts reads files by itself:
+// Root is made of Linux system calls, and facts/tree reads captured trees anywhere.
 package host
 
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io/fs"
 	"strings"
 	"time"
@@ -106,32 +106,4 @@ type Output struct {
 // it could not be started, or was killed because of its timeout or the context.
 type Runner interface {
 	Run(ctx context.Context, c Command) (Output, error)
-}
-
-// RunOK runs c and turns an exit code other than 0 into an error that ends with
-// what the command said last.
-func RunOK(ctx context.Context, r Runner, c Command) (Output, error) {
-	out, err := r.Run(ctx, c)
-	if err != nil {
-		return out, err
-	}
-	if out.Code != 0 {
-		said := out.Stderr
-		if len(strings.TrimSpace(string(said))) == 0 {
-			said = out.Stdout
-		}
-		return out, fmt.Errorf("%q ended with status %d: %s", c.String(), out.Code, tail(said, 600))
-	}
-	return out, nil
-}
-
-func tail(b []byte, limit int) string {
-	s := strings.ToValidUTF8(strings.TrimSpace(string(b)), "?")
-	if s == "" {
-		return "no output"
-	}
-	if len(s) > limit {
-		s = "... " + strings.ToValidUTF8(s[len(s)-limit:], "")
-	}
-	return s
 }

@@ -4,6 +4,9 @@
 // it is ever opened. Every read is bounded and refuses what is not a regular file:
 // opening a FIFO or a device that somebody left in a configuration directory would
 // block or have effects.
+//
+// It is not host.Root because that one is Linux's alone and can write: this one also
+// reads a captured tree on another system, and there is nothing in it to write with.
 package tree
 
 import (
