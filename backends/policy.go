@@ -25,13 +25,18 @@ type ConflictError struct {
 	Owners []Ownership
 }
 
-// Error names each NIC and its owners, and what to do.
+// Error names each NIC and its owners with the heaviest evidence for each, and what to
+// do.
 func (e *ConflictError) Error() string {
 	var nics []string
 	for _, o := range e.Owners {
-		all := []string{string(o.Owner)}
-		for _, r := range o.Rivals {
-			all = append(all, string(r))
+		var all []string
+		for _, m := range append([]Manager{o.Owner}, o.Rivals...) {
+			name := string(m)
+			if i := slices.IndexFunc(o.Evidence, func(e Evidence) bool { return e.Manager == m }); i >= 0 {
+				name += " (" + o.Evidence[i].Text + ")"
+			}
+			all = append(all, name)
 		}
 		nics = append(nics, fmt.Sprintf("%s is configured by %s", o.Link, strings.Join(all, " and ")))
 	}

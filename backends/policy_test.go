@@ -264,7 +264,8 @@ func TestConflict(t *testing.T) {
 	if !errors.As(err, &c) || len(c.Owners) != 1 || c.Owners[0].Link != "enp0s8" || len(d.NICs) != 0 {
 		t.Fatalf("got %v, %v", d.NICs, err)
 	}
-	if !strings.Contains(err.Error(), "enp0s8 is configured by networkmanager and networkd") {
+	if !strings.Contains(err.Error(), "enp0s8 is configured by networkmanager (NetworkManager runs and manages it with profile \"Wired connection 1\"") ||
+		!strings.Contains(err.Error(), " and networkd (networkd runs and has it configured by /etc/systemd/network/20-wired.network)") {
 		t.Errorf("unclear: %v", err)
 	}
 	d, err = decide(f, backends.Config{NICs: []backends.NICRule{{Match: backends.Match{Name: "enp0s8"}, Manage: no()}}}, backends.Memory{})
