@@ -149,7 +149,7 @@ func (a *attempt) reach(ctx context.Context, lock *Lock) error {
 	if a.walk.j == nil {
 		return &FailedError{Cause: err}
 	}
-	a.log().Warn("going back", "cause", err)
+	a.log().Info("going back", "cause", err) // the error that is returned says it too
 	if back := a.goBack(ctx, a.walk.j, a.res); back != nil {
 		back.Cause = err
 		return back
