@@ -3,63 +3,15 @@ package dhcpcd
 import (
 	"flag"
 	"fmt"
-	"maps"
-	"os"
-	"path/filepath"
-	"slices"
 	"strings"
 	"testing"
 
 	"github.com/provision-net/provision/backends"
 	"github.com/provision-net/provision/backends/backendtest"
-	"github.com/provision-net/provision/provision"
 	"github.com/provision-net/provision/provision/facts"
 )
 
 var update = flag.Bool("update", false, "rewrite the golden files")
-
-func text(d provision.Desired) string {
-	var b strings.Builder
-	want := func(kind string, w provision.Want) {
-		fmt.Fprintf(&b, "%s %s mode=%d via=%v (%s)\n", kind, w.Ref, w.Mode, w.Via, w.Why)
-		for _, k := range slices.Sorted(maps.Keys(w.Attrs)) {
-			fmt.Fprintf(&b, "  %s: %s\n", k, strings.ReplaceAll(strings.TrimSuffix(w.Attrs[k], "\n"), "\n", "\n  | "))
-		}
-	}
-	for _, w := range d.Wants {
-		want("want", w)
-	}
-	for _, t := range d.Triggers {
-		fmt.Fprintf(&b, "trigger %s: %s %v on %v gap=%q\n  %s\n", t.Name, t.Do.Kind, t.Do.Args, t.On, t.Gap, t.Why)
-	}
-	for _, w := range d.Expect {
-		want("expect", w)
-	}
-	for _, n := range d.Notes {
-		fmt.Fprintf(&b, "note %s %s: %s\n", n.Level, n.Subject, n.Text)
-	}
-	return b.String()
-}
-
-func golden(t *testing.T, name, got string) {
-	t.Helper()
-	p := filepath.Join("testdata", name+".golden")
-	if *update {
-		if err := os.MkdirAll("testdata", 0o755); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(p, []byte(got), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(p)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if got != string(want) {
-		t.Errorf("%s differs (run with -update to accept):\n%s", p, got)
-	}
-}
 
 func m(metric uint32) *uint32 { return &metric }
 
@@ -117,7 +69,7 @@ func TestDesire(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			golden(t, c.name, text(d))
+			backendtest.Golden(t, c.name, backendtest.Text(d), *update)
 		})
 	}
 }
@@ -174,5 +126,5 @@ func TestExplain(t *testing.T) {
 			fmt.Fprintf(&b, "%s: %s (%s)\n", version, r.Value, r.Note)
 		}
 	}
-	golden(t, "explain", b.String())
+	backendtest.Golden(t, "explain", b.String(), *update)
 }

@@ -4,8 +4,6 @@ import (
 	"flag"
 	"fmt"
 	"maps"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -56,26 +54,6 @@ func text(d provision.Desired, err error) string {
 		fmt.Fprintf(&b, "note %s %s: %s\n", n.Level, n.Subject, n.Text)
 	}
 	return b.String()
-}
-
-func golden(t *testing.T, name, got string) {
-	t.Helper()
-	p := filepath.Join("testdata", name+".golden")
-	if *update {
-		if err := os.MkdirAll("testdata", 0o755); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(p, []byte(got), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(p)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if got != string(want) {
-		t.Errorf("%s differs (run with -update to accept):\n%s", p, got)
-	}
 }
 
 func m(metric uint32) *uint32 { return &metric }
@@ -221,7 +199,7 @@ func TestDesire(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			golden(t, c.name, text(d, nil))
+			backendtest.Golden(t, c.name, text(d, nil), *update)
 			again, err := Backend{}.Desire(done(c.f, d), all)
 			if err != nil {
 				t.Fatalf("a second time: %v", err)
@@ -345,5 +323,5 @@ func TestExplain(t *testing.T) {
 			}
 		}
 	}
-	golden(t, "explain", b.String())
+	backendtest.Golden(t, "explain", b.String(), *update)
 }

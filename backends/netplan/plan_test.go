@@ -1,16 +1,20 @@
 package netplan
 
 import (
+	"flag"
 	"fmt"
 	"strings"
 	"testing"
 
 	"github.com/provision-net/provision/backends"
+	"github.com/provision-net/provision/backends/backendtest"
 	"github.com/provision-net/provision/backends/netplan/netdef"
 	"github.com/provision-net/provision/backends/networkd/unit"
 	"github.com/provision-net/provision/provision"
 	"github.com/provision-net/provision/provision/facts"
 )
+
+var update = flag.Bool("update", false, "write the golden files anew")
 
 // nmPlanner stands for the networkmanager backend and shows what it was asked.
 type nmPlanner struct{}
@@ -134,7 +138,7 @@ func TestDesire(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			golden(t, name, text(d))
+			backendtest.Golden(t, name, backendtest.Text(d), *update)
 
 			// With our files in place, and nothing generated yet, the plan must be the same.
 			for _, w := range d.Wants {
@@ -146,8 +150,8 @@ func TestDesire(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if text(again) != text(d) {
-				t.Errorf("the second plan differs:\n%s", text(again))
+			if backendtest.Text(again) != backendtest.Text(d) {
+				t.Errorf("the second plan differs:\n%s", backendtest.Text(again))
 			}
 		})
 	}
@@ -205,5 +209,5 @@ func TestExplain(t *testing.T) {
 	for _, r := range New(nil).Explain(f, f.Links[1], "") {
 		fmt.Fprintf(&b, "%s = %s at %s (%s)\n", r.Key, r.Value, r.Source, r.Note)
 	}
-	golden(t, "explain", b.String())
+	backendtest.Golden(t, "explain", b.String(), *update)
 }

@@ -3,75 +3,16 @@ package networkd
 import (
 	"flag"
 	"fmt"
-	"os"
-	"path/filepath"
-	"sort"
 	"strings"
 	"testing"
 
 	"github.com/provision-net/provision/backends"
+	"github.com/provision-net/provision/backends/backendtest"
 	"github.com/provision-net/provision/backends/networkd/unit"
-	"github.com/provision-net/provision/provision"
 	"github.com/provision-net/provision/provision/facts"
 )
 
 var update = flag.Bool("update", false, "write the golden files anew")
-
-// text shows a Desired for people and for comparison.
-func text(d provision.Desired) string {
-	var b strings.Builder
-	attrs := func(a provision.Attrs) {
-		var keys []string
-		for k := range a {
-			keys = append(keys, k)
-		}
-		sort.Strings(keys)
-		for _, k := range keys {
-			if k == "content" {
-				fmt.Fprintf(&b, "  content:\n    %s\n", strings.ReplaceAll(strings.TrimSuffix(a[k], "\n"), "\n", "\n    "))
-				continue
-			}
-			fmt.Fprintf(&b, "  %s: %s\n", k, a[k])
-		}
-	}
-	want := func(kind string, w provision.Want) {
-		fmt.Fprintf(&b, "%s %s mode=%d via=%v (%s)\n", kind, w.Ref, w.Mode, w.Via, w.Why)
-		attrs(w.Attrs)
-	}
-	for _, w := range d.Wants {
-		want("want", w)
-	}
-	for _, t := range d.Triggers {
-		fmt.Fprintf(&b, "trigger %s: %s %v on %v\n  why: %s\n  gap: %s\n", t.Name, t.Do.Kind, t.Do.Args, t.On, t.Why, t.Gap)
-	}
-	for _, w := range d.Expect {
-		want("expect", w)
-	}
-	for _, n := range d.Notes {
-		fmt.Fprintf(&b, "note %s %s: %s\n", n.Level, n.Subject, n.Text)
-	}
-	return b.String()
-}
-
-func golden(t *testing.T, name, got string) {
-	t.Helper()
-	p := filepath.Join("testdata", name+".golden")
-	if *update {
-		if err := os.MkdirAll("testdata", 0o755); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(p, []byte(got), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(p)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if got != string(want) {
-		t.Errorf("%s differs (run with -update to accept):\n%s", p, got)
-	}
-}
 
 // machine has a NAT NIC eth0 and a bridged NIC eth1, both under networkd.
 func machine(version string, files map[string]string, live map[int]string) *facts.Facts {
@@ -167,7 +108,7 @@ func TestDesire(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			golden(t, name, text(d))
+			backendtest.Golden(t, name, backendtest.Text(d), *update)
 
 			// With our files in place the plan must be the same: nothing depends on itself.
 			for _, w := range d.Wants {
@@ -182,8 +123,8 @@ func TestDesire(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if name != "not-read-yet" && text(again) != text(d) {
-				t.Errorf("the second plan differs:\n%s", text(again))
+			if name != "not-read-yet" && backendtest.Text(again) != backendtest.Text(d) {
+				t.Errorf("the second plan differs:\n%s", backendtest.Text(again))
 			}
 			// And networkd must come to the wanted metrics by reading them.
 			a := unit.ReadTree(f, false).Applied(f.Links[1])
@@ -244,5 +185,5 @@ func TestExplain(t *testing.T) {
 	for _, r := range New().Explain(f, f.Links[1], "") {
 		fmt.Fprintf(&b, "%s = %s at %s (%s)\n", r.Key, r.Value, r.Source, r.Note)
 	}
-	golden(t, "explain", b.String())
+	backendtest.Golden(t, "explain", b.String(), *update)
 }

@@ -1,29 +1,22 @@
-package netplan
+package backendtest
 
 import (
-	"flag"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
-	"sort"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/provision-net/provision/provision"
 )
 
-var update = flag.Bool("update", false, "write the golden files anew")
-
-// text shows a Desired for people and for comparison.
-func text(d provision.Desired) string {
+// Text shows a Desired for people and for comparison.
+func Text(d provision.Desired) string {
 	var b strings.Builder
 	attrs := func(a provision.Attrs) {
-		var keys []string
-		for k := range a {
-			keys = append(keys, k)
-		}
-		sort.Strings(keys)
-		for _, k := range keys {
+		for _, k := range slices.Sorted(maps.Keys(a)) {
 			if k == "content" {
 				fmt.Fprintf(&b, "  content:\n    %s\n", strings.ReplaceAll(strings.TrimSuffix(a[k], "\n"), "\n", "\n    "))
 				continue
@@ -50,10 +43,12 @@ func text(d provision.Desired) string {
 	return b.String()
 }
 
-func golden(t *testing.T, name, got string) {
+// Golden compares got with testdata/NAME.golden, which it writes first when update is
+// set.
+func Golden(t *testing.T, name, got string, update bool) {
 	t.Helper()
 	p := filepath.Join("testdata", name+".golden")
-	if *update {
+	if update {
 		if err := os.MkdirAll("testdata", 0o755); err != nil {
 			t.Fatal(err)
 		}
