@@ -140,6 +140,9 @@ func (e *Engine) giveUp(g *goal, r ledgerRef, key []byte, first map[Ref]Attrs, h
 		return item{}, false
 	}
 	if !owned(r, key, have) && !force {
+		if d, ok := e.Resources[ref.Kind].(Delegate); ok && d.Delegated() && r.Lent {
+			return item{}, false
+		}
 		return leave("left as it is: somebody else has changed it since")
 	}
 	if r.Lent {

@@ -92,6 +92,28 @@ func TestForeign(t *testing.T) {
 	r.is(t, map[string]provision.Attrs{"a": {"x": "theirs"}})
 }
 
+// delegated is state that a daemon brings about.
+type delegated struct{ *kv }
+
+func (delegated) Delegated() bool { return true }
+
+// What a daemon makes of its files once they are as before is not somebody else's doing; what no daemon keeps is.
+func TestDelegatedIsNotForeign(t *testing.T) {
+	r := newRig(t)
+	r.Resources["kv"] = delegated{r.kv}
+	r.kv.m["a"] = provision.Attrs{"x": "1002,1024"}
+	lent := want("a", "x", "1000")
+	lent.Mode = provision.IfPresent
+	r.mustApply(t, provision.Desired{Wants: []provision.Want{lent, want("b", "x", "1")}}, provision.ApplyOptions{})
+	r.kv.m["a"]["x"] = "1002"
+	r.kv.m["b"]["x"] = "somebody's"
+	res, err := r.Revert(bg, false)
+	if err != nil || len(res.Foreign) != 1 || res.Foreign[0] != ref("b") {
+		t.Fatalf("revert: %+v %v", res, err)
+	}
+	r.is(t, map[string]provision.Attrs{"a": {"x": "1002"}, "b": {"x": "somebody's"}})
+}
+
 func TestAttributesAreGivenUpOneByOne(t *testing.T) {
 	r := newRig(t)
 	r.kv.m["a"] = provision.Attrs{"x": "0", "y": "0"}

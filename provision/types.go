@@ -51,6 +51,13 @@ type Classifier interface {
 	Class(attr string) Class
 }
 
+// Delegate is implemented by resources whose values a daemon keeps bringing about by its
+// own configuration. When such a value is given up and is neither what was written nor
+// what was there first, its daemon has followed its files: nobody else has interfered.
+type Delegate interface {
+	Delegated() bool
+}
+
 // Lister is implemented by resources that can read all their state in one dump.
 // The result holds the names asked for; a missing name is absent.
 type Lister interface {

@@ -109,6 +109,9 @@ func attrs(us []unit) provision.Attrs {
 	return provision.Attrs{AttrMetrics: Format(metricsOf(us)...)}
 }
 
+// Delegated implements provision.Delegate.
+func (r Resource) Delegated() bool { return r.Daemon }
+
 // Get implements provision.Resource.
 func (r Resource) Get(ctx context.Context, name string) (provision.Attrs, error) {
 	all, err := r.List(ctx, []string{name})
