@@ -47,7 +47,7 @@ func foreignRoots() []string {
 	if full {
 		return roots
 	}
-	return []string{"trixie-netplan", "bookworm-netplan", "trixie-nm", "bookworm-ifupdown"}
+	return []string{"bookworm-netplan", "trixie-nm"}
 }
 
 // Routes in any table, rules and addresses that somebody added by hand survive, and so does the file that cloud-init wrote.
@@ -184,7 +184,7 @@ func TestStaticConfiguration(t *testing.T) {
 		{"trixie-netplan", lab.NoConfig, lab.Overlay{"/etc/netplan/10-own.yaml": {Mode: 0o600, Content: "network:\n  version: 2\n  renderer: networkd\n  ethernets:\n    eth0:\n" + eth0 +
 			"    eth1:\n      addresses: [192.168.76.50/24]\n      routes:\n        - {to: default, via: 192.168.76.2, metric: 40}\n"}}, 40, false},
 		{"bookworm-nm", lab.OnlyEth0, lab.Overlay{"/etc/NetworkManager/system-connections/lan.nmconnection": {Mode: 0o600, Content: "[connection]\nid=lan\nuuid=4b1f9f5e-3c53-4f0e-9c6e-7f6d0f9a0099\n" +
-			"type=ethernet\ninterface-name=eth1\n\n[ipv4]\nmethod=manual\naddress1=192.168.76.50/24,192.168.76.2\nroute-metric=40\n\n[ipv6]\nmethod=auto\n"}}, 40, true},
+			"type=ethernet\ninterface-name=eth1\n\n[ipv4]\nmethod=manual\naddress1=192.168.76.50/24,192.168.76.2\nroute-metric=40\n\n[ipv6]\nmethod=auto\n"}}, 40, false},
 		{"trixie-ifupdown", lab.OnlyEth0, lab.Overlay{"/etc/network/interfaces.d/lan": {Content: "auto eth1\niface eth1 inet static\n    address 192.168.76.50/24\n    gateway 192.168.76.2\n    metric 40\n"}}, 40, true},
 	} {
 		if !c.quick && !full {
