@@ -22,7 +22,7 @@ var plugged = lab.NICOpts{MAC: "08:00:27:00:76:20", Net4: "192.168.77.0/24", Net
 func TestVMPowerCut(t *testing.T) {
 	roots, cuts := vmRoots(), 2
 	if !full {
-		roots, cuts = []string{"bookworm-netplan"}, 1
+		roots, cuts = []string{"bookworm-ifupdown"}, 1
 	}
 	for _, root := range roots {
 		t.Run(root, func(t *testing.T) {
