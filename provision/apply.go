@@ -261,6 +261,11 @@ func (a *attempt) abandon() {
 	}
 	w.items = slices.DeleteFunc(w.items, func(it item) bool { return slices.Contains(left, it.ref) })
 	for _, r := range left {
+		if lk.ledger != nil && slices.ContainsFunc(lk.ledger.Refs, func(l ledgerRef) bool {
+			return l.Ref.ref() == r && a.followed(l, lk.ledger.Key, w.have[r])
+		}) {
+			continue
+		}
 		lk.foreign = append(lk.foreign, r)
 		lk.notes = append(lk.notes, Note{Level: "warning", Subject: r.String(), Text: "left as it is: its daemon keeps it"})
 	}

@@ -103,6 +103,13 @@ func overlay(base, attrs Attrs) Attrs {
 	return out
 }
 
+// followed reports whether the daemon of a value that was only lent has given it another
+// one than ours: that is what its files say now, or what its network does.
+func (e *Engine) followed(r ledgerRef, key []byte, have Attrs) bool {
+	d, ok := e.Resources[r.Ref.ref().Kind].(Delegate)
+	return ok && d.Delegated() && r.Lent && !owned(r, key, have)
+}
+
 // giveUp decides about one reference that nobody wants any more.
 func (e *Engine) giveUp(g *goal, r ledgerRef, key []byte, first map[Ref]Attrs, have Attrs, force bool) (item, bool) {
 	ref := r.Ref.ref()
@@ -140,7 +147,7 @@ func (e *Engine) giveUp(g *goal, r ledgerRef, key []byte, first map[Ref]Attrs, h
 		return item{}, false
 	}
 	if !owned(r, key, have) && !force {
-		if d, ok := e.Resources[ref.Kind].(Delegate); ok && d.Delegated() && r.Lent {
+		if e.followed(r, key, have) {
 			return item{}, false
 		}
 		return leave("left as it is: somebody else has changed it since")

@@ -114,6 +114,28 @@ func TestDelegatedIsNotForeign(t *testing.T) {
 	r.is(t, map[string]provision.Attrs{"a": {"x": "1002"}, "b": {"x": "somebody's"}})
 }
 
+// The same while going back: the daemon is asked for the first value and settles for another; if it keeps ours, that is told.
+func TestDelegatedIsNotAbandoned(t *testing.T) {
+	for _, keeps := range []bool{false, true} {
+		r := newRig(t)
+		r.Resources["kv"] = delegated{r.kv}
+		r.kv.m["a"] = provision.Attrs{"x": "1002,1024"}
+		lent := want("a", "x", "1000")
+		lent.Mode = provision.IfPresent
+		r.mustApply(t, provision.Desired{Wants: []provision.Want{lent}}, provision.ApplyOptions{})
+		r.kv.fail = func(name string, want provision.Attrs) error {
+			if !keeps {
+				r.kv.m[name]["x"] = "1002"
+			}
+			return provision.ErrPending
+		}
+		res, err := r.Revert(bg, false)
+		if err != nil || (len(res.Foreign) == 1) != keeps {
+			t.Fatalf("keeps %v: revert: %+v %v", keeps, res, err)
+		}
+	}
+}
+
 func TestAttributesAreGivenUpOneByOne(t *testing.T) {
 	r := newRig(t)
 	r.kv.m["a"] = provision.Attrs{"x": "0", "y": "0"}
