@@ -57,7 +57,11 @@ func (x *Actor) around(ctx context.Context, d disturbance) error {
 	had := inventory(snap, set.Foreign, d.links)
 	kept := set
 	kept.Foreign = append(append([]foreign.Message{}, set.Foreign...), left...)
-	if err := x.journal().Write(kept); err != nil {
+	if err := x.journal().Write(kept); errors.Is(err, unix.ENOSPC) {
+		// Memory has it too, unless this process dies on a machine with a full disk;
+		// and a full disk must not stop the way back.
+		x.log().Warn("cannot save what the links have", "error", err)
+	} else if err != nil {
 		return err
 	}
 	events, err := nl.Subscribe(unix.NETLINK_ROUTE, unix.RTNLGRP_LINK,
