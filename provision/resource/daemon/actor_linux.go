@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"path/filepath"
@@ -69,6 +70,39 @@ func (x *Actor) Do(ctx context.Context, a provision.Action) error {
 		return fmt.Errorf("cannot %s: %w", verb(r.kind), err)
 	}
 	return nil
+}
+
+// Alive asks the daemons that actions are for whether they answer, and changes
+// nothing. It is meant for before the first write: a daemon that hangs cannot take up
+// a change, nor can it take it back. One that does not run is alive enough.
+func (x *Actor) Alive(ctx context.Context, actions []provision.Action) error {
+	asked := map[string]bool{}
+	var errs []error
+	for _, a := range actions {
+		name, people, path, iface, prop := "", "", dbus.ObjectPath(""), "", ""
+		switch a.Kind {
+		case KindNetworkdReload, KindNetworkdRestart:
+			name, people, path, iface, prop = networkdName, "systemd-networkd", networkdPath, networkdIface, "OperationalState"
+		case KindNMReload, KindNMReapply, KindNMRestart, KindNMReloadConnections:
+			name, people, path, iface, prop = nmName, "NetworkManager", nmPath, nmName, "Version"
+		}
+		if name == "" || asked[name] {
+			continue
+		}
+		asked[name] = true
+		b, err := x.dial(ctx, name, people)
+		if errors.Is(err, errNoBus) || err == nil && b == nil {
+			continue
+		}
+		if err == nil {
+			_, err = property[string](ctx, b, path, iface, prop)
+			b.close()
+		}
+		if err != nil {
+			errs = append(errs, err)
+		}
+	}
+	return errors.Join(errs...)
 }
 
 func verb(kind string) string {

@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/godbus/dbus/v5"
+
+	"github.com/provision-net/provision/provision"
 )
 
 const (
@@ -221,5 +223,38 @@ func TestNetworkManagerThatIsStarting(t *testing.T) {
 	r.actor.CallTimeout = 200 * time.Millisecond
 	if err := r.doAside(NMReload()); err == nil || !strings.Contains(err.Error(), "NetworkManager hangs: NetworkManager.service has been started") {
 		t.Errorf("one that never comes: %v", err)
+	}
+}
+
+func TestAlive(t *testing.T) {
+	actions := []provision.Action{NMReload(), NMRestart("name:eth0"), Ifup("eth0")}
+	r := newRig(t)
+	if err := r.actor.Alive(t.Context(), actions); err != nil {
+		t.Errorf("one that does not run: %v", err)
+	}
+	r.networkManager("1.42.4", fine)
+	if err := r.actor.Alive(t.Context(), actions); err != nil || len(r.called()) != 0 {
+		t.Errorf("%v, calls %v", err, r.called())
+	}
+
+	// It is on the bus and answers nothing.
+	r = newRig(t)
+	r.actor.CallTimeout = 200 * time.Millisecond
+	other, err := dbus.Connect(r.address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer other.Close()
+	stuck := make(chan struct{})
+	defer close(stuck)
+	get := func(i, n string) (dbus.Variant, *dbus.Error) { <-stuck; return dbus.Variant{}, nil }
+	if err := other.ExportMethodTable(map[string]any{"Get": get}, nmPath, "org.freedesktop.DBus.Properties"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := other.RequestName(nmName, 0); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.actor.Alive(t.Context(), actions); err == nil || !strings.Contains(err.Error(), "NetworkManager hangs") {
+		t.Errorf("one that hangs: %v", err)
 	}
 }

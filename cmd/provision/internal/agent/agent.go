@@ -277,6 +277,9 @@ func (a *Agent) Apply(ctx context.Context, o ApplyOptions) (Outcome, error) {
 		if err := a.check(ctx, g); err != nil {
 			return g.Desired, opts, err
 		}
+		if err := a.alive(ctx, plan); err != nil {
+			return g.Desired, opts, err
+		}
 		if lost := guard.Predict(g.Facts, g.after()).Lost(); lost != "" && !o.Force {
 			return g.Desired, opts, fmt.Errorf("refused, nothing was changed: %s (--force applies it all the same)", lost)
 		}

@@ -109,3 +109,18 @@ func (a *Agent) check(ctx context.Context, g Goal) error {
 	}
 	return fmt.Errorf("%w: netplan must check the planned files, and it cannot be run: %w", ErrMissing, err)
 }
+
+// alive asks the daemons that the plan's triggers are for whether they answer.
+func (a *Agent) alive(ctx context.Context, p provision.Plan) error {
+	if a.offline() {
+		return nil
+	}
+	var actions []provision.Action
+	for _, t := range p.Triggers {
+		actions = append(actions, t.Do)
+	}
+	if err := a.actor().Alive(ctx, actions); err != nil {
+		return fmt.Errorf("refused, nothing was changed: %w", err)
+	}
+	return nil
+}

@@ -18,6 +18,8 @@ func (a *Agent) engine() (*provision.Engine, error) {
 	return nil, fmt.Errorf("%w: the network of %s is not ours to manage; this works on Linux", ErrMissing, runtime.GOOS)
 }
 
+func (a *Agent) alive(context.Context, provision.Plan) error { return nil }
+
 func (a *Agent) check(context.Context, Goal) error { return nil }
 
 func (a *Agent) restoreForeign(context.Context) error { return nil }
