@@ -87,6 +87,7 @@ func confirmRoots() []string {
 
 // apply --confirm goes back unless somebody confirms, whatever happens to the process, its terminal and the machine.
 func TestConfirm(t *testing.T) {
+	t.Parallel()
 	together(t, confirmRoots(), func(t *testing.T, name string) {
 		m, old, next, _ := bothWays(t, name)
 
@@ -140,6 +141,7 @@ func TestConfirm(t *testing.T) {
 
 // Without systemd the keeper is a process of its own, which neither the end of the apply nor of its session takes along.
 func TestConfirmWithoutSystemd(t *testing.T) {
+	t.Parallel()
 	m, old, next, _ := bothWays(t, "bookworm-ifupdown")
 	hide := func(command string) []string {
 		return []string{"unshare", "-m", "sh", "-c", "mount -t tmpfs hidden /run/systemd && exec setsid " + command}
