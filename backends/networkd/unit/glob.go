@@ -69,9 +69,9 @@ func bracket(pattern string, c rune) (end int, match, valid bool) {
 			return i + 1, match != negate, true
 		}
 		if strings.HasPrefix(pattern[i:], "[:") {
-			if j := strings.Index(pattern[i:], ":]"); j > 0 {
-				match = match || class(pattern[i+2:i+j], c)
-				i += j + 2
+			if name, _, ok := strings.Cut(pattern[i+2:], ":]"); ok {
+				match = match || class(name, c)
+				i += len("[:") + len(name) + len(":]")
 				continue
 			}
 		}
