@@ -98,7 +98,7 @@ func (x *Actor) Alive(ctx context.Context, actions []provision.Action) error {
 			_, err = property[string](ctx, b, path, iface, prop)
 			b.close()
 		}
-		if err != nil {
+		if e := (dbus.Error{}); err != nil && !errors.As(err, &e) { // an answer, or that it is just being restarted
 			errs = append(errs, err)
 		}
 	}
