@@ -62,6 +62,7 @@ type plan struct {
 	own        map[string]bool     // files that are ours as a whole
 	kernelRA   []backends.NIC      // whose router advertisements the kernel handles
 	live       provision.Desired
+	restarts   []restarting
 	ifups      []provision.Trigger // after the others: on the way back ifdown ends what they began
 }
 
@@ -121,9 +122,34 @@ func (p *plan) desired() provision.Desired {
 	}
 	d.Append(backends.KernelRA(p.f, p.kernelRA))
 	d.Append(p.live)
+	d.Triggers = append(d.Triggers, p.inTurn()...)
 	d.Triggers = append(d.Triggers, p.ifups...)
 	d.Wants = once(d.Wants)
 	return d
+}
+
+// restarting is a DHCP client that is started anew with another metric.
+type restarting struct {
+	trigger provision.Trigger
+	link    int
+	metric  uint32
+}
+
+// inTurn orders the restarts so that each client finds its metric free: the kernel has
+// no room for two IPv4 default routes of one metric, and a client that cannot add its own
+// goes on without. Where NICs exchange their metrics there is no such order.
+func (p *plan) inTurn() []provision.Trigger {
+	var out []provision.Trigger
+	for rest := p.restarts; len(rest) > 0; {
+		next := max(0, slices.IndexFunc(rest, func(r restarting) bool {
+			return !slices.ContainsFunc(rest, func(o restarting) bool {
+				return o.link != r.link && slices.ContainsFunc(p.f.Defaults(o.link, 4), func(d facts.Route) bool { return d.Metric == r.metric })
+			})
+		}))
+		out = append(out, rest[next].trigger)
+		rest = slices.Delete(slices.Clone(rest), next, next+1)
+	}
+	return out
 }
 
 // order is the reading order of ifup for files it reads already, then the new ones.

@@ -107,7 +107,7 @@ func (j *job) restartDhcpcd() {
 	for _, f := range j.files {
 		t.On = append(t.On, file.Ref(f))
 	}
-	j.live.Triggers = append(j.live.Triggers, t)
+	j.restarts = append(j.restarts, restarting{t, j.n.Link.Index, *j.metric4})
 }
 
 // prune wants what dhcpcd brings, and nothing left over beside it. via is the trigger
