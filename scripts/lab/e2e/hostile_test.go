@@ -5,6 +5,7 @@ package e2e
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"syscall"
@@ -99,7 +100,7 @@ const fill = `dd if=/dev/zero of=%[1]s/filler bs=4k 2>/dev/null || true`
 
 func TestRefusals(t *testing.T) {
 	t.Parallel()
-	for root, cases := range map[string][]refusal{
+	all := map[string][]refusal{
 		"trixie-netplan": {
 			{name: "keys and types", code: 64, config: "version: 1\nnetwork:\n  nat-metrik: 5\n  bring-up: perhaps\n  nics:\n  - match: {nam: eth0}\n    route-metric: many\n",
 				says: []string{"provision.yaml:3:3", "nat-metric", "provision.yaml:4:", "provision.yaml:6:", "provision.yaml:7:"}},
@@ -134,29 +135,28 @@ func TestRefusals(t *testing.T) {
 		},
 		"bookworm-netplan-nm": {
 			{name: "NetworkManager and networkd", code: 4, before: "mkdir -p /run/systemd/network; printf '[Match]\\nName=eth1\\n[Network]\\nDHCP=yes\\n' >/run/systemd/network/10-mine.network; systemctl start systemd-networkd; for i in $(seq 100); do networkctl list eth1 | grep -q configured && break; sleep 0.1; done",
-				after: "rm /run/systemd/network/10-mine.network; systemctl stop systemd-networkd systemd-networkd.socket", says: []string{"eth1 is configured by netplan", "NetworkManager", "networkd"}},
+				after: "rm /run/systemd/network/10-mine.network; systemctl stop systemd-networkd systemd-networkd.socket; ip -6 route del default dev eth1 metric 1024 || true", says: []string{"eth1 is configured by netplan", "NetworkManager", "networkd"}},
 		},
 		"bookworm-netplan+isc-dhcp-client": {
 			{name: "a DHCP client by hand", code: 4, before: "dhclient -nw eth1; for i in $(seq 100); do [ -s /run/dhclient.pid ] && break; sleep 0.1; done",
 				after: "kill $(cat /run/dhclient.pid); ip route del default dev eth1 metric 0", says: []string{"eth1 is configured by netplan", "dhclient"}},
 		},
-	} {
-		t.Run(root, func(t *testing.T) {
-			_, m := boot(t, root, lab.WorldOpts{}, lab.BootOpts{})
-			await(t, m, root, "eth0", "eth1")
-			// The state is there before, so that it is plain what touches it.
-			m.MustRun(t, "install", "-d", "-m", "700", "/var/lib/provision/engine")
-			old := conditionOf(t, m)
-			for _, c := range cases {
-				t.Run(c.name, func(t *testing.T) { c.run(t, m) })
-			}
-			old.require(t, m, "after all refusals")
-			if strings.Contains(root, "ifupdown") { // which takes a loop of source lines as it comes, and so do we
-				m.WriteFile(t, "/etc/network/interfaces.d/loop", "source /etc/network/interfaces\n", 0o644)
-			}
-			must(t, m, 0, "apply") // and it was not the machine
-		})
 	}
+	together(t, slices.Collect(maps.Keys(all)), func(t *testing.T, root string) {
+		_, m := boot(t, root, lab.WorldOpts{}, lab.BootOpts{})
+		await(t, m, root, "eth0", "eth1")
+		// The state is there before, so that it is plain what touches it.
+		m.MustRun(t, "install", "-d", "-m", "700", "/var/lib/provision/engine")
+		old := conditionOf(t, m)
+		for _, c := range all[root] {
+			t.Run(c.name, func(t *testing.T) { c.run(t, m) })
+		}
+		old.require(t, m, "after all refusals")
+		if strings.Contains(root, "ifupdown") { // which takes a loop of source lines as it comes, and so do we
+			m.WriteFile(t, "/etc/network/interfaces.d/loop", "source /etc/network/interfaces\n", 0o644)
+		}
+		must(t, m, 0, "apply") // and it was not the machine
+	})
 }
 
 // Where a disk is full in the middle, apply goes back.
@@ -203,7 +203,6 @@ func TestInterrupt(t *testing.T) {
 	together(t, killRoots(), func(t *testing.T, name string) {
 		m, old, _, _ := bothWays(t, name)
 		for _, sig := range []syscall.Signal{syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP} {
-			// The bridged NIC is on a network where nobody answers, so that there is always a middle.
 			p, err := m.Start("provision", "apply", "--confirm", "1h")
 			if err != nil {
 				t.Fatal(err)

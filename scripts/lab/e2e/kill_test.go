@@ -144,6 +144,7 @@ func bothWays(t *testing.T, name string) (m *lab.Machine, old, next condition, w
 // A real apply is killed before and after each of its effects. What comes next ends in the old or the new state, never between,
 // and files and kernel agree.
 func TestKilledAtEveryEffect(t *testing.T) {
+	t.Parallel()
 	together(t, killRoots(), func(t *testing.T, name string) {
 		m, old, next, writes := bothWays(t, name)
 		effects, n := 0, 1
@@ -185,6 +186,7 @@ func killAt(t *testing.T, m *lab.Machine, n int, when, root string, old, next co
 
 // Each effect of a real apply fails: it goes back by itself and says so.
 func TestFailingAtEveryEffect(t *testing.T) {
+	t.Parallel()
 	together(t, killRoots(), func(t *testing.T, name string) {
 		m, old, next, writes := bothWays(t, name)
 		for n := 1; ; n++ {
