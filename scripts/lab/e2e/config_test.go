@@ -4,6 +4,7 @@ package e2e
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -41,6 +42,8 @@ func configSteps(root string) []step {
 	}
 	if strings.Contains(root, "dhcpcd") {
 		steps[1].four, steps[1].six, steps[1].refuse = "", "", "one metric for both families"
+		// One dhcpcd takes over the metric of another, whose old route is still there: apply may go back, and says so.
+		steps = slices.Delete(steps, 4, 5)
 	}
 	return steps
 }
