@@ -176,9 +176,7 @@ func (f *File) Set(groupName, key, value string) ([]byte, error) {
 	text := key + "=" + value + end
 	if after == 0 {
 		if n := len(lines); n > 0 {
-			if !strings.HasSuffix(lines[n-1], "\n") {
-				lines[n-1] += end
-			}
+			lines[n-1] = ended(lines[n-1], end)
 			text = end + "[" + groupName + "]" + end + text
 		} else {
 			text = "[" + groupName + "]" + end + text
@@ -186,7 +184,7 @@ func (f *File) Set(groupName, key, value string) ([]byte, error) {
 		return []byte(strings.Join(append(lines, text), "")), nil
 	}
 	if !strings.HasSuffix(lines[after-1], "\n") { // the last line of the file
-		lines[after-1] += end
+		lines[after-1] = ended(lines[after-1], end)
 		text = strings.TrimSuffix(text, end)
 	}
 	out := append(lines[:after:after], text)
@@ -202,6 +200,18 @@ func (f *File) at(line int) string {
 		}
 	}
 	return name
+}
+
+// ended is a last line with its end: a carriage return that stands there already is
+// half of it, or it would become part of the value.
+func ended(line, end string) string {
+	switch {
+	case strings.HasSuffix(line, "\n"):
+		return line
+	case strings.HasSuffix(line, "\r"):
+		return line + "\n"
+	}
+	return line + end
 }
 
 // lineEnd is what the file's lines end with.
