@@ -141,6 +141,7 @@ func ofHop(kind uint16) bool {
 
 func decodeHops(v []byte) ([]hop, error) {
 	var hops []hop
+	seen := false
 	for len(v) >= unix.SizeofRtNexthop {
 		size := int(native.Uint16(v))
 		if size < unix.SizeofRtNexthop || size > len(v) {
@@ -156,10 +157,14 @@ func decodeHops(v []byte) ([]hop, error) {
 				h.attrs = append(h.attrs, attr{a.Kind, slices.Clone(a.Data)})
 			}
 		}
-		hops = append(hops, h)
+		// A hop whose device is gone has index 0 (net/ipv4/fib_semantics.c,
+		// fib_add_nexthop); it belongs to no link.
+		if seen = true; h.link != 0 {
+			hops = append(hops, h)
+		}
 		v = v[min(align(size), len(v)):]
 	}
-	if len(hops) == 0 {
+	if !seen {
 		return nil, errMessage
 	}
 	return hops, nil
