@@ -1,0 +1,29 @@
+// Package clock gives the two clocks that a server without a battery-backed clock needs: one that only ever goes
+// forward at one second a second, also through suspend (CLOCK_BOOTTIME, clock_gettime(2)), and the wall clock, which
+// on such a machine jumps by years when NTP first answers.
+package clock
+
+import "time"
+
+// Instant is a point on the boot clock: the time since the machine was started. It means nothing in another boot.
+type Instant time.Duration
+
+// Add returns the instant d later.
+func (i Instant) Add(d time.Duration) Instant { return i + Instant(d) }
+
+// Sub returns how much later i is than o.
+func (i Instant) Sub(o Instant) time.Duration { return time.Duration(i - o) }
+
+// Reading is one look at all clocks.
+type Reading struct {
+	Boot   Instant
+	Wall   time.Time
+	Synced bool   // the kernel holds the wall clock to be synchronised (adjtimex(2): not STA_UNSYNC)
+	BootID string // /proc/sys/kernel/random/boot_id
+}
+
+// Clock is where time comes from; tests bring their own.
+type Clock interface {
+	Now() Instant  // cheap: for every packet
+	Read() Reading // for what is written down
+}
