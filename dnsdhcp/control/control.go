@@ -1,0 +1,242 @@
+// Package control is how other programs speak with a running server: JSON over HTTP on a socket that only root can
+// open. What is here is a contract; fields are added, never changed.
+package control
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net"
+	"net/http"
+	"net/url"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// DefaultSocket is where the server listens.
+const DefaultSocket = "/run/provision/serve.sock"
+
+// Paths of the requests.
+const (
+	PathStatus  = "/v1/status"
+	PathLeases  = "/v1/leases"  // ?all=1 with what has ended; ?query= address, MAC or name
+	PathHistory = "/v1/history" // ?query=, ?at=RFC 3339
+	PathWhy     = "/v1/why"     // ?query=
+	PathReply   = "/v1/reply"   // POST Request: what would be answered
+	PathQueries = "/v1/queries"
+	PathFlush   = "/v1/flush"  // POST: forget the DNS cache, ?name= only one name and those below it
+	PathReload  = "/v1/reload" // POST: read the configuration again
+	PathMetrics = "/metrics"
+)
+
+// Lease is a lease as it is shown. Times are wall clock; empty where there is none.
+type Lease struct {
+	Address  string `json:"address"`
+	MAC      string `json:"mac"`
+	ClientID string `json:"client_id,omitempty"` // hexadecimal, colons between
+	Name     string `json:"name,omitempty"`
+	Network  string `json:"network"`
+	State    string `json:"state"` // offered, bound, released, expired, declined
+	Reserved bool   `json:"reserved,omitempty"`
+	Since    string `json:"since,omitempty"`
+	Expires  string `json:"expires,omitempty"` // RFC 3339, or infinite
+	Until    string `json:"until,omitempty"`   // of a past lease: when it ended
+}
+
+// Event is one thing that happened.
+type Event struct {
+	Time    string `json:"time"`
+	Link    string `json:"link,omitempty"`
+	Proto   string `json:"proto"`
+	What    string `json:"what"`
+	MAC     string `json:"mac,omitempty"`
+	Name    string `json:"name,omitempty"`
+	Address string `json:"address,omitempty"`
+	Reply   string `json:"reply,omitempty"`
+	Reason  string `json:"reason,omitempty"`
+	Detail  string `json:"detail,omitempty"`
+}
+
+// Service is one of the things that are served on a link.
+type Service struct {
+	Name  string `json:"name"`  // dhcp4, ra, dhcp6, dns, mdns
+	State string `json:"state"` // running, waiting, failing
+	Why   string `json:"why,omitempty"`
+}
+
+// Link is an interface that is served, or would be.
+type Link struct {
+	Name      string    `json:"name"`
+	Index     int       `json:"index,omitempty"`
+	Rule      string    `json:"rule"` // the match of the configuration
+	Up        bool      `json:"up"`
+	Addresses []string  `json:"addresses,omitempty"`
+	Services  []Service `json:"services,omitempty"`
+	Notes     []string  `json:"notes,omitempty"` // what is missing for more
+}
+
+// Network is how full a network is.
+type Network struct {
+	Name      string `json:"name"`
+	Prefix    string `json:"prefix"`
+	Size      int    `json:"size"` // addresses in its pools
+	Bound     int    `json:"bound"`
+	Offered   int    `json:"offered"`
+	Remaining int    `json:"remaining"` // never given or given back
+	Declined  int    `json:"declined"`
+	Reserved  int    `json:"reserved"`
+}
+
+// Journal is the state of stable storage.
+type Journal struct {
+	Path    string `json:"path"`
+	Bytes   int64  `json:"bytes"`
+	Records uint64 `json:"records"` // written since the start
+	Syncs   uint64 `json:"syncs"`   // since the start; records / syncs share one
+	Error   string `json:"error,omitempty"`
+}
+
+// Count is how often one kind of event was seen.
+type Count struct {
+	Link   string `json:"link,omitempty"`
+	Proto  string `json:"proto"`
+	What   string `json:"what"`
+	Reply  string `json:"reply,omitempty"`
+	Reason string `json:"reason,omitempty"`
+	Count  uint64 `json:"count"`
+}
+
+// Upstream is a name server that is asked.
+type Upstream struct {
+	Group   string  `json:"group"`
+	Address string  `json:"address"`
+	State   string  `json:"state"`
+	RTT     float64 `json:"rtt_seconds,omitempty"`
+	Sent    uint64  `json:"sent"`
+	Failed  uint64  `json:"failed"`
+}
+
+// Cache is the state of the DNS cache.
+type Cache struct {
+	Entries int    `json:"entries"`
+	Bytes   int64  `json:"bytes"`
+	Limit   int64  `json:"limit_bytes"`
+	Hits    uint64 `json:"hits"`
+	Misses  uint64 `json:"misses"`
+	Stale   uint64 `json:"stale"`
+}
+
+// Status is all that a server tells of itself.
+type Status struct {
+	Version   string     `json:"version"`
+	PID       int        `json:"pid"`
+	Started   string     `json:"started"`
+	Config    string     `json:"config"`
+	Ready     bool       `json:"ready"`
+	Links     []Link     `json:"links"`
+	Networks  []Network  `json:"networks"`
+	Journal   Journal    `json:"journal"`
+	Cache     Cache      `json:"cache"`
+	Upstreams []Upstream `json:"upstreams"`
+	Counts    []Count    `json:"counts"`
+}
+
+// Why is what is known of a client.
+type Why struct {
+	Query  string   `json:"query"`
+	MACs   []string `json:"macs,omitempty"`
+	Leases []Lease  `json:"leases,omitempty"`
+	Notes  []string `json:"notes,omitempty"` // what the configuration says of it
+	Events []Event  `json:"events,omitempty"`
+}
+
+// Request describes a DHCPv4 client for a dry run.
+type Request struct {
+	Link     string   `json:"link"`
+	MAC      string   `json:"mac"`
+	Kind     string   `json:"kind"` // discover, request, inform
+	ClientID string   `json:"client_id,omitempty"`
+	Hostname string   `json:"hostname,omitempty"`
+	Address  string   `json:"address,omitempty"` // asked for
+	Relay    string   `json:"relay,omitempty"`   // giaddr
+	Options  []string `json:"options,omitempty"` // parameter request list, by name or number
+	Vendor   string   `json:"vendor,omitempty"`  // option 60
+	Arch     *uint16  `json:"arch,omitempty"`    // option 93
+}
+
+// Reply is what would be answered.
+type Reply struct {
+	Reply  string   `json:"reply"` // OFFER, ACK, NAK; empty for silence
+	Reason string   `json:"reason"`
+	Detail string   `json:"detail,omitempty"`
+	To     string   `json:"to,omitempty"`
+	Lines  []string `json:"lines,omitempty"` // the message, field by field
+	Hex    string   `json:"hex,omitempty"`
+}
+
+// ErrNotRunning is returned when nobody listens.
+var ErrNotRunning = errors.New("the server is not running")
+
+// Client speaks with the server behind a socket.
+type Client struct{ Socket string }
+
+// Get asks for path and decodes the answer into out.
+func (c Client) Get(ctx context.Context, path string, query url.Values, out any) error {
+	return c.do(ctx, http.MethodGet, path, query, nil, out)
+}
+
+// Post sends in, which may be nil, and decodes the answer into out, which may be nil.
+func (c Client) Post(ctx context.Context, path string, query url.Values, in, out any) error {
+	return c.do(ctx, http.MethodPost, path, query, in, out)
+}
+
+// maxAnswer bounds what is read: 100,000 leases are some 25 MB.
+const maxAnswer = 256 << 20
+
+func (c Client) do(ctx context.Context, method, path string, query url.Values, in, out any) error {
+	transport := &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return (&net.Dialer{Timeout: 5 * time.Second}).DialContext(ctx, "unix", c.Socket)
+	}}
+	defer transport.CloseIdleConnections()
+	var body io.Reader
+	if in != nil {
+		text, err := json.Marshal(in)
+		if err != nil {
+			return err
+		}
+		body = strings.NewReader(string(text))
+	}
+	// The host is not looked up: the transport dials the socket.
+	req, err := http.NewRequestWithContext(ctx, method, (&url.URL{Scheme: "http", Host: "provision", Path: path, RawQuery: query.Encode()}).String(), body)
+	if err != nil {
+		return err
+	}
+	resp, err := (&http.Client{Transport: transport, Timeout: 30 * time.Second}).Do(req)
+	switch {
+	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ECONNREFUSED):
+		return fmt.Errorf("%w: nobody listens on %s; start it with `provision serve`", ErrNotRunning, c.Socket)
+	case err != nil:
+		return fmt.Errorf("cannot ask the server on %s: %w", c.Socket, err)
+	}
+	defer resp.Body.Close()
+	limited := io.LimitReader(resp.Body, maxAnswer)
+	if resp.StatusCode != http.StatusOK {
+		text, _ := io.ReadAll(io.LimitReader(limited, 4096))
+		return fmt.Errorf("the server refused: %s", strings.TrimSpace(string(text)))
+	}
+	if w, ok := out.(io.Writer); ok {
+		_, err := io.Copy(w, limited)
+		return err
+	}
+	if out == nil {
+		return nil
+	}
+	if err := json.NewDecoder(limited).Decode(out); err != nil {
+		return fmt.Errorf("cannot read the server's answer: %w", err)
+	}
+	return nil
+}
