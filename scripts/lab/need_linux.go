@@ -19,6 +19,7 @@ const (
 	Tier2 Tier = "tier2" // namespaces, systemd-nspawn, DHCP and RA servers
 	Tier3 Tier = "tier3" // QEMU
 	ARM   Tier = "arm"   // qemu-user for ARMv6 binaries
+	Serve Tier = "serve" // tier2, DHCP and DNS clients, and the peers of our own server
 )
 
 var setups sync.Map // Tier -> func() error
