@@ -27,3 +27,14 @@ type Clock interface {
 	Now() Instant  // cheap: for every packet
 	Read() Reading // for what is written down
 }
+
+// Waker is a clock that also wakes whoever waits.
+type Waker interface {
+	Clock
+	// After returns a channel that is closed once Now has come to at, at once if it has already. Stop gives the
+	// timer back early; it may be called any number of times, and must be once if nobody waits any more.
+	After(at Instant) (due <-chan struct{}, stop func())
+}
+
+// Never is an instant that does not come: After(Never) is never due.
+const Never = Instant(1<<63 - 1)
