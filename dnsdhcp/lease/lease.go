@@ -52,4 +52,4 @@ type Lease struct {
 }
 
 // Forever is the expiry of an infinite lease (RFC 2131 section 3.3: 0xffffffff).
-const Forever = clock.Instant(1<<63 - 1)
+const Forever = clock.Never
