@@ -268,6 +268,22 @@ func matches(key, name []byte, below bool) bool {
 	}
 }
 
+// Drop forgets the answers for which f is true. It holds a lock while f runs.
+func (c *Cache) Drop(f func(name []byte, qtype, class uint16) bool) {
+	for i := range c.shards {
+		s := &c.shards[i]
+		s.mu.Lock()
+		s.each(func(e entry) {
+			k := e.key()
+			n := len(k) - wire.KeyExtra - 4
+			if n > 0 && f(k[:n], wire.U16(k[n:]), wire.U16(k[n+2:])) {
+				s.remove(e.hash())
+			}
+		})
+		s.mu.Unlock()
+	}
+}
+
 // Stats sums up.
 func (c *Cache) Stats() Stats {
 	var t Stats

@@ -34,9 +34,10 @@ const (
 	Rejected           // upstreams answer with an error: Result.Rcode says which
 	Looping            // all upstreams send our questions back to us
 	Stopped            // the forwarder is being shut down
+	Forbidden          // never by the forwarder: for whoever settles results
 )
 
-var failures = [...]string{"", "no-upstream", "upstreams-dead", "upstream-timeout", "upstream-unreachable", "upstream-garbage", "upstream-error", "upstream-loop", "stopped"}
+var failures = [...]string{"", "no-upstream", "upstreams-dead", "upstream-timeout", "upstream-unreachable", "upstream-garbage", "upstream-error", "upstream-loop", "stopped", "forbidden"}
 
 // String is a stable word.
 func (f Failure) String() string { return failures[f] }
@@ -177,7 +178,7 @@ func (f *Forwarder) LinkChanged() {
 }
 
 // Ask has a question asked, unless it is being asked already; key tells questions apart. settle is called once for the
-// question, before anybody is told, and not for those that join; done, if not nil, once for each asker. Both are called
+// question, before anybody is told, and may change the result; it is not for those that join. done, if not nil, once for each asker. Both are called
 // on another goroutine, and only if the admission is Asked or Joined. key and q are copied.
 func (f *Forwarder) Ask(key []byte, q Question, settle, done func(*Result)) Admission {
 	s := f.state.Load()

@@ -87,7 +87,8 @@ func EqualFold(a, b []byte) bool {
 	return true
 }
 
-// Text is the presentation form of an uncompressed name (RFC 1035 section 5.1): escaped, with a trailing dot.
+// Text is the presentation form of an uncompressed name (RFC 1035 section 5.1): escaped, with a trailing dot, exactly
+// as miekg/dns unpacks it.
 func Text(name []byte) string {
 	if len(name) == 0 || name[0] == 0 {
 		return "."
@@ -98,9 +99,9 @@ func Text(name []byte) string {
 		i++
 		for _, c := range name[i:min(i+n, len(name))] {
 			switch {
-			case c == '.' || c == '\\' || c == '"' || c == '(' || c == ')' || c == ';' || c == '@' || c == '$':
+			case c == '.' || c == '\\' || c == '"' || c == '(' || c == ')' || c == ';' || c == '@' || c == '\'' || c == ' ':
 				b = append(b, '\\', c)
-			case c <= ' ' || c >= 0x7f:
+			case c < ' ' || c >= 0x7f:
 				b = append(b, '\\', '0'+c/100, '0'+c/10%10, '0'+c%10)
 			default:
 				b = append(b, c)

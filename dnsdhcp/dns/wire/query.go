@@ -164,3 +164,10 @@ func (q *Query) Key(view uint16) []byte {
 
 // Folded is the question in lower case.
 func (q *Query) Folded() []byte { return q.key[:q.klen] }
+
+// CopyFrom makes q an independent copy of a parsed query.
+func (q *Query) CopyFrom(o *Query) {
+	*q = *o
+	q.Question = append([]byte(nil), o.Question...)
+	q.Name = q.key[:len(o.Name)]
+}
