@@ -54,15 +54,20 @@ func client(p *wire.Packet) (c lease.Client, byHW lease.Key) {
 // identify gives the client its key. clone is the lease of the other client if two live under one client identifier:
 // cloned machines do, whose identifiers were made of a machine-id that came with the image. known is what the table
 // has under the key.
-func identify(t Leases, n *network, p *wire.Packet, now clock.Instant) (c lease.Client, known, clone *lease.Lease) {
+// room is where the leases that it returns are put.
+func identify(t Leases, n *network, p *wire.Packet, now clock.Instant, room *[3]lease.Lease) (c lease.Client, known, clone *lease.Lease) {
 	c, byHW := client(p)
 	byID := c.Key
+	used := 0
 	of := func(k lease.Key) *lease.Lease {
 		if k == "" {
 			return nil
 		}
-		if l, ok := t.Of(n.Name, k); ok {
-			return &l
+		l := &room[used]
+		var ok bool
+		if *l, ok = t.Of(n.Name, k); ok {
+			used++
+			return l
 		}
 		return nil
 	}

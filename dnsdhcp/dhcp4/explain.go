@@ -86,7 +86,8 @@ type Answer struct {
 }
 
 // Explain answers a query as Handle would, with the difference that nothing comes of it: t is a copy of the lease
-// table that is thrown away afterwards. Rate limits do not count.
+// table that is thrown away afterwards (a new table with the same networks, and Restore of All). Rate limits do not
+// count.
 func Explain(r *Rules, env Env, l *link.Link, t Leases, q Query) (Answer, error) {
 	h := NewHandler(t)
 	if q.ClientID == "" {

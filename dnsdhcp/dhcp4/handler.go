@@ -41,7 +41,8 @@ type Arrival struct {
 type Outcome struct {
 	Reply   []byte // the message to send; empty for none
 	Dest    Dest
-	Records []lease.Record // must be durable before Reply leaves
+	Records []lease.Record // to be written
+	Wait    bool           // Reply must not leave before Records are durable
 	// Probe is an address that must be probed before anything is promised: there is no Reply yet. When nobody uses it,
 	// the packet is to be handled again with Arrival.Probed set.
 	Probe   netip.Addr
@@ -82,8 +83,10 @@ type exchange struct {
 	n     *network
 	c     lease.Client
 	known *lease.Lease // what the table has under the client's key
-	host  *Host        // configuration of this client
-	self  netip.Addr   // server identifier
+	room  [3]lease.Lease
+	name  string     // what the client is called: what it wishes, or what the table made of that
+	host  *Host      // configuration of this client
+	self  netip.Addr // server identifier
 	out   *Outcome
 	tmp   []byte
 	// selected is the value of option 118 that the network was chosen by; it is sent back (RFC 3011 section 2).
@@ -95,7 +98,7 @@ func (h *Handler) Handle(r *Rules, env Env, in Arrival, raw []byte, out *Outcome
 	out.reset()
 	x := &h.x
 	x.h, x.r, x.env, x.in, x.out = h, r, env, in, out
-	x.n, x.c, x.known, x.host, x.self, x.selected = nil, lease.Client{}, nil, nil, netip.Addr{}, false
+	x.n, x.c, x.known, x.host, x.self, x.selected, x.name = nil, lease.Client{}, nil, nil, netip.Addr{}, false, ""
 	out.Entry = trace.Entry{At: env.Now, Link: in.Link.Name, Proto: "dhcp4"}
 	if err := x.p.Decode(raw); err != nil {
 		out.Entry.What = "DHCP"
@@ -138,7 +141,7 @@ func (x *exchange) handle() {
 		return
 	}
 	var clone *lease.Lease
-	x.c, x.known, clone = identify(x.h.leases, x.n, p, x.env.Now)
+	x.c, x.known, clone = identify(x.h.leases, x.n, p, x.env.Now, &x.room)
 	if x.c.Key == "" {
 		x.because(ReasonNoIdentity, "")
 		return
@@ -385,12 +388,14 @@ func (x *exchange) bind(addr netip.Addr) (d time.Duration, err error) {
 	if isOwn(x.in.Link, addr) {
 		return 0, lease.ErrTaken
 	}
-	_, rec, err := x.h.leases.Bind(x.n.Name, x.c, addr, expiry(x.env.Now, d), x.env.Now)
+	l, rec, err := x.h.leases.Bind(x.n.Name, x.c, addr, expiry(x.env.Now, d), x.env.Now)
 	if err != nil {
 		return 0, err
 	}
+	x.name = l.Hostname
 	x.h.offers.drop(x.c.Key)
 	x.keep(rec)
+	x.out.Wait = rec != nil && l.Expiry > l.Durable && !x.env.ReadOnly
 	return d, nil
 }
 
@@ -435,6 +440,7 @@ func (x *exchange) discover() {
 		return
 	}
 	addr := prop.Lease.Addr
+	x.name = prop.Lease.Hostname
 	x.entryAddr(addr)
 	if prop.Probe && n.Probe && !n.Relayed && x.in.Probed != addr && !x.in.Late {
 		x.out.Probe = addr
@@ -565,6 +571,10 @@ func (x *exchange) inform() {
 		return
 	}
 	x.because(ReasonInformed, "")
+	x.name = "" // only a lease gives a name
+	if x.known != nil && live(x.known, x.env.Now) {
+		x.name = x.known.Hostname
+	}
 	x.p.CIAddr = addr
 	x.reply(wire.Ack, netip.Addr{}, 0)
 }

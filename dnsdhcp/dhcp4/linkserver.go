@@ -108,18 +108,22 @@ func (ls *LinkServer) finish() {
 		ls.s.Trace.Record(e)
 		ls.s.Log.Warn("two machines with one client identifier", "link", e.Link, "what", e.Detail)
 	}
-	if len(o.Records) == 0 {
+	if !o.Wait {
 		ls.send(&o.Entry, o.Dest, o.Reply)
-		return
+		if len(o.Records) == 0 {
+			return
+		}
 	}
 	if ls.s.waiting.Add(1) > maxWaiting {
 		ls.s.waiting.Add(-1)
-		o.Entry.Reply, o.Entry.Reason = "", ReasonBusy
-		ls.s.Trace.Record(o.Entry)
+		if o.Wait {
+			o.Entry.Reply, o.Entry.Reason = "", ReasonBusy
+			ls.s.Trace.Record(o.Entry)
+		}
 		return
 	}
 	c := ls.pending.Get().(*commit)
-	c.recs = append(c.recs[:0], o.Records...)
+	c.recs, c.wait = append(c.recs[:0], o.Records...), o.Wait
 	c.reply = append(c.reply[:0], o.Reply...)
 	c.dest, c.entry = o.Dest, o.Entry
 	ls.s.Commit.Commit(c.recs, c.done)
@@ -139,6 +143,7 @@ func (ls *LinkServer) send(e *trace.Entry, to Dest, reply []byte) {
 type commit struct {
 	ls    *LinkServer
 	recs  []lease.Record
+	wait  bool
 	reply []byte
 	dest  Dest
 	entry trace.Entry
@@ -154,15 +159,18 @@ func newCommit(ls *LinkServer) *commit {
 func (c *commit) durable(err error) {
 	ls := c.ls
 	ls.s.waiting.Add(-1)
-	if err != nil {
+	switch {
+	case err != nil && c.wait:
 		// Nothing was promised. The client asks again, and again gets a record made.
 		c.entry.Reply, c.entry.Reason, c.entry.Detail = "", ReasonNotCommitted, err.Error()
 		ls.s.Trace.Record(c.entry)
-	} else {
+	case err == nil:
 		for i := range c.recs {
 			ls.s.Table.Written(c.recs[i])
 		}
-		ls.send(&c.entry, c.dest, c.reply)
+		if c.wait {
+			ls.send(&c.entry, c.dest, c.reply)
+		}
 	}
 	ls.pending.Put(c)
 }

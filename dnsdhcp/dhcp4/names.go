@@ -31,7 +31,7 @@ func (x *exchange) hostname() {
 		return
 	}
 	if label, ok := x.r.label(raw); ok {
-		x.c.Hostname = label
+		x.c.Hostname, x.name = label, label
 		x.out.Entry.Name = label
 	}
 }
@@ -51,7 +51,7 @@ func fqdnLabel(v []byte) string {
 
 // names puts 12 and 81: what the client is called here.
 func (x *exchange) names() {
-	label := x.c.Hostname
+	label := x.name
 	if x.host != nil && x.host.Name != "" {
 		label = x.host.Name
 	}

@@ -15,6 +15,11 @@ func (x *exchange) request() {
 	hasAsked = hasAsked && !asked.IsUnspecified()
 	id, selecting := x.p.Addr(wire.OptServerID)
 	ci := x.p.CIAddr
+	if x.n.IPv6Only > 0 && x.p.Requests(wire.OptV6Only) && (x.known == nil || x.known.State != lease.Bound) && !(selecting && !x.ours(id)) {
+		// It gets no new address; what is left of one is acknowledged, with option 108 (RFC 8925 section 3.3).
+		x.nak(ReasonV6Only)
+		return
+	}
 	switch {
 	case selecting:
 		if !hasAsked {
@@ -27,10 +32,9 @@ func (x *exchange) request() {
 		}
 		x.entryAddr(asked)
 		if !x.ours(id) {
-			if x.known != nil && x.known.State == lease.Offered {
-				x.h.leases.Withdraw(x.n.Name, x.c.Key)
-				x.h.offers.drop(x.c.Key)
-			}
+			// It took another's offer (section 4.3.2). A lease that it has here it keeps: it may come back.
+			x.h.leases.Withdraw(x.n.Name, x.c.Key)
+			x.h.offers.drop(x.c.Key)
 			x.because(ReasonOther, "")
 			return
 		}

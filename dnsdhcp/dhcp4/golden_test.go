@@ -1,0 +1,413 @@
+package dhcp4
+
+import (
+	"net/netip"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/provision-net/provision/dnsdhcp/dhcp4/option"
+	"github.com/provision-net/provision/dnsdhcp/dhcp4/wire"
+	"github.com/provision-net/provision/dnsdhcp/lease"
+	"github.com/provision-net/provision/dnsdhcp/link"
+)
+
+const (
+	discover = wire.Discover
+	request  = wire.Request
+	decline  = wire.Decline
+	release  = wire.Release
+	inform   = wire.Inform
+)
+
+var (
+	self = addr("10.0.0.1")
+	a100 = addr("10.0.0.100")
+)
+
+// TestGolden holds the answers in readable form; each script is one file of testdata.
+func TestGolden(t *testing.T) {
+	for name, script := range map[string]func(*testing.T) *world{
+		"acquire": func(t *testing.T) *world {
+			w := newWorld(t, lab())
+			w.say("DISCOVER", message{kind: discover, hw: ether(1), opts: opts(12, "Ann's Phone")})
+			w.say("REQUEST of the offer, through broadcast", message{kind: request, hw: ether(1), flags: 0x8000, opts: opts(12, "Ann's Phone", 50, a100, 54, self)})
+			w.clk.Advance(30 * time.Minute)
+			w.say("RENEW", message{kind: request, hw: ether(1), ci: a100, to: self})
+			w.clk.Advance(30 * time.Minute)
+			w.say("REBIND", message{kind: request, hw: ether(1), ci: a100})
+			w.say("reboot (INIT-REBOOT)", message{kind: request, hw: ether(1), opts: opts(50, a100)})
+			w.say("RELEASE", message{kind: release, hw: ether(1), ci: a100, to: self, opts: opts(54, self)})
+			w.say("DISCOVER of another client gets another address", message{kind: discover, hw: ether(2)})
+			w.say("DISCOVER gets the old address again", message{kind: discover, hw: ether(1)})
+			return w
+		},
+		"order-and-lists": func(t *testing.T) *world {
+			n := lab()
+			n.Search, n.NTP, n.MTU = []string{"lan", "lab.lan"}, []netip.Addr{{}, addr("10.0.0.9")}, 1400
+			n.CaptivePortal = "https://portal.lan/api"
+			n.Options = []option.Option{
+				mustOption(t, "tzdb-timezone", "Europe/Berlin"), mustOption(t, "posix-timezone", "CET-1CEST"), mustOption(t, "wpad", "http://lan/wpad.dat"),
+				mustOption(t, "vendor-encap!", "hex:0104"),
+			}
+			w := newWorld(t, n)
+			w.say("everything, in its own order", message{kind: discover, hw: ether(1), list: []uint8{252, 114, 119, 101, 100, 42, 26, 28, 6, 3, 1, 15}})
+			w.say("no request list", message{kind: discover, hw: ether(1), nolist: true})
+			w.say("nothing but the mask", message{kind: discover, hw: ether(1), list: []uint8{1}})
+			return w
+		},
+		"router-none": func(t *testing.T) *world {
+			n := lab()
+			n.Router, n.DNS, n.Routes = NoRouter, nil, []netip.Prefix{prefix("10.8.0.0/16")}
+			w := newWorld(t, n)
+			w.say("all ways out asked for", message{kind: discover, hw: ether(1), list: []uint8{1, 3, 6, 33, 121, 249}})
+			w.say("no list", message{kind: discover, hw: ether(1), nolist: true})
+			return w
+		},
+		"router-split": func(t *testing.T) *world {
+			n := lab()
+			n.Router, n.Routes = SplitRouter, []netip.Prefix{prefix("10.8.0.0/16"), prefix("192.168.7.0/25")}
+			w := newWorld(t, n)
+			w.say("121", message{kind: discover, hw: ether(1), list: []uint8{1, 3, 6, 121}})
+			w.say("121 and 249", message{kind: discover, hw: ether(1), list: []uint8{249, 1, 3, 121}})
+			w.say("neither", message{kind: discover, hw: ether(1), list: []uint8{1, 3}})
+			return w
+		},
+		"router-full": func(t *testing.T) *world {
+			n := lab()
+			n.Routes = []netip.Prefix{prefix("10.8.0.0/16")}
+			w := newWorld(t, n)
+			w.say("121 holds the default route", message{kind: discover, hw: ether(1), list: []uint8{1, 3, 121}})
+			n.RouterAddr = addr("10.0.0.254")
+			w.configure(n)
+			w.say("another router", message{kind: discover, hw: ether(1), list: []uint8{1, 3, 121}})
+			n.Routes = nil
+			w.configure(n)
+			w.say("nothing to tell but that: 3 is enough, 121 says the same", message{kind: discover, hw: ether(1), list: []uint8{1, 3, 121}})
+			n.Options = []option.Option{mustOption(t, "classless-static-route", "172.16.0.0/12 via 10.0.0.7")}
+			w.configure(n)
+			w.say("routes by option", message{kind: discover, hw: ether(1), list: []uint8{1, 3, 121, 249}})
+			n.Options = []option.Option{mustOption(t, "router")}
+			w.configure(n)
+			w.say("router turned off by option", message{kind: discover, hw: ether(1), list: []uint8{1, 3}})
+			return w
+		},
+		"nak": func(t *testing.T) *world {
+			w := newWorld(t, lab())
+			w.lease(ether(1), nil)
+			w.lease(ether(2), nil)
+			w.say("reboot with an address of another network", message{kind: request, hw: ether(3), opts: opts(50, addr("192.168.1.5"), 61, "\x01me")})
+			w.say("reboot with another address than it has", message{kind: request, hw: ether(1), opts: opts(50, addr("10.0.0.103"))})
+			w.say("reboot of an unknown client with an address that is free", message{kind: request, hw: ether(4), opts: opts(50, addr("10.0.0.102"))})
+			w.say("reboot of an unknown client with an address that is taken", message{kind: request, hw: ether(5), opts: opts(50, a100)})
+			w.say("reboot of an unknown client with an address in no pool", message{kind: request, hw: ether(5), opts: opts(50, addr("10.0.0.50"))})
+			w.say("offer taken that is another's by now", message{kind: request, hw: ether(5), opts: opts(50, a100, 54, self)})
+			w.say("our own address", message{kind: request, hw: ether(5), opts: opts(50, self, 54, self)})
+			w.say("renewal of an address of another network", message{kind: request, hw: ether(5), ci: addr("192.168.1.5"), to: self})
+			return w
+		},
+		"not-authoritative": func(t *testing.T) *world {
+			n := lab()
+			n.Authoritative = false
+			w := newWorld(t, n)
+			w.say("reboot of an unknown client", message{kind: request, hw: ether(4), opts: opts(50, addr("10.0.0.102"))})
+			w.say("renewal of an unknown client", message{kind: request, hw: ether(4), ci: addr("10.0.0.102"), to: self})
+			w.say("another network is refused all the same", message{kind: request, hw: ether(4), opts: opts(50, addr("192.168.1.5"))})
+			w.lease(ether(1), nil)
+			w.say("and a known client's wrong address", message{kind: request, hw: ether(1), opts: opts(50, addr("10.0.0.103"))})
+			return w
+		},
+		"other-server": func(t *testing.T) *world {
+			n := lab()
+			w := newWorld(t, n)
+			w.say("offer", message{kind: discover, hw: ether(1)})
+			w.say("taken from another server", message{kind: request, hw: ether(1), opts: opts(50, addr("10.0.0.200"), 54, addr("10.0.0.2"))})
+			w.say("its address is free at once", message{kind: discover, hw: ether(2), opts: opts(50, a100)})
+			return w
+		},
+		"decline": func(t *testing.T) *world {
+			w := newWorld(t, lab())
+			a := w.lease(ether(1), nil)
+			w.say("by somebody else", message{kind: decline, hw: ether(2), opts: opts(50, a, 54, self)})
+			w.say("to another server", message{kind: decline, hw: ether(1), opts: opts(50, a, 54, addr("10.0.0.2"))})
+			w.say("without server", message{kind: decline, hw: ether(1), opts: opts(50, a)})
+			w.say("without address", message{kind: decline, hw: ether(1), opts: opts(54, self)})
+			w.say("by the holder", message{kind: decline, hw: ether(1), opts: opts(50, a, 54, self)})
+			if o := w.handle(message{kind: discover, hw: ether(1), opts: opts(50, a)}); yiaddr(t, o) == a {
+				t.Error("the declined address is offered again")
+			}
+			w.clk.Advance(DefaultQuarantine + time.Second)
+			w.say("after the quarantine it is given again", message{kind: discover, hw: ether(7), opts: opts(50, a)})
+			return w
+		},
+		"release": func(t *testing.T) *world {
+			w := newWorld(t, lab())
+			a := w.lease(ether(1), nil)
+			w.say("by somebody else", message{kind: release, hw: ether(2), ci: a, to: self, opts: opts(54, self)})
+			w.say("to another server", message{kind: release, hw: ether(1), ci: a, opts: opts(54, addr("10.0.0.2"))})
+			w.say("from another address", message{kind: release, hw: ether(1), ci: a, from: addr("10.0.0.77"), opts: opts(54, self)})
+			w.say("without address", message{kind: release, hw: ether(1), opts: opts(54, self)})
+			w.say("by the holder, who does not name us", message{kind: release, hw: ether(1), ci: a, to: self})
+			w.say("twice", message{kind: release, hw: ether(1), ci: a, to: self})
+			return w
+		},
+		"inform": func(t *testing.T) *world {
+			n := lab()
+			n.CaptivePortal = "urn:ietf:params:capport:unrestricted"
+			n.Options = []option.Option{mustOption(t, "T1!", "60")}
+			w := newWorld(t, n)
+			w.say("INFORM", message{kind: inform, hw: ether(1), ci: addr("10.0.0.77"), to: self, list: []uint8{1, 6, 15, 51, 58, 59, 114}})
+			w.say("without ciaddr, from its address", message{kind: inform, hw: ether(1), from: addr("10.0.0.77"), to: self})
+			w.say("from nowhere", message{kind: inform, hw: ether(1), to: self})
+			w.say("of another network", message{kind: inform, hw: ether(1), ci: addr("10.9.0.77"), to: self})
+			if _, ok := w.table.At(addr("10.0.0.77")); ok {
+				t.Error("INFORM has made a lease")
+			}
+			return w
+		},
+		"bootp": func(t *testing.T) *world {
+			w := newWorld(t, lab(), func(c *Config, n *[]lease.Network) {
+				(*n)[0].Reservations = []lease.Reservation{{Addr: addr("10.0.0.20"), HW: []lease.HW{ether(1)}, Name: "old"}}
+				c.Hosts = []Host{{Name: "old", HW: []lease.HW{ether(1)}}}
+				c.Networks[0].Boot.File = "vmunix"
+			})
+			w.say("with a reservation", message{hw: ether(1), noCookie: true})
+			w.say("with a cookie and no message type", message{hw: ether(1)})
+			w.say("without a reservation", message{hw: ether(2), noCookie: true})
+			return w
+		},
+		"reservation": func(t *testing.T) *world {
+			w := newWorld(t, lab(), func(c *Config, n *[]lease.Network) {
+				(*n)[0].Reservations = []lease.Reservation{
+					{Addr: addr("10.0.0.20"), HW: []lease.HW{ether(1)}, Name: "nas"},
+					{Addr: addr("10.0.0.101"), ClientIDs: []string{"\x00printer"}, Name: "printer"},
+				}
+				c.Hosts = []Host{
+					{Name: "nas", HW: []lease.HW{ether(1)}, LeaseTime: Infinite, Options: []option.Option{mustOption(t, "mtu!", "9000"), mustOption(t, "router")}},
+					{Name: "printer", ClientIDs: []string{"\x00printer"}},
+					{Name: "banned", HW: []lease.HW{ether(9)}, Ignore: true},
+				}
+			})
+			w.say("outside of the pool, by MAC though it sends an identifier; its own options", message{kind: discover, hw: ether(1), opts: opts(61, "\xffabc"), list: []uint8{1, 3, 12}})
+			w.say("taken; infinite", message{kind: request, hw: ether(1), opts: opts(61, "\xffabc", 50, addr("10.0.0.20"), 54, self)})
+			w.say("inside of the pool, by identifier", message{kind: discover, hw: ether(2), opts: opts(61, "\x00printer")})
+			w.say("nobody else gets it", message{kind: request, hw: ether(3), opts: opts(50, addr("10.0.0.101"))})
+			w.say("and it gets no other", message{kind: request, hw: ether(2), opts: opts(61, "\x00printer", 50, addr("10.0.0.102"))})
+			w.say("ignored", message{kind: discover, hw: ether(9)})
+			return w
+		},
+		"lease-time": func(t *testing.T) *world {
+			w := newWorld(t, lab())
+			w.say("shorter than allowed", message{kind: discover, hw: ether(1), opts: opts(51, 1), list: []uint8{1}})
+			w.say("within", message{kind: discover, hw: ether(1), opts: opts(51, 5000), list: []uint8{1}})
+			w.say("infinite gets the longest", message{kind: discover, hw: ether(1), opts: opts(51, 0xffffffff), list: []uint8{1}})
+			w.say("the ACK says the same as the offer", message{kind: request, hw: ether(1), opts: opts(50, a100, 54, self, 51, 5000), list: []uint8{1}})
+			w.clk.Advance(2 * time.Second)
+			w.say("and again when the REQUEST comes again", message{kind: request, hw: ether(1), opts: opts(50, a100, 54, self, 51, 5000), list: []uint8{1}})
+			n := lab()
+			n.Lease, n.Max, n.T1, n.T2 = 10*time.Minute, 0, time.Minute, 2*time.Minute
+			w.configure(n)
+			w.say("T1 and T2 configured", message{kind: discover, hw: ether(1), list: []uint8{1}})
+			return w
+		},
+		"relayed": func(t *testing.T) *world {
+			n := lab()
+			n.Link, n.Relayed, n.Prefix, n.Name = "", true, prefix("172.16.5.0/24"), "far"
+			n.RouterAddr, n.Probe = addr("172.16.5.1"), true
+			w := newWorld(t, n)
+			agent := "\x01\x04eth7\x02\x03abc"
+			w.say("through a relay agent", message{kind: discover, hw: ether(1), gi: addr("172.16.5.1"), to: self, opts: opts(82, agent)})
+			w.say("taken", message{kind: request, hw: ether(1), gi: addr("172.16.5.1"), to: self, opts: opts(82, agent, 50, addr("172.16.5.100"), 54, self)})
+			w.say("link selection", message{kind: discover, hw: ether(2), gi: addr("10.99.0.1"), to: self, opts: opts(82, "\x05\x04\xac\x10\x05\x00")})
+			w.say("subnet selection", message{kind: discover, hw: ether(2), gi: addr("10.99.0.1"), to: self, opts: opts(118, addr("172.16.5.0"))})
+			w.say("server identifier override", message{kind: discover, hw: ether(3), gi: addr("172.16.5.1"), to: self, opts: opts(82, "\x0b\x04\xac\x10\x05\x01")})
+			w.say("renewing straight to us", message{kind: request, hw: ether(1), ci: addr("172.16.5.100"), to: self})
+			w.say("NAK goes through the relay agent, to be broadcast", message{kind: request, hw: ether(4), gi: addr("172.16.5.1"), to: self, opts: opts(50, addr("172.16.9.9"), 82, agent)})
+			w.say("unknown relay agent", message{kind: discover, hw: ether(1), gi: addr("172.17.5.1"), to: self})
+			w.say("the link itself has no network", message{kind: discover, hw: ether(1)})
+			return w
+		},
+		"destination": func(t *testing.T) *world {
+			w := newWorld(t, lab())
+			w.say("Ethernet without the flag", message{kind: discover, hw: ether(1), list: []uint8{1}})
+			w.say("with the flag", message{kind: discover, hw: ether(1), flags: 0x8000, list: []uint8{1}})
+			w.say("not Ethernet", message{kind: discover, hw: lease.HW{Type: 32, Addr: "\x01\x02\x03\x04\x05\x06\x07\x08"}, opts: opts(50, addr("10.0.0.101")), list: []uint8{1}})
+			w.say("a ciaddr in a DISCOVER is no address to answer to", message{kind: discover, hw: ether(1), ci: addr("10.0.0.9"), list: []uint8{1}})
+			n := lab()
+			n.Broadcast = true
+			w.configure(n)
+			w.say("forced", message{kind: discover, hw: ether(1), list: []uint8{1}})
+			return w
+		},
+		"ipv6-only": func(t *testing.T) *world {
+			n := lab()
+			n.IPv6Only = 30 * time.Minute
+			w := newWorld(t, n)
+			w.say("who does not ask needs IPv4", message{kind: discover, hw: ether(1), list: []uint8{1}})
+			w.say("who asks gets no address", message{kind: discover, hw: ether(2), list: []uint8{1, 108}})
+			w.say("nor by REQUEST", message{kind: request, hw: ether(2), list: []uint8{1, 108}, opts: opts(50, addr("10.0.0.101"), 54, self)})
+			w.lease(ether(1), nil)
+			w.say("one with a lease is told at the next renewal", message{kind: request, hw: ether(1), list: []uint8{1, 108}, ci: a100, to: self})
+			if _, ok := w.table.Of("lab", "h\x01"+lease.Key(ether(2).Addr)); ok {
+				t.Error("an address is kept for who needs none")
+			}
+			return w
+		},
+		"rapid-commit": func(t *testing.T) *world {
+			n := lab()
+			w := newWorld(t, n)
+			w.say("not configured: an offer", message{kind: discover, hw: ether(1), opts: opts(80, ""), list: []uint8{1}})
+			n.RapidCommit = true
+			w.configure(n)
+			w.say("configured: ACK", message{kind: discover, hw: ether(1), opts: opts(80, ""), list: []uint8{1}})
+			w.say("who does not ask", message{kind: discover, hw: ether(2), list: []uint8{1}})
+			return w
+		},
+		"names": func(t *testing.T) *world {
+			w := newWorld(t, lab())
+			list := []uint8{1, 12}
+			w.say("option 12, mended", message{kind: discover, hw: ether(1), opts: opts(12, "My Box\x00"), list: list})
+			w.say("81 in ASCII, before 12; the server shall update", message{kind: discover, hw: ether(1), opts: opts(12, "other", 81, "\x01\x00\x00web.example.com"), list: list})
+			w.say("81 in DNS encoding, the client would update", message{kind: discover, hw: ether(1), opts: opts(81, "\x04\x00\x00\x03web\x00"), list: list})
+			w.say("81 asks for no records", message{kind: discover, hw: ether(1), opts: opts(12, "web", 81, "\x0c\x00\x00\x03web\x00"), list: list})
+			w.say("a name that nobody may have", message{kind: discover, hw: ether(1), opts: opts(12, "wpad", 81, "\x01\x00\x00isatap"), list: list})
+			w.say("rubbish", message{kind: discover, hw: ether(1), opts: opts(12, "a\x1b[2Jb", 81, "\x05\xff\xff\x3fweb"), list: list})
+			w.say("the first holder", message{kind: request, hw: ether(1), opts: opts(12, "web", 50, a100, 54, self), list: list})
+			w.say("and a second one", message{kind: discover, hw: ether(2), opts: opts(12, "web", 81, "\x01\x00\x00web"), list: list})
+			return w
+		},
+		"boot": func(t *testing.T) *world {
+			n := lab()
+			n.Boot = Boot{File: "pxelinux.0", Arch: map[uint16]string{7: "ipxe.efi", 16: "http://10.0.0.1/boot.efi"}, IPXE: "http://10.0.0.1/menu.ipxe"}
+			n.Router, n.DNS, n.Domain = NoRouter, nil, ""
+			w := newWorld(t, n)
+			list := []uint8{1, 66, 67}
+			pxe := "PXEClient:Arch:00000:UNDI:002001"
+			w.say("BIOS", message{kind: discover, hw: ether(1), opts: opts(60, pxe, 93, "\x00\x00"), list: list})
+			w.say("UEFI", message{kind: discover, hw: ether(1), opts: opts(60, pxe, 93, "\x00\x07"), list: list})
+			w.say("iPXE by user class", message{kind: discover, hw: ether(1), opts: opts(60, pxe, 93, "\x00\x07", 77, "iPXE"), list: list})
+			w.say("iPXE by its options, RFC 3004 class", message{kind: discover, hw: ether(1), opts: opts(93, "\x00\x07", 175, "\xb1\x01\x02", 77, "\x04iPXE"), list: list})
+			w.say("UEFI over HTTP", message{kind: discover, hw: ether(1), opts: opts(60, "HTTPClient:Arch:00016", 93, "\x00\x10"), list: list})
+			w.say("UEFI over HTTP of an architecture without a URL", message{kind: discover, hw: ether(1), opts: opts(60, "HTTPClient:Arch:00007", 93, "\x00\x07"), list: list})
+			n.Boot.IPXE, n.Boot.Server = "", addr("10.0.0.5")
+			w.configure(n)
+			w.say("iPXE does not load itself", message{kind: discover, hw: ether(1), opts: opts(93, "\x00\x07", 77, "iPXE"), list: list})
+			w.say("iPXE in a BIOS loads what it is given", message{kind: discover, hw: ether(1), opts: opts(93, "\x00\x00", 77, "iPXE"), list: list})
+			return w
+		},
+		"identity": func(t *testing.T) *world {
+			w := newWorld(t, lab())
+			w.say("boot loader, without identifier", message{kind: discover, hw: ether(1), list: []uint8{1}})
+			w.say("takes it", message{kind: request, hw: ether(1), opts: opts(50, a100, 54, self), list: []uint8{1}})
+			w.say("the system, with one, has the same address", message{kind: discover, hw: ether(1), opts: opts(61, "\xffsystem"), list: []uint8{1}})
+			w.say("takes it", message{kind: request, hw: ether(1), opts: opts(61, "\xffsystem", 50, a100, 54, self), list: []uint8{1}})
+			w.clk.Advance(time.Minute)
+			w.say("renews it", message{kind: request, hw: ether(1), ci: a100, to: self, opts: opts(61, "\xffsystem"), list: []uint8{1}})
+			w.say("boot loader again", message{kind: discover, hw: ether(1), list: []uint8{1}})
+			w.say("another system of the same machine is another client", message{kind: discover, hw: ether(1), opts: opts(61, "\xffsecond"), list: []uint8{1}})
+			return w
+		},
+		"clones": func(t *testing.T) *world {
+			w := newWorld(t, lab())
+			id := opts(61, "\xffmachine-id", 12, "vm")
+			w.say("the first", message{kind: discover, hw: ether(1), opts: id, list: []uint8{1}})
+			w.say("the second, at the same time", message{kind: discover, hw: ether(2), opts: id, list: []uint8{1}})
+			w.say("the first takes its offer", message{kind: request, hw: ether(1), opts: with(id, 50, a100, 54, self), list: []uint8{1}})
+			w.say("so does the second", message{kind: request, hw: ether(2), opts: with(id, 50, addr("10.0.0.101"), 54, self), list: []uint8{1}})
+			for i := range 2 {
+				w.clk.Advance(30 * time.Minute)
+				w.say("the first renews", message{kind: request, hw: ether(1), ci: a100, to: self, opts: id, list: []uint8{1}})
+				w.say("the second renews", message{kind: request, hw: ether(2), ci: addr("10.0.0.101"), to: self, opts: id, list: []uint8{1}})
+				if i == 0 {
+					w.say("an address of the other is refused", message{kind: request, hw: ether(2), opts: with(id, 50, a100), list: []uint8{1}})
+				}
+			}
+			w.say("the first goes", message{kind: release, hw: ether(1), ci: a100, to: self, opts: id})
+			w.say("the second keeps its address", message{kind: request, hw: ether(2), ci: addr("10.0.0.101"), to: self, opts: id, list: []uint8{1}})
+			return w
+		},
+		"read-only": func(t *testing.T) *world {
+			n := lab()
+			w := newWorld(t, n)
+			a := w.lease(ether(1), nil)
+			w.ro = true
+			w.say("a new client", message{kind: discover, hw: ether(2), list: []uint8{1}})
+			w.say("a new client's REQUEST", message{kind: request, hw: ether(2), opts: opts(50, addr("10.0.0.101"), 54, self), list: []uint8{1}})
+			w.clk.Advance(30 * time.Minute)
+			w.say("a lease is as long as storage knows", message{kind: request, hw: ether(1), ci: a, to: self, list: []uint8{1}})
+			w.clk.Advance(29 * time.Minute)
+			w.say("but not too short", message{kind: request, hw: ether(1), ci: a, to: self, list: []uint8{1}})
+			w.say("nor is an offer", message{kind: discover, hw: ether(1), list: []uint8{1}})
+			w.clk.Advance(119 * time.Second)
+			w.say("within the grace", message{kind: request, hw: ether(1), ci: a, to: self, list: []uint8{1}})
+			w.clk.Advance(119 * time.Second)
+			w.say("to its end", message{kind: request, hw: ether(1), ci: a, to: self, list: []uint8{1}})
+			w.clk.Advance(119 * time.Second)
+			w.say("beyond it", message{kind: request, hw: ether(1), ci: a, to: self, list: []uint8{1}})
+			w.ro = false
+			w.say("written again", message{kind: request, hw: ether(1), ci: a, to: self, list: []uint8{1}})
+			return w
+		},
+		"full": func(t *testing.T) *world {
+			w := newWorld(t, lab())
+			for i := range 4 {
+				w.lease(ether(1+i), nil)
+			}
+			w.say("no address left", message{kind: discover, hw: ether(9)})
+			w.say("whoever has one is answered", message{kind: discover, hw: ether(1), list: []uint8{1}})
+			w.clk.Advance(time.Hour + time.Second)
+			w.say("the longest unused of those that ran out", message{kind: discover, hw: ether(9), list: []uint8{1}})
+			return w
+		},
+		"refused": func(t *testing.T) *world {
+			w := newWorld(t, lab())
+			w.say("an OFFER", message{kind: wire.Offer, hw: ether(1)})
+			w.say("type 13", message{kind: 13, hw: ether(1)})
+			w.say("REQUEST without address", message{kind: request, hw: ether(1)})
+			w.say("SELECTING without address", message{kind: request, hw: ether(1), opts: opts(54, self)})
+			w.say("nobody", message{kind: discover, hw: lease.HW{Type: 1, Addr: "\x00\x00\x00\x00\x00\x00"}})
+			w.say("nobody, but with an identifier", message{kind: discover, hw: lease.HW{Type: 1}, opts: opts(61, "\x00id", 50, a100), list: []uint8{1}})
+			w.link.Addrs = nil
+			w.say("no address on the link", message{kind: discover, hw: ether(1)})
+			w.link.Addrs = []link.Addr{{Prefix: prefix("10.0.0.1/24"), Tentative: true}}
+			w.say("no address that is ours for certain", message{kind: discover, hw: ether(1)})
+			w.link.Name = "wlan0"
+			w.say("another link", message{kind: discover, hw: ether(1)})
+			return w
+		},
+		"probe": func(t *testing.T) *world {
+			n := lab()
+			n.Probe = true
+			w := newWorld(t, n)
+			w.say("an address that nobody known has had", message{kind: discover, hw: ether(1)})
+			w.say("found free", message{kind: discover, hw: ether(1), probed: a100})
+			w.say("taken", message{kind: request, hw: ether(1), opts: opts(50, a100, 54, self)})
+			w.say("its own needs no probe", message{kind: discover, hw: ether(1)})
+			return w
+		},
+		"small": func(t *testing.T) *world {
+			n := lab()
+			n.Search = []string{strings.Repeat("a", 60) + ".example", strings.Repeat("b", 60) + ".example"}
+			n.Options = []option.Option{mustOption(t, "root-path", strings.Repeat("r", 200)), mustOption(t, "merit", strings.Repeat("m", 120)), mustOption(t, "wpad", strings.Repeat("w", 90))}
+			w := newWorld(t, n)
+			m := message{kind: discover, hw: ether(1), list: []uint8{1, 3, 6, 252, 119, 17, 14}, opts: opts(57, []byte{2, 64}, 61, "\xffidentifier")}
+			w.say("fields of BOOTP are used where options do not fit into 576 bytes", m)
+			m.gi, m.opts[82] = addr("10.0.0.1"), []byte(strings.Repeat("\x01\x01x", 50))
+			return w
+		},
+	} {
+		t.Run(name, func(t *testing.T) { script(t).golden() })
+	}
+}
+
+func mustOption(t testing.TB, name string, values ...string) option.Option {
+	t.Helper()
+	if name == "merit" {
+		name, values = "14", []string{"hex:" + idString(values[0])}
+	}
+	o, err := option.Parse(name, values)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return o
+}
