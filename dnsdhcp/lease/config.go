@@ -22,10 +22,6 @@ type Reservation struct {
 	Name      string   // a label; empty: the address only
 }
 
-func (r Reservation) matches(c Client) bool {
-	return slices.Contains(r.HW, c.HW) || c.ClientID != "" && slices.Contains(r.ClientIDs, c.ClientID)
-}
-
 // Network is what addresses are allotted from. Reserved addresses may be inside or outside of the pools and go to
 // nobody else. The first and the last address of the prefix (unless it is a /31 or /32), and any x.x.x.0 and x.x.x.255
 // of a prefix shorter than /24, which old clients refuse, are never taken from a pool.

@@ -1,0 +1,76 @@
+package journal
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"hash/crc32"
+)
+
+// A frame is two marker bytes, the payload's length (16 bits), a CRC-32C of length and payload (32 bits), all little
+// endian, and the payload. The marker is where the reader looks for the next frame behind damage; a run of zeros, which
+// is what a power cut leaves of an extended file, is none.
+const (
+	mark0, mark1 = 0xa7, 0x1e
+	header       = 8
+	maxPayload   = 1<<16 - 1
+)
+
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
+var errTooLong = errors.New("the record is too long")
+
+// appendFrame appends a frame whose payload build appends.
+func appendFrame(to []byte, build func([]byte) []byte) ([]byte, error) {
+	start := len(to)
+	to = build(append(to, mark0, mark1, 0, 0, 0, 0, 0, 0))
+	size := len(to) - start - header
+	if size > maxPayload {
+		return to[:start], errTooLong
+	}
+	binary.LittleEndian.PutUint16(to[start+2:], uint16(size))
+	binary.LittleEndian.PutUint32(to[start+4:], sum(to[start:]))
+	return to, nil
+}
+
+func sum(frame []byte) uint32 {
+	return crc32.Update(crc32.Checksum(frame[2:4], castagnoli), castagnoli, frame[header:])
+}
+
+// next returns the payload of the frame at the start of data and the frame's length; 0 if there is no whole one.
+func next(data []byte) (payload []byte, n int) {
+	if len(data) < header || data[0] != mark0 || data[1] != mark1 {
+		return nil, 0
+	}
+	n = header + int(binary.LittleEndian.Uint16(data[2:]))
+	if n > len(data) || binary.LittleEndian.Uint32(data[4:]) != sum(data[:n]) {
+		return nil, 0
+	}
+	return data[header:n], n
+}
+
+// scan calls use for every whole frame and damage for what lies between or behind them; last: nothing whole follows.
+func scan(data []byte, use func(payload []byte), damage func(bad []byte, last bool)) {
+	for len(data) > 0 {
+		if payload, n := next(data); n > 0 {
+			use(payload)
+			data = data[n:]
+			continue
+		}
+		skip := 1
+		for skip < len(data) {
+			i := bytes.IndexByte(data[skip:], mark0)
+			if i < 0 {
+				skip = len(data)
+				break
+			}
+			if skip += i; func() bool { _, n := next(data[skip:]); return n > 0 }() {
+				break
+			}
+			skip++
+		}
+		skip = min(skip, len(data))
+		damage(data[:skip], skip == len(data))
+		data = data[skip:]
+	}
+}
