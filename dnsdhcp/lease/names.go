@@ -30,7 +30,8 @@ func (t *Table) name(e *entry, c Client) bool {
 	return e.Hostname != before
 }
 
-// nameFor returns which name the client gets if it wants one.
+// nameFor returns which name the client gets if it wants one. A reservation of several network cards is of one machine,
+// so that all of them may have its name.
 func (t *Table) nameFor(n *network, c Client, want string) string {
 	if r, ok := n.reservation(c); ok && r.Name != "" {
 		return r.Name
