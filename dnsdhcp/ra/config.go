@@ -176,7 +176,7 @@ func (c *Config) Validate() error {
 			bad("name server %s is not an IPv6 address to be announced", a)
 		}
 	}
-	if l := c.DNSLifetime; l != Auto && l != Infinite && (l < 3*c.MaxInterval || l > maxSeconds) {
+	if l := c.DNSLifetime; l != Auto && l != Infinite && (l < 3*c.MaxInterval || l > longestFinite) {
 		bad("the lifetime of name servers must be at least three times the longest interval, %v, not %v", 3*c.MaxInterval, l)
 	}
 	if len(c.Search) > maxSearch {
@@ -256,11 +256,11 @@ func (c *Config) checkPrefixes(bad func(string, ...any)) {
 
 var linkLocal = netip.MustParsePrefix("fe80::/10")
 
-// maxSeconds is the longest finite lifetime of 32 bits.
-const maxSeconds = (1<<32 - 2) * time.Second
+// longestFinite is the longest finite lifetime of 32 bits.
+const longestFinite = (1<<32 - 2) * time.Second
 
 func isLifetime(d time.Duration) bool {
-	return d == Infinite || d >= 0 && d <= maxSeconds && d%time.Second == 0
+	return d == Infinite || d >= 0 && d <= longestFinite && d%time.Second == 0
 }
 
 // isPrefix6 tells networks from addresses with a prefix length, and IPv6 from the rest.

@@ -282,7 +282,7 @@ func seconds(d time.Duration) uint32 {
 		return math.MaxUint32
 	case d <= 0:
 		return 0
-	case d > maxSeconds:
+	case d > longestFinite:
 		return math.MaxUint32 - 1
 	}
 	return uint32(d / time.Second)

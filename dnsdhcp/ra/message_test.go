@@ -165,7 +165,7 @@ func TestLifetimesOnTheWire(t *testing.T) {
 		want uint32
 	}{
 		{0, 0}, {-time.Second, 0}, {1999 * time.Millisecond, 1}, {Infinite, 1<<32 - 1}, {Infinite - 1, 1<<32 - 2},
-		{maxSeconds, 1<<32 - 2}, {maxSeconds + time.Second, 1<<32 - 2},
+		{longestFinite, 1<<32 - 2}, {longestFinite + time.Second, 1<<32 - 2},
 	} {
 		if got := seconds(c.d); got != c.want {
 			t.Errorf("%v: %d, want %d", c.d, got, c.want)

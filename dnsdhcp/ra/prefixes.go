@@ -223,7 +223,7 @@ func (b *book) announce(now clock.Instant, wants []want) {
 
 // roundUp to the hour, so that lifetimes that run down and are renewed do not wear out the storage.
 func roundUp(d time.Duration) time.Duration {
-	if d > maxSeconds-time.Hour {
+	if d > longestFinite-time.Hour {
 		return Infinite
 	}
 	return (d + time.Hour - 1).Truncate(time.Hour)
