@@ -1,6 +1,7 @@
 package journal
 
 import (
+	"cmp"
 	"net/netip"
 	"slices"
 	"strings"
@@ -85,7 +86,7 @@ func (j *Journal) History(f Filter) []Interval {
 			out = append(out, i)
 		}
 	}
-	slices.SortFunc(out[ended:], func(a, b Interval) int { return a.From.Compare(b.From) })
+	slices.SortFunc(out[ended:], func(a, b Interval) int { return cmp.Or(a.From.Compare(b.From), a.Addr.Compare(b.Addr)) })
 	if f.Limit > 0 && len(out) > f.Limit {
 		out = out[len(out)-f.Limit:]
 	}

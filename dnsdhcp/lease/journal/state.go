@@ -62,8 +62,8 @@ func (s *state) apply(payload []byte) error {
 	switch body := payload[2:]; payload[1] {
 	case kindAnchor:
 		a, err := decodeAnchor(body)
-		if err != nil {
-			return err
+		if err != nil || a.Boot < 0 {
+			return errBad
 		}
 		s.anchor(a)
 	case kindLease:
@@ -197,6 +197,9 @@ func (s *state) wall(i clock.Instant) (time.Time, bool) {
 // they were to, never shorter: a clock that starts in 1970 or jumps by years must not end them.
 func (s *state) rebase(now clock.Reading) {
 	then := s.known
+	if s.last.BootID == "" { // damaged: as if all had been until now
+		s.last = clock.Reading{Boot: then, Wall: now.Wall}
+	}
 	if s.last.Synced && now.Synced {
 		then = max(then, shift(s.last.Boot, now.Wall.Sub(s.last.Wall)))
 	}
