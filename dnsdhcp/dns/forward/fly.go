@@ -78,7 +78,11 @@ func (f *Forwarder) fly(ctx context.Context, s *state, q Question) *Result {
 				timer.Reset(wait)
 			}
 		case <-ctx.Done():
-			// Tries end on their own, being bound to ctx; what they have learnt by then is written down by them.
+			// Tries end at once, being bound to ctx, and write down what the silence says about the upstream: whoever asks
+			// next shall know.
+			for ; open > 0; open-- {
+				<-tries
+			}
 			if best == nil {
 				best = &Result{Failure: Timeout}
 			}

@@ -52,7 +52,7 @@ func (f *Forwarder) IsProbe(name []byte) bool {
 func (f *Forwarder) ProbeLoops() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.ctx == nil {
+	if f.ctx == nil || f.ctx.Err() != nil {
 		return
 	}
 	ctx, s := f.ctx, f.state.Load()
