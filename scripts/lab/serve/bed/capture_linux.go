@@ -88,6 +88,13 @@ func (c *Capture) Mark() int {
 	return len(c.all)
 }
 
+// Forget drops what was captured so far; marks of before are void.
+func (c *Capture) Forget() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.all = nil
+}
+
 // Since returns the packets after a mark for which want holds.
 func (c *Capture) Since(mark int, want func(Packet) bool) []Packet {
 	c.mu.Lock()
