@@ -469,7 +469,7 @@ func (x *exchange) discover() {
 		x.because(ReasonShortened, "")
 	case prop.Lease.Reserved:
 		x.because(ReasonReserved, "")
-	case x.known != nil && x.known.Addr == addr:
+	case x.known != nil && x.known.Addr == addr && x.known.State != lease.Offered:
 		x.because(ReasonOfferedKnown, "")
 	default:
 		x.because(ReasonOffered, "")

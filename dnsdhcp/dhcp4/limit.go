@@ -85,10 +85,11 @@ func (o *offers) hold(now clock.Instant, k lease.Key, d time.Duration) (clock.In
 			}
 		}
 	}
-	until := now.Add(d)
-	if _, ok := o.until[k]; !ok && len(o.until) >= maxOffers {
+	before, ok := o.until[k]
+	if !ok && len(o.until) >= maxOffers {
 		return 0, false
 	}
+	until := max(before, now.Add(d)) // the table does not shorten what it holds, either
 	o.until[k] = until
 	return until, true
 }

@@ -30,6 +30,9 @@ func appendName(out []byte, name string, at map[string]int) ([]byte, error) {
 	if n == "" {
 		return nil, fmt.Errorf("%q is not a domain name", name)
 	}
+	if strings.HasSuffix(n, ".") {
+		return nil, fmt.Errorf("%q has an empty label", name)
+	}
 	if len(n)+2 > maxName {
 		return nil, fmt.Errorf("%q is longer than %d characters", name, maxName-2)
 	}

@@ -174,6 +174,7 @@ func FuzzValues(f *testing.F) {
 // FuzzDomains and FuzzRoutes: what we write the library reads.
 func FuzzDomains(f *testing.F) {
 	f.Add("lan,lab.lan,a.lab.lan")
+	f.Add("lan..")
 	f.Fuzz(func(t *testing.T, list string) {
 		names := strings.Split(list, ",")
 		b, err := EncodeDomains(names)
