@@ -132,7 +132,7 @@ func (u *upstream) take(msg []byte, v verdict) (reply, error) {
 	if v == noRecords {
 		return reply{msg: append([]byte(nil), msg[:wire.HeaderLen]...), rcode: int(wire.Flags(msg) & wire.RcodeMask)}, nil
 	}
-	cut, rcode, ok := accepted(msg)
+	cut, rcode, ok := Accepted(msg)
 	if !ok {
 		u.count.garbage.Add(1)
 		return reply{}, errGarbage

@@ -531,7 +531,7 @@ func FuzzAccept(f *testing.F) {
 			return
 		}
 		was := bytes.Clone(msg)
-		cut, _, ok := accepted(msg)
+		cut, _, ok := Accepted(msg)
 		if !ok {
 			return
 		}

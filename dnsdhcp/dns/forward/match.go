@@ -46,9 +46,9 @@ func match(msg []byte, id uint16, question []byte, exact bool) verdict {
 	return accept
 }
 
-// accepted cuts a matching reply down to what is passed on: answer and authority. It returns the extended response
+// Accepted cuts a matching reply down to what is passed on: answer and authority. It returns the extended response
 // code, and false for what is not wholly readable: neither a client nor the cache shall have to cope with that.
-func accepted(msg []byte) (cut []byte, rcode int, ok bool) {
+func Accepted(msg []byte) (cut []byte, rcode int, ok bool) {
 	end := wire.QuestionEnd(msg)
 	if end < 0 {
 		return nil, 0, false
