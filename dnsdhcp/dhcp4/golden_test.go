@@ -113,6 +113,7 @@ func TestGolden(t *testing.T) {
 			w.say("reboot of an unknown client", message{kind: request, hw: ether(4), opts: opts(50, addr("10.0.0.102"))})
 			w.say("renewal of an unknown client", message{kind: request, hw: ether(4), ci: addr("10.0.0.102"), to: self})
 			w.say("another network is refused all the same", message{kind: request, hw: ether(4), opts: opts(50, addr("192.168.1.5"))})
+			w.say("but not to who rebinds: that may be another server's client", message{kind: request, hw: ether(4), ci: addr("192.168.1.5")})
 			w.lease(ether(1), nil)
 			w.say("and a known client's wrong address", message{kind: request, hw: ether(1), opts: opts(50, addr("10.0.0.103"))})
 			return w
@@ -200,7 +201,7 @@ func TestGolden(t *testing.T) {
 			w := newWorld(t, lab())
 			w.say("shorter than allowed", message{kind: discover, hw: ether(1), opts: opts(51, 1), list: []uint8{1}})
 			w.say("within", message{kind: discover, hw: ether(1), opts: opts(51, 5000), list: []uint8{1}})
-			w.say("infinite gets the longest", message{kind: discover, hw: ether(1), opts: opts(51, 0xffffffff), list: []uint8{1}})
+			w.say("infinite gets the longest", message{kind: discover, hw: ether(1), opts: opts(51, []byte{255, 255, 255, 255}), list: []uint8{1}})
 			w.say("the ACK says the same as the offer", message{kind: request, hw: ether(1), opts: opts(50, a100, 54, self, 51, 5000), list: []uint8{1}})
 			w.clk.Advance(2 * time.Second)
 			w.say("and again when the REQUEST comes again", message{kind: request, hw: ether(1), opts: opts(50, a100, 54, self, 51, 5000), list: []uint8{1}})
@@ -373,6 +374,20 @@ func TestGolden(t *testing.T) {
 			w.say("no address that is ours for certain", message{kind: discover, hw: ether(1)})
 			w.link.Name = "wlan0"
 			w.say("another link", message{kind: discover, hw: ether(1)})
+			return w
+		},
+		"two-networks": func(t *testing.T) *world {
+			w := newWorld(t, lab(), func(c *Config, n *[]lease.Network) {
+				b := lab()
+				b.Name, b.Prefix, b.Domain = "two", prefix("10.2.0.0/24"), "two.lan"
+				c.Networks = append(c.Networks, b)
+				*n = append(*n, lease.Network{Name: "two", Prefix: b.Prefix, Pools: pools("10.2.0.100", "10.2.0.100")})
+			})
+			w.link.Addrs = []link.Addr{{Prefix: prefix("169.254.1.1/16")}, {Prefix: prefix("10.2.0.1/24")}, {Prefix: prefix("10.0.0.1/24")}}
+			w.say("the first by default, and our address in it", message{kind: discover, hw: ether(1), list: []uint8{3, 15}})
+			w.say("the second by the wish", message{kind: discover, hw: ether(2), list: []uint8{3, 15}, opts: opts(50, addr("10.2.0.100"))})
+			w.say("taken, with any of our addresses as server", message{kind: request, hw: ether(2), list: []uint8{3, 15}, opts: opts(50, addr("10.2.0.100"), 54, self)})
+			w.say("renewed", message{kind: request, hw: ether(2), list: []uint8{3, 15}, ci: addr("10.2.0.100"), to: addr("10.2.0.1")})
 			return w
 		},
 		"probe": func(t *testing.T) *world {

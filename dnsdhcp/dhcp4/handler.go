@@ -291,10 +291,11 @@ func (x *exchange) ours(id netip.Addr) bool {
 	return id == x.self || id == x.n.ServerID || isOwn(x.in.Link, id)
 }
 
-// cloned tells of two clients with one identifier, not more than once a minute for each.
+// cloned tells of two clients with one identifier, not more than once an hour for each: it goes on until somebody
+// mends it.
 func (x *exchange) cloned(other *lease.Lease) {
 	h := x.h
-	if last, ok := h.clones[x.c.Key]; ok && x.env.Now.Sub(last) < time.Minute {
+	if last, ok := h.clones[x.c.Key]; ok && x.env.Now.Sub(last) < time.Hour {
 		return
 	}
 	if h.clones == nil || len(h.clones) >= 256 {

@@ -81,7 +81,12 @@ func (x *exchange) selecting(addr netip.Addr) {
 // remembered is a client that says which address it has: it has restarted, renews or rebinds.
 func (x *exchange) remembered(addr netip.Addr, reason string) {
 	if !x.n.Prefix.Contains(addr) {
-		// Whoever answers for this link knows that the address does not belong here, authoritative or not.
+		// Who has just been plugged in and remembers another place is told so, authoritative or not (RFC 2131 section
+		// 4.3.2). Who renews may do so with another server that has its own network on the same wire.
+		if reason != ReasonRebooted && !x.n.Authoritative {
+			x.because(ReasonNoOffer, "")
+			return
+		}
 		x.nak(ReasonWrongNet)
 		return
 	}

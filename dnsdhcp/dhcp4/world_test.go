@@ -92,20 +92,19 @@ func (w *world) env() Env { return Env{Now: w.clk.Now(), ReadOnly: w.ro} }
 
 // message is what a client sends; it is filled in by a test as far as it matters.
 type message struct {
-	kind       uint8
-	hw         lease.HW
-	xid        uint32
-	ci, gi     netip.Addr
-	flags      uint16
-	secs       uint16
-	opts       map[uint8][]byte
-	list       []uint8 // request list; nil for 1 3 6 15
-	nolist     bool
-	from       netip.Addr
-	to         netip.Addr
-	noCookie   bool
-	probed     netip.Addr
-	unanswered bool
+	kind     uint8
+	hw       lease.HW
+	xid      uint32
+	ci, gi   netip.Addr
+	flags    uint16
+	secs     uint16
+	opts     map[uint8][]byte
+	list     []uint8 // request list; nil for 1 3 6 15
+	nolist   bool
+	from     netip.Addr
+	to       netip.Addr
+	noCookie bool
+	probed   netip.Addr
 }
 
 func (m message) packet() []byte {

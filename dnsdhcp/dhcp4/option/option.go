@@ -37,16 +37,9 @@ var errEmpty = errors.New("it needs a value")
 func Parse(nameOrCode string, values []string) (Option, error) {
 	name, forced := strings.CutSuffix(strings.TrimSpace(nameOrCode), "!")
 	o := Option{Forced: forced}
-	i, ok := lookup(name)
-	if !ok {
-		n, err := strconv.ParseUint(strings.TrimPrefix(name, "option:"), 10, 8)
-		if err != nil {
-			if i, ok = lookup(strings.TrimPrefix(name, "option:")); !ok {
-				return o, fmt.Errorf("no option is called %q: use its number, or a name such as router or ntp-server", name)
-			}
-		} else {
-			i = known(uint8(n))
-		}
+	i, err := find(name)
+	if err != nil {
+		return o, err
 	}
 	o.Code = i.code
 	if why := own(i.code); why != "" {
@@ -68,6 +61,28 @@ func Parse(nameOrCode string, values []string) (Option, error) {
 	}
 	o.Data = data
 	return o, nil
+}
+
+// Code returns the number of an option by its name or number.
+func Code(nameOrCode string) (uint8, error) {
+	i, err := find(strings.TrimSpace(nameOrCode))
+	if err == nil && (i.code == 0 || i.code == 255) {
+		err = fmt.Errorf("option %d is none: pad and end have no value (RFC 2132 section 3.1)", i.code)
+	}
+	return i.code, err
+}
+
+// find looks an option up, also as dnsmasq writes it: option:router.
+func find(name string) (info, error) {
+	short := strings.TrimPrefix(name, "option:")
+	if i, ok := lookup(short); ok {
+		return i, nil
+	}
+	n, err := strconv.ParseUint(short, 10, 8)
+	if err != nil {
+		return info{}, fmt.Errorf("no option is called %q: use its number, or a name such as router or ntp-server", name)
+	}
+	return known(uint8(n)), nil
 }
 
 // Name is what an option is called; its number if it has no name here.

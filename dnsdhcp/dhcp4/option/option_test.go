@@ -130,6 +130,19 @@ func TestOff(t *testing.T) {
 	}
 }
 
+func TestCode(t *testing.T) {
+	for name, want := range map[string]uint8{"ntp-server": 42, "option:42": 42, " 250 ": 250, "search": 119} {
+		if got, err := Code(name); got != want || err != nil {
+			t.Errorf("%s: %d %v", name, got, err)
+		}
+	}
+	for _, name := range []string{"x", "256", "0", "255", ""} {
+		if _, err := Code(name); err == nil {
+			t.Errorf("%q is an option", name)
+		}
+	}
+}
+
 func TestTable(t *testing.T) {
 	names := map[string]bool{}
 	last := uint8(0)
