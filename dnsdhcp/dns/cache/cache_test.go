@@ -60,7 +60,9 @@ func unpack(t testing.TB, b []byte) *miekg.Msg {
 
 const start = clock.Instant(1000 * time.Second)
 
-func at(seconds float64) clock.Instant { return start.Add(time.Duration(seconds * float64(time.Second))) }
+func at(seconds float64) clock.Instant {
+	return start.Add(time.Duration(seconds * float64(time.Second)))
+}
 
 func TestLife(t *testing.T) {
 	soa := "example. 900 IN SOA ns. mail. 1 2 3 4 60"

@@ -130,7 +130,9 @@ func (n *fakeNet) DialTCP(_ context.Context, _ Source, to netip.AddrPort) (net.C
 // bubbleClock is the time of a synctest bubble, or the real one.
 type bubbleClock struct{ zero time.Time }
 
-func (c bubbleClock) Now() clock.Instant  { return clock.Instant(time.Since(c.zero)) + clock.Instant(time.Hour) }
+func (c bubbleClock) Now() clock.Instant {
+	return clock.Instant(time.Since(c.zero)) + clock.Instant(time.Hour)
+}
 func (c bubbleClock) Read() clock.Reading { return clock.Reading{Boot: c.Now(), Wall: time.Now()} }
 
 // answerTo builds a reply to a query; change may alter it before it is packed.
