@@ -38,6 +38,9 @@ var cannot = map[string]map[string]string{
 	"udhcpc": {
 		"reboot": "it has no INIT-REBOOT state; -r only puts the address into its DISCOVER",
 	},
+	"networkd": {
+		"decline": "version 252 finds the squatter, but sends its DECLINE from the address that it has not taken yet: it never leaves",
+	},
 	"NetworkManager": {
 		"release": "Debian 12's version 1.42 sends no RELEASE; 1.48 learnt it (ipv4.dhcp-send-release)",
 	},
@@ -50,6 +53,8 @@ var deviates = map[string]map[string]string{
 	"dnsmasq": {
 		"NetworkManager decline": noQuarantine,
 		"dhclient decline":       noQuarantine,
+		"link recreated":         "\"error binding DHCP socket\", also with --bind-dynamic",
+		"stop":                   "it does not withdraw itself",
 	},
 }
 

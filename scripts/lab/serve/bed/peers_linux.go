@@ -231,7 +231,11 @@ func YAML(c Config) string {
 	if c.DNS == nil {
 		p(2, "dns: {enabled: false}")
 	}
-	p(2, "mdns: {enabled: false}")
+	if c.MDNS {
+		p(2, "mdns: {name: gadget}")
+	} else {
+		p(2, "mdns: {enabled: false}")
+	}
 	if len(c.Hosts) > 0 || c.DNS != nil && len(c.DNS.Records) > 0 {
 		p(1, "hosts:")
 		for _, h := range c.Hosts {

@@ -27,7 +27,7 @@ type Config struct {
 	RapidCommit bool
 	Hosts       []Host
 	Options     []Option
-	Journal     bool // leases are kept over a restart, the default for all but benchmarks
+	MDNS        bool // our own server's, no other has it
 
 	RA  *RA
 	DNS *DNS
