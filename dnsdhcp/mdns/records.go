@@ -110,6 +110,7 @@ func (r *Responder) rebuild() {
 	old := r.records
 	r.records, r.pending = nil, nil
 	add := func(k kind, rr dns.RR) {
+		rr = normal(rr)
 		n := &record{rr: rr, name: dns.CanonicalName(rr.Header().Name), kind: k, last: [2]clock.Instant{never, never}}
 		for _, o := range old {
 			if sameData(o.rr, rr) {
@@ -143,7 +144,7 @@ func (r *Responder) rebuild() {
 		add(service, &dns.SRV{Hdr: hdr(instance, dns.TypeSRV, hostTTL), Port: s.Port, Target: host})
 		text := make([]string, 0, len(s.Text))
 		for _, t := range s.Text {
-			text = append(text, strings.ReplaceAll(strings.ReplaceAll(t, `\`, `\\`), `"`, `\"`))
+			text = append(text, strings.ReplaceAll(t, `\`, `\\`)) // presentation form
 		}
 		if len(text) == 0 {
 			text = []string{""} // RFC 6763 section 6.1: one empty string, not none
@@ -167,6 +168,21 @@ func (r *Responder) rebuild() {
 	for _, cl := range r.claims[1:] {
 		deny(cl.fqdn(), otherTTL, dns.TypeTXT, dns.TypeSRV)
 	}
+}
+
+// normal gives a record the form that the codec gives to received ones, so that the two can be compared: there are
+// several ways to write a character down.
+func normal(rr dns.RR) dns.RR {
+	buf := make([]byte, dns.Len(rr)+64)
+	n, err := dns.PackRR(rr, buf, 0, nil, false)
+	if err != nil {
+		return rr
+	}
+	back, _, err := dns.UnpackRR(buf[:n], 0)
+	if err != nil {
+		return rr
+	}
+	return back
 }
 
 // positive are all records but those that deny.
@@ -253,7 +269,7 @@ func sameData(a, b dns.RR) bool {
 
 // data is the part of a record that RFC 6762 section 8.2 compares: class, type and data without compression.
 func data(rr dns.RR) []byte {
-	buf := make([]byte, dns.MaxMsgSize)
+	buf := make([]byte, dns.Len(rr)+64)
 	n, err := dns.PackRR(rr, buf, 0, nil, false)
 	if err != nil {
 		return nil
