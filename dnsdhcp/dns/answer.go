@@ -40,7 +40,19 @@ func (h *Handler) local(s *settings, q *wire.Query, name string, a *zone.Answer,
 	}
 	h.outcomes[Locally].Add(1)
 	h.log.add(q, from, now, Locally, a.Rcode)
+	if policy(a.Reason) {
+		h.record(q, from, now, wire.RcodeName(a.Rcode), a.Reason)
+	}
 	return seal(s, q, from, out, start, a.Rcode, ede), nil
+}
+
+// policy is for answers that somebody may wonder about: the world would have said something else.
+func policy(reason string) bool {
+	switch reason {
+	case zone.ReasonBogusPriv, zone.ReasonDomainNeeded, zone.ReasonRouteNever, zone.ReasonFilter, zone.ReasonWin2k, zone.ReasonCanary:
+		return true
+	}
+	return false
 }
 
 // appendAll packs records behind a header and a question, and counts them. Authority that does not fit into any

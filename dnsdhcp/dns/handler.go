@@ -229,6 +229,7 @@ func (h *Handler) hit(s *settings, q *wire.Query, from Peer, now clock.Instant, 
 	case cache.Failed:
 		h.outcomes[FailedBy].Add(1)
 		h.log.add(q, from, now, FailedBy, wire.ServFail)
+		h.record(q, from, now, wire.RcodeName(wire.ServFail), ReasonFailed)
 		out = q.AppendHeader(out, wire.RA|wire.ServFail)
 		return q.AppendOPT(out, start, s.UDPSize, wire.ServFail, wire.EDECachedError), nil
 	case cache.Stale:
@@ -327,6 +328,7 @@ func (h *Handler) refuse(s *settings, q *wire.Query, from Peer, now clock.Instan
 func (h *Handler) nodata(s *settings, q *wire.Query, from Peer, now clock.Instant, out []byte) ([]byte, *Miss) {
 	h.outcomes[Locally].Add(1)
 	h.log.add(q, from, now, Locally, wire.NoError)
+	h.record(q, from, now, wire.RcodeName(wire.NoError), zone.ReasonFilter)
 	start := len(out)
 	out = q.AppendHeader(out, wire.RA)
 	return q.AppendOPT(out, start, s.UDPSize, wire.NoError, wire.EDEFiltered), nil

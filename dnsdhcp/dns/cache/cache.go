@@ -20,7 +20,8 @@ type Cache struct {
 	keep   func(entry, clock.Instant) bool
 }
 
-// Stats are counted since the start, except Entries, Used and Bytes.
+// Stats are counted since the start, except Entries, Used and Bytes. Hits and misses are look-ups, those for names that
+// then turn out to be local among them.
 type Stats struct {
 	Hits, Stale, Failed, Misses uint64
 	Stored, Evicted, TooLarge   uint64

@@ -40,9 +40,8 @@ type Group struct {
 type Upstream struct {
 	Addr netip.AddrPort
 	Source
-	TCP      bool // never UDP
-	MixCase  bool // 0x20: random case in the question, which the answer must repeat
-	Validate bool // EDNS DO on every question, for upstreams that set AD only then; costs size
+	TCP     bool // never UDP
+	MixCase bool // 0x20: random case in the question, which the answer must repeat
 }
 
 // Defaults has no group.

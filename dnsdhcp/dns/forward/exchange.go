@@ -159,7 +159,7 @@ func (a *asker) query(out []byte, id uint16, q Question, u *upstream, edns bool)
 	}
 	if edns {
 		do := byte(0)
-		if q.DO || u.Validate {
+		if q.DO {
 			do = 0x80
 		}
 		out = append(out, 0, 0, wire.TypeOPT, byte(a.config.EDNSSize>>8), byte(a.config.EDNSSize), 0, 0, do, 0, 0, 0)

@@ -68,8 +68,9 @@ type Forwarder struct {
 	asker asker
 	log   *slog.Logger
 
-	state atomic.Pointer[state]
-	token uint64 // marks our loop probes
+	state  atomic.Pointer[state]
+	token  uint64 // marks our loop probes
+	serial atomic.Uint32
 
 	mu      sync.Mutex
 	ctx     context.Context
@@ -129,13 +130,15 @@ func (f *Forwarder) Configure(c Config) {
 	}
 	s := &state{config: c, groups: map[string]*group{}}
 	used := map[Upstream]*upstream{}
+	var fresh []*upstream
 	for _, g := range c.Groups {
 		r := &group{name: g.Name}
 		for _, cu := range g.Upstreams {
 			u := used[cu]
 			if u == nil {
 				if u = known[cu]; u == nil {
-					u = &upstream{Upstream: cu, probed: -clock.Instant(probeHold)}
+					u = &upstream{Upstream: cu, serial: uint16(f.serial.Add(1)), probed: -clock.Instant(probeHold)}
+					fresh = append(fresh, u)
 				}
 				used[cu] = u
 				s.ups = append(s.ups, u)
@@ -150,6 +153,7 @@ func (f *Forwarder) Configure(c Config) {
 			u.conns.closeAll()
 		}
 	}
+	f.probeLoops(fresh)
 }
 
 // Run keeps the forwarder alive until ctx ends, and returns when the last question has.

@@ -18,10 +18,10 @@ const (
 	probeTail  = "\x04test\x00"
 )
 
-func (f *Forwarder) probeName(index int) []byte {
+func (f *Forwarder) probeName(serial uint16) []byte {
 	var b [10]byte
 	binary.BigEndian.PutUint64(b[:], f.token)
-	binary.BigEndian.PutUint16(b[8:], uint16(index))
+	binary.BigEndian.PutUint16(b[8:], serial)
 	name := append(make([]byte, 0, probeLen), probeLabel, 'p')
 	name = hex.AppendEncode(name, b[:])
 	return append(name, probeTail...)
@@ -37,9 +37,11 @@ func (f *Forwarder) IsProbe(name []byte) bool {
 	if _, err := hex.Decode(b[:], name[2:2+20]); err != nil || binary.BigEndian.Uint64(b[:]) != f.token {
 		return false
 	}
-	s := f.state.Load()
-	if i := int(binary.BigEndian.Uint16(b[8:])); i < len(s.ups) {
-		u := s.ups[i]
+	serial := binary.BigEndian.Uint16(b[8:])
+	for _, u := range f.state.Load().ups {
+		if u.serial != serial {
+			continue
+		}
 		u.mu.Lock()
 		u.loops = true
 		u.mu.Unlock()
@@ -49,10 +51,12 @@ func (f *Forwarder) IsProbe(name []byte) bool {
 }
 
 // ProbeLoops sends a probe to every upstream. Answers do not matter.
-func (f *Forwarder) ProbeLoops() {
+func (f *Forwarder) ProbeLoops() { f.probeLoops(f.state.Load().ups) }
+
+func (f *Forwarder) probeLoops(ups []*upstream) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.ctx == nil || f.ctx.Err() != nil {
+	if len(ups) == 0 || f.ctx == nil || f.ctx.Err() != nil {
 		return
 	}
 	ctx, s := f.ctx, f.state.Load()
@@ -61,7 +65,7 @@ func (f *Forwarder) ProbeLoops() {
 		defer cancel()
 		a := f.asker
 		a.config = &s.config
-		for i, u := range s.ups {
+		for _, u := range ups {
 			if u.TCP {
 				continue
 			}
@@ -69,7 +73,7 @@ func (f *Forwarder) ProbeLoops() {
 			if err != nil {
 				continue
 			}
-			q := Question{Wire: append(f.probeName(i), 0, 16, 0, wire.ClassIN)}
+			q := Question{Wire: append(f.probeName(u.serial), 0, 16, 0, wire.ClassIN)}
 			conn.Write(a.query(nil, uint16(a.rand()), q, &upstream{}, false))
 			conn.Close()
 		}

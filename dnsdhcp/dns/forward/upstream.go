@@ -11,7 +11,7 @@ import (
 // upstream is a server and what is known about it.
 type upstream struct {
 	Upstream
-	index int // in the order of first mention, for loop probes
+	serial uint16 // tells loop probes apart, also across Configure
 
 	mu     sync.Mutex
 	ewma   time.Duration // smoothed time to answer; 0: not known yet
