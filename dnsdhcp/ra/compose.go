@@ -158,3 +158,15 @@ func added[T comparable](a, b []T, essence func(T) T) bool {
 		return !slices.ContainsFunc(a, func(y T) bool { return essence(x) == essence(y) })
 	})
 }
+
+// shortened says that lifetimes are by more than rounding shorter than what is left of those that were announced at the
+// instant at: the provider takes a prefix back.
+func shortened(announced, prefixes []Prefix, at, now clock.Instant) bool {
+	const rounding = 10 * time.Second
+	return slices.ContainsFunc(prefixes, func(p Prefix) bool {
+		return slices.ContainsFunc(announced, func(q Prefix) bool {
+			return p.Prefix == q.Prefix && p.Preferred > 0 &&
+				(p.Preferred < left(q.Preferred, at, now)-rounding || p.Valid < left(q.Valid, at, now)-rounding)
+		})
+	})
+}

@@ -199,12 +199,12 @@ func (m *Machine) refresh(now clock.Instant) {
 	if !m.ready() {
 		return
 	}
-	wants := wanted(&m.cfg, &m.link, now, &m.book)
-	m.again = m.book.update(now, wants)
+	wants, until := wanted(&m.cfg, &m.link, now, &m.book)
+	m.again = min(until, m.book.update(now, wants))
 	if !m.sent {
 		return
 	}
-	if msg := m.compose(now, wants); news(&m.shown, &msg) {
+	if msg := m.compose(now, wants); news(&m.shown, &msg) || shortened(m.shown.Prefixes, msg.Prefixes, m.last, now) {
 		m.burst(now)
 	}
 }
@@ -309,7 +309,7 @@ func (m *Machine) Poll(now clock.Instant) []Send {
 	if len(alone) == 0 && now < m.next {
 		return nil
 	}
-	wants := wanted(&m.cfg, &m.link, now, &m.book)
+	wants, _ := wanted(&m.cfg, &m.link, now, &m.book)
 	msg := m.compose(now, wants)
 	m.announced(now, wants, &msg)
 	if now >= m.next {
@@ -348,14 +348,15 @@ func (m *Machine) Current(now clock.Instant) (msg Message, ready bool) {
 	if !m.ready() {
 		return Message{}, false
 	}
-	return m.compose(now, wanted(&m.cfg, &m.link, now, &m.book)), true
+	wants, _ := wanted(&m.cfg, &m.link, now, &m.book)
+	return m.compose(now, wants), true
 }
 
 func (m *Machine) pollFinal(now clock.Instant) []Send {
 	if m.finals == 0 || now < m.next || !m.src.IsValid() {
 		return nil
 	}
-	wants := wanted(&m.cfg, &m.link, now, &m.book)
+	wants, _ := wanted(&m.cfg, &m.link, now, &m.book)
 	msg := m.compose(now, wants)
 	withdraw(&msg)
 	m.finals--

@@ -58,16 +58,17 @@ type want struct {
 	config bool
 }
 
-// wanted returns what the configuration and the addresses of the link ask for now.
-func wanted(c *Config, l *link.Link, now clock.Instant, b *book) []want {
-	var out []want
+// wanted returns what the configuration and the addresses of the link ask for now, and when the first of the addresses
+// ends: the kernel tells of that as well, but not a machine that sleeps.
+func wanted(c *Config, l *link.Link, now clock.Instant, b *book) (out []want, until clock.Instant) {
+	until = forever
 	have := map[netip.Prefix]int{}
 	for _, p := range c.Prefixes {
 		have[p.Prefix] = -1
 		out = append(out, want{p, true})
 	}
 	if !c.Interface.Enabled {
-		return out
+		return out, until
 	}
 	fixed := len(out)
 	for _, a := range l.Addrs {
@@ -83,9 +84,13 @@ func wanted(c *Config, l *link.Link, now clock.Instant, b *book) []want {
 		if a.Deprecated {
 			preferred = 0
 		}
-		if valid = min(valid, c.Interface.Valid); valid < time.Second {
+		if valid < time.Second {
 			continue
 		}
+		if valid != Infinite {
+			until = min(until, now.Add(valid))
+		}
+		valid = min(valid, c.Interface.Valid)
 		preferred = min(preferred, c.Interface.Preferred, valid)
 		switch i, again := have[p]; {
 		case !again:
@@ -100,7 +105,7 @@ func wanted(c *Config, l *link.Link, now clock.Instant, b *book) []want {
 		}
 	}
 	slices.SortFunc(out[fixed:], func(a, b want) int { return a.Prefix.Prefix.Addr().Compare(b.Prefix.Prefix.Addr()) })
-	return out[:min(len(out), maxPrefixes)]
+	return out[:min(len(out), maxPrefixes)], until
 }
 
 // left is what remains of a lifetime that was d at the instant at. Whole seconds: a lifetime must never be announced

@@ -109,6 +109,20 @@ func TestRemovedPrefixIsDeprecated(t *testing.T) {
 	}
 }
 
+// TestShortened: a provider that takes its prefix back within the hour is passed on at once.
+func TestShortened(t *testing.T) {
+	w := started(t, testConfig(), usb0(addr(clock.Instant(time.Hour), "2001:db8:0:1::1/64", 10*time.Hour, 20*time.Hour)), Uplink{})
+	w.log, w.start = nil, w.now
+	w.m.SetLink(w.now, usb0(addr(w.now, "2001:db8:0:1::1/64", 10*time.Hour, 20*time.Hour)))
+	w.wantTimes(w.run(time.Minute), "")
+	w.m.SetLink(w.now, usb0(addr(w.now, "2001:db8:0:1::1/64", 30*time.Second, 2*time.Hour)))
+	w.wantTimes(w.run(10*time.Second), "1m0s")
+	// The end of an address is noticed without being told.
+	w.m.SetLink(w.now, usb0(addr(w.now, "2001:db8:0:1::1/64", 30*time.Second, 30*time.Second)))
+	w.run(34 * time.Second)
+	w.wantPrefixes("2001:db8:0:1::/64 0s/1h29m16s")
+}
+
 // TestTwoHours: hosts cut a long lifetime to two hours at most, so more is never announced; who does not hear of it
 // holds the address for longer, and is told for longer.
 func TestTwoHours(t *testing.T) {
