@@ -38,6 +38,7 @@ fuzz: ## every fuzz target for FUZZTIME (default 30s) each
 
 bench: build ## benchmarks, and ratios against what people would otherwise run
 	$(GO) run ./scripts/bench bin/provision
+	$(GO) test -tags lab -c -o bin/bench-serve ./scripts/bench/serve && bin/bench-serve -provision bin/provision
 	$(GO) test -run xxx -bench . ./provision/... ./backends/...
 
 golden: ## rewrite the golden files of the planners, to be read with git diff

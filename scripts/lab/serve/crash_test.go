@@ -53,26 +53,12 @@ func (c *crowd) next() net.HardwareAddr {
 	return net.HardwareAddr{2, 0xc0, byte(c.n >> 24), byte(c.n >> 16), byte(c.n >> 8), byte(c.n)}
 }
 
-func clientMessage(mac net.HardwareAddr, kind dhcpv4.MessageType, mods ...dhcpv4.Modifier) []byte {
-	m, err := dhcpv4.New(append([]dhcpv4.Modifier{dhcpv4.WithMessageType(kind), dhcpv4.WithHwAddr(mac)}, mods...)...)
-	if err != nil {
-		panic(err) // it makes its transaction number from random bytes, nothing else can fail
-	}
-	return m.ToBytes()
-}
-
 // join is a new client's way to an address; false if there was no answer in time.
 func (c *crowd) join(mac net.HardwareAddr, wait time.Duration) (netip.Addr, bool) {
-	offer, ok := c.s.Ask(wait, zero, bed.Broadcast, clientMessage(mac, dhcpv4.MessageTypeDiscover))
-	if !ok || offer.Kind() != "OFFER" {
+	addr, ok := c.s.Join(mac, c.cfg.Net.Addr(), wait)
+	if !ok {
 		return netip.Addr{}, false
 	}
-	addr, _ := netip.AddrFromSlice(offer.DHCP.YourIPAddr.To4())
-	ack, ok := c.s.Ask(wait, zero, bed.Broadcast, clientMessage(mac, dhcpv4.MessageTypeRequest, requested(addr), serverID(c.cfg.Net.Addr())))
-	if !ok || ack.Kind() != "ACK" {
-		return netip.Addr{}, false
-	}
-	addr, _ = netip.AddrFromSlice(ack.DHCP.YourIPAddr.To4())
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if other, taken := c.acked[addr]; taken && !slices.Equal(other, mac) {
@@ -130,7 +116,7 @@ func (c *crowd) holds(a netip.Addr, renew bool) bool {
 			from, to, mod = a, c.cfg.Net.Addr(), ciaddr(a)
 			c.s.Own(a, mac)
 		}
-		p, ok := c.s.Ask(500*time.Millisecond, from, to, clientMessage(mac, dhcpv4.MessageTypeRequest, mod))
+		p, ok := c.s.Ask(500*time.Millisecond, from, to, bed.Message(mac, dhcpv4.MessageTypeRequest, mod))
 		if renew {
 			c.s.Disown(a)
 		}
@@ -254,7 +240,7 @@ func provision(t *testing.T, server *bed.Running, args ...string) string {
 	p := onlyOurs(t)
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, p.Binary, append(args, "--state-dir", filepath.Join(server.Dir, "state"))...)
+	cmd := exec.CommandContext(ctx, p.Binary, append(args, "--socket", bed.Socket(server.Dir))...)
 	out, err := cmd.Output()
 	if err != nil {
 		var msg []byte

@@ -172,7 +172,7 @@ func (p Provision) command(c Config, dir string) ([]string, []int, error) {
 	if c.DNS != nil {
 		ports = append(ports, 53)
 	}
-	return []string{p.Binary, "serve", "-c", file, "--state-dir", filepath.Join(dir, "state")}, ports, err
+	return []string{p.Binary, "serve", "-c", file, "--state-dir", filepath.Join(dir, "state"), "--socket", Socket(dir)}, ports, err
 }
 
 // YAML is the configuration in the language of provision.
@@ -267,6 +267,9 @@ func YAML(c Config) string {
 		for _, name := range sortedKeys(c.DNS.CNAMEs) {
 			p(2, "- {name: %s, type: CNAME, value: %s.}", name, c.DNS.CNAMEs[name])
 		}
+	}
+	if c.DNS.Unlimited {
+		p(2, "rate-limit: 4000000000")
 	}
 	if !c.DNS.Stale {
 		p(2, "stale: 0s")

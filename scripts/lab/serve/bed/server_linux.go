@@ -64,6 +64,7 @@ type DNS struct {
 	CNAMEs    map[string]string
 	Records   map[string][]string // name, addresses
 	Stale     bool
+	Unlimited bool // for benchmarks: no limit per client
 }
 
 // Server is a kind of server.
@@ -95,6 +96,21 @@ func (s *Segment) Start(t testing.TB, kind Server, c Config) *Running {
 // StartIn is Start with the directory of the server's files.
 func (s *Segment) StartIn(t testing.TB, kind Server, c Config, dir string) *Running {
 	t.Helper()
+	r := s.prepare(t, kind, c, dir)
+	r.Again(t, c)
+	return r
+}
+
+// Prepare readies all that a server needs, and does not start it: Spawn does.
+func (s *Segment) Prepare(t testing.TB, kind Server, c Config) *Running {
+	t.Helper()
+	r := s.prepare(t, kind, c, t.TempDir())
+	r.address(c)
+	return r
+}
+
+func (s *Segment) prepare(t testing.TB, kind Server, c Config, dir string) *Running {
+	t.Helper()
 	if why := kind.Lacks(c); why != "" {
 		t.Skipf("skipped: %s: %s", kind.Name(), why)
 	}
@@ -107,13 +123,18 @@ func (s *Segment) StartIn(t testing.TB, kind Server, c Config, dir string) *Runn
 			t.Logf("%s says:\n%s", kind.Name(), r.Log(60))
 		}
 	})
-	r.Again(t, c)
 	return r
 }
 
 // Again starts a server that was stopped, perhaps with another configuration.
 func (r *Running) Again(t testing.TB, c Config) {
 	t.Helper()
+	r.address(c)
+	r.Spawn(t)
+	r.AwaitListening(t)
+}
+
+func (r *Running) address(c Config) {
 	if c.Net != r.Config.Net || (c.RA != nil) != (r.Config.RA != nil) {
 		addrs := []netip.Prefix{c.Net}
 		if c.RA != nil {
@@ -122,8 +143,6 @@ func (r *Running) Again(t testing.TB, c Config) {
 		r.s.Address(addrs...)
 	}
 	r.Config = c
-	r.Spawn(t)
-	r.AwaitListening(t)
 }
 
 // Own6 is the server's own IPv6 address.

@@ -111,6 +111,30 @@ func (p *Speaker) Ask(d time.Duration, from, to netip.Addr, payload []byte) (Pac
 	}
 }
 
+// Message is a client's DHCP message.
+func Message(mac net.HardwareAddr, kind dhcpv4.MessageType, mods ...dhcpv4.Modifier) []byte {
+	m, err := dhcpv4.New(append([]dhcpv4.Modifier{dhcpv4.WithMessageType(kind), dhcpv4.WithHwAddr(mac)}, mods...)...)
+	if err != nil {
+		panic(err) // it makes its transaction number from random bytes, nothing else can fail
+	}
+	return m.ToBytes()
+}
+
+// Join is a new client's way to an address; false if there was no answer in time.
+func (p *Speaker) Join(mac net.HardwareAddr, server netip.Addr, wait time.Duration) (netip.Addr, bool) {
+	nobody := netip.IPv4Unspecified()
+	offer, ok := p.Ask(wait, nobody, Broadcast, Message(mac, dhcpv4.MessageTypeDiscover))
+	if !ok || offer.Kind() != "OFFER" {
+		return netip.Addr{}, false
+	}
+	ack, ok := p.Ask(wait, nobody, Broadcast, Message(mac, dhcpv4.MessageTypeRequest,
+		dhcpv4.WithOption(dhcpv4.OptRequestedIPAddress(offer.DHCP.YourIPAddr)), dhcpv4.WithOption(dhcpv4.OptServerIdentifier(server.AsSlice()))))
+	if !ok || ack.Kind() != "ACK" {
+		return netip.Addr{}, false
+	}
+	return netip.AddrFromSlice(ack.DHCP.YourIPAddr.To4())
+}
+
 // Say sends a DHCP message and does not wait.
 func (p *Speaker) Say(from, to netip.Addr, payload []byte) {
 	dst, _ := net.ParseMAC(ServerMAC)
