@@ -4,7 +4,7 @@ package dnsdhcp
 // enum are for the reference page and the JSON Schema. Durations are written 90s, 45m, 12h, 7d or infinite.
 type Config struct {
 	Domain  string    `yaml:"domain" default:"lan" help:"local domain: names of clients and hosts end in it (dnsmasq: domain, local)"`
-	Links   []Rule    `yaml:"links" help:"links that are served; the first one whose match fits an interface decides; an interface may come and go at any time"`
+	Links   []Rule    `yaml:"links" help:"links that are served; the one that names an interface decides, else the first whose pattern fits; interfaces may come and go at any time"`
 	Relayed []Relayed `yaml:"relayed" help:"networks behind DHCP relay agents (RFC 2131 section 4.1, giaddr)"`
 	Hosts   []Host    `yaml:"hosts" help:"reservations and names of single machines (dnsmasq: dhcp-host, host-record)"`
 	DNS     DNS       `yaml:"dns" help:"the name server for all links"`
@@ -140,7 +140,7 @@ type DNS struct {
 	Rebind       *bool      `yaml:"rebind-protection" default:"true" help:"answers from upstream must not hold private addresses (dnsmasq: stop-dns-rebind)"`
 	RebindAllow  []string   `yaml:"rebind-allow" help:"domains that may (dnsmasq: rebind-domain-ok)"`
 	FilterWin2k  bool       `yaml:"filter-win2k" default:"false" help:"drop periodic queries of old Windows that need no answer (dnsmasq: filterwin2k)"`
-	CacheSize    uint32     `yaml:"cache-size" default:"4096" help:"size of the cache in KiB; 0 turns it off"`
+	CacheSize    *uint32    `yaml:"cache-size" default:"4096" help:"size of the cache in KiB; 0 turns it off"`
 	MinTTL       string     `yaml:"min-ttl" default:"0s" help:"answers are kept at least this long, at most 1h (dnsmasq: min-cache-ttl)"`
 	MaxTTL       string     `yaml:"max-ttl" default:"24h" help:"answers are kept at most this long (dnsmasq: max-cache-ttl)"`
 	Stale        string     `yaml:"stale" default:"24h" help:"how long after its end an answer may be given when no upstream answers (RFC 8767; dnsmasq: use-stale-cache); 0s never"`

@@ -13,7 +13,10 @@ import (
 //go:embed provision-recover.service
 var recoverUnit string
 
-// unitProgram is the program's path in the embedded unit.
+//go:embed provision-serve.service
+var serveUnit string
+
+// unitProgram is the program's path in the embedded units.
 const unitProgram = "/usr/local/bin/provision"
 
 func newHook(g *globals) *cobra.Command {
@@ -24,14 +27,31 @@ func newHook(g *globals) *cobra.Command {
 		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	c.AddCommand(&cobra.Command{
-		Use:   "systemd",
-		Short: "Print the unit that settles at boot what a power cut left",
-		Long: `Print the unit that runs 'provision recover' at boot, before any network manager starts. Install it once:
+		Use:   "systemd [recover|serve]",
+		Short: "Print the unit that settles at boot what a power cut left, or the one of the server",
+		Long: `Print a unit for systemd.
+
+recover, the default: runs 'provision recover' at boot, before any network manager starts. It does nothing on a boot
+where nothing was left unfinished. Install it once:
   provision hook systemd | sudo tee /etc/systemd/system/provision-recover.service
   sudo systemctl enable provision-recover.service
-It does nothing on a boot where nothing was left unfinished.`,
-		Args: noArgs,
-		RunE: func(*cobra.Command, []string) error {
+
+serve: keeps 'provision serve' running, with no more rights than it needs:
+  provision hook systemd serve | sudo tee /etc/systemd/system/provision-serve.service
+  sudo systemctl enable --now provision-serve.service`,
+		Args:      oneArg("recover or serve"),
+		ValidArgs: []string{"recover", "serve"},
+		RunE: func(_ *cobra.Command, args []string) error {
+			unit := recoverUnit
+			if len(args) == 1 {
+				switch args[0] {
+				case "recover":
+				case "serve":
+					unit = serveUnit
+				default:
+					return usageError{fmt.Errorf("there is no unit %q: it is recover or serve", args[0])}
+				}
+			}
 			program, err := os.Executable()
 			if err == nil {
 				program, err = filepath.EvalSymlinks(program)
@@ -39,7 +59,7 @@ It does nothing on a boot where nothing was left unfinished.`,
 			if err != nil {
 				return fmt.Errorf("cannot tell where this program is: %w", err)
 			}
-			_, err = fmt.Fprint(g.stdout, strings.ReplaceAll(recoverUnit, unitProgram, unitQuote(program)))
+			_, err = fmt.Fprint(g.stdout, strings.ReplaceAll(unit, unitProgram, unitQuote(program)))
 			return err
 		},
 	})

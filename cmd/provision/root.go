@@ -21,6 +21,7 @@ type globals struct {
 	output, color       string
 	verbose             bool
 	stdout, stderr      io.Writer
+	hangup              *hangup
 	// device names the device that a selector means; nil before facts are gathered.
 	device func(selector string) string
 }
@@ -62,6 +63,7 @@ Start with 'provision --detect', which needs no root and changes nothing.
 	c.AddCommand(
 		newDetect(g), newPlan(g), newApply(g), newVerify(g), newRollback(g), newConfirm(g), newRevert(g), newRecover(g), newHook(g),
 		newExplain(g), newFacts(g), newInit(g), newValidate(g), newSchema(g), newVersion(g),
+		newServe(g), newLeases(g), newStatus(g), newWhy(g),
 	)
 	c.SetOut(g.stdout) // the commands for completion remember where to write
 	c.SetErr(g.stderr)
@@ -145,6 +147,10 @@ func (g *globals) logger() *slog.Logger {
 	if g.verbose {
 		level = slog.LevelDebug
 	}
+	return g.loggerAt(level)
+}
+
+func (g *globals) loggerAt(level slog.Level) *slog.Logger {
 	return slog.New(slog.NewTextHandler(g.stderr, &slog.HandlerOptions{Level: level, ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
 		if a.Key == slog.TimeKey {
 			return slog.Attr{}

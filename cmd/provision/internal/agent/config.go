@@ -14,6 +14,7 @@ import (
 
 	"github.com/provision-net/provision/backends"
 	"github.com/provision-net/provision/cmd/provision/internal/strict"
+	"github.com/provision-net/provision/dnsdhcp"
 )
 
 // Config is the whole configuration file; each wing owns its slice.
@@ -22,6 +23,8 @@ type Config struct {
 	Version int `yaml:"version" help:"version of this file's format, always 1"`
 	// Network is for the NICs that network managers own.
 	Network backends.Config `yaml:"network" help:"NICs under netplan, NetworkManager, ifupdown, networkd or dhcpcd"`
+	// Serve is for the links on which clients are served.
+	Serve dnsdhcp.Config `yaml:"serve" help:"DHCP, DNS and router advertisements that this machine serves, by provision serve"`
 }
 
 // DefaultPath is where the configuration is looked for first.
@@ -116,6 +119,9 @@ func Parse(name string, text []byte) (Config, error) {
 	}
 	for _, p := range c.Network.Problems() {
 		add("network."+p.Path, p.Text)
+	}
+	for _, p := range c.Serve.Problems() {
+		add("serve."+p.Path, p.Text)
 	}
 	if len(problems) > 0 {
 		slices.SortStableFunc(problems, func(a, b strict.Problem) int {

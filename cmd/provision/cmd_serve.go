@@ -1,0 +1,80 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"path/filepath"
+	"runtime"
+
+	"github.com/coreos/go-systemd/v22/daemon"
+	"github.com/spf13/cobra"
+
+	"github.com/provision-net/provision/cmd/provision/internal/agent"
+	"github.com/provision-net/provision/dnsdhcp"
+)
+
+func newServe(g *globals) *cobra.Command {
+	var o serverFlags
+	c := &cobra.Command{
+		Use:   "serve",
+		Short: "Serve DHCP, DNS and router advertisements on the configured links",
+		Long: `Serve DHCPv4, DNS, router advertisements, stateless DHCPv6 and multicast DNS on the links that the configuration names
+under "serve", until it is told to stop. Links may appear, vanish and come back at any time. No other program's
+configuration is read or changed, and no address is set: whoever configures an interface does that.
+
+SIGHUP reads the configuration again, without a flap; one that is wrong changes nothing. Under systemd it tells when it
+is ready and feeds the watchdog; 'provision hook systemd serve' prints the unit.` + "\n" + exitHelp,
+		Args: noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if runtime.GOOS != "linux" {
+				return fmt.Errorf("%w: links can be served on Linux only", agent.ErrMissing)
+			}
+			if g.root != "/" {
+				return usageError{errors.New("serve works on this machine: --root has no meaning here")}
+			}
+			load := func() (dnsdhcp.Config, agent.Source, error) {
+				c, source, err := agent.Load(g.root, g.config)
+				return c.Serve, source, err
+			}
+			config, source, err := load()
+			if err != nil {
+				return err
+			}
+			if len(config.Links) == 0 {
+				return fmt.Errorf("%w: %s names no links under serve.links, so there is nothing to serve", agent.ErrConfig, source)
+			}
+			log := g.serverLog()
+			s, err := dnsdhcp.New(dnsdhcp.Options{
+				Config: config, Source: source.String(), Dir: filepath.Join(g.state, "serve"), Socket: o.socket, Version: version, Log: log,
+				Load: func() (dnsdhcp.Config, error) {
+					c, _, err := load()
+					return c, err
+				},
+				Notify: func(state string) { _, _ = daemon.SdNotify(false, state) }, // without a manager there is nobody to tell
+			})
+			if err != nil {
+				return fmt.Errorf("%w: %w", agent.ErrConfig, err)
+			}
+			g.hangup.on(func() {
+				if err := s.Reload(); err != nil {
+					log.Error("the configuration was not taken over", "error", err)
+					return
+				}
+				log.Info("the configuration was read again")
+			})
+			return s.Run(cmd.Context())
+		},
+	}
+	o.add(c)
+	return c
+}
+
+// serverLog is the logger of a program that runs for long: what it does is of interest without -v.
+func (g *globals) serverLog() *slog.Logger {
+	level := slog.LevelInfo
+	if g.verbose {
+		level = slog.LevelDebug
+	}
+	return g.loggerAt(level)
+}

@@ -1,0 +1,10 @@
+//go:build !linux
+
+package dnsdhcp
+
+import (
+	"errors"
+	"net"
+)
+
+func peerUID(net.Conn) (int, error) { return 0, errors.ErrUnsupported }

@@ -1,0 +1,286 @@
+package dnsdhcp
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"net"
+	"net/netip"
+	"os"
+	"slices"
+	"strings"
+
+	"github.com/provision-net/provision/dnsdhcp/dhcp4"
+	"github.com/provision-net/provision/dnsdhcp/dhcp6"
+	"github.com/provision-net/provision/dnsdhcp/dns"
+	"github.com/provision-net/provision/dnsdhcp/dns/forward"
+	"github.com/provision-net/provision/dnsdhcp/learn"
+	"github.com/provision-net/provision/dnsdhcp/lease"
+	"github.com/provision-net/provision/dnsdhcp/link"
+	"github.com/provision-net/provision/dnsdhcp/name"
+	"github.com/provision-net/provision/dnsdhcp/ra"
+	"github.com/provision-net/provision/dnsdhcp/socket"
+)
+
+// build makes the servers, which serve nothing yet.
+func (s *Server) build() error {
+	s.learnt = learn.New(learn.Config{Clock: s.clock, Leases: s.table})
+	s.files = newFiles(s.config.dns, s.clock, s.log)
+	host, _ := os.Hostname()
+	s.hostname = ownName(host)
+	rules, err := dhcp4.NewRules(dhcp4.Config{})
+	if err != nil {
+		return err
+	}
+	s.dhcp = dhcp4.NewServer(dhcp4.Options{Table: s.table, Commit: s.journal, Prober: &s.probers, Clock: s.clock, Trace: s.trace, Log: s.log}, rules)
+	empty, err := s.config.resolverOf(nil, nil, nil, nil, nil)
+	if err != nil {
+		return err
+	}
+	s.dns = dns.New(empty, dns.Options{Clock: s.clock, Dialer: dialer{}, Recorder: s.trace, Log: s.log})
+	s.duid, err = dhcp6.DUID(s.journal, rand.Reader, nil)
+	if err != nil {
+		s.log.Warn("the DHCPv6 server may have another identity after a restart", "error", err)
+	}
+	if len(s.duid) == 0 {
+		return err
+	}
+	return nil
+}
+
+// share configures what all links have in common.
+func (s *Server) share(plans map[string]served) {
+	c := s.config
+	relayed, tables := c.relayedNetworks()
+	networks := relayed
+	for n, v := range plans {
+		if v.dhcp4 {
+			networks = append(networks, v.network)
+			s.networks[n] = v.table
+		}
+	}
+	for n, t := range s.networks {
+		if u := c.ruleFor(n); u == nil || !u.dhcp4.enabled {
+			delete(s.networks, n)
+			continue
+		}
+		tables = append(tables, t) // also of a link that is away: its clients keep their leases
+	}
+	slices.SortFunc(tables, func(a, b lease.Network) int { return strings.Compare(a.Name, b.Name) })
+	slices.SortFunc(networks, func(a, b dhcp4.Network) int { return strings.Compare(a.Name, b.Name) })
+	s.tables = tables
+	// The table first: the handler must not offer from a network that the table does not know.
+	if err := s.table.Configure(tables); err != nil {
+		s.note("dhcp4", err)
+	}
+	var r reader
+	refused := refusedNames(s.hostname, c.hosts)
+	rules, err := dhcp4.NewRules(dhcp4.Config{Networks: networks, Hosts: r.dhcpHosts(c.hosts), Label: func(raw string) (string, bool) { return name.Label(raw, refused) }})
+	if err != nil {
+		s.note("dhcp4", err)
+	} else {
+		s.dhcp.Reload(rules)
+	}
+	s.shareDNS(plans, relayed)
+}
+
+// shareDNS configures the name server for all links.
+func (s *Server) shareDNS(plans map[string]served, relayed []dhcp4.Network) {
+	var links []dns.Link
+	for _, v := range plans {
+		if v.dns {
+			links = append(links, v.dnsLink)
+		}
+	}
+	slices.SortFunc(links, func(a, b dns.Link) int { return strings.Compare(a.Name, b.Name) })
+	machine := s.addresses()
+	z, routes, err := s.config.zoneOf(announcedNetworks(plans, relayed), s.files.hosts, s.table, s.learnt, s.hostname)
+	if err == nil {
+		var c dns.Config
+		if c, err = s.config.resolverOf(links, machine, z, routes, withoutOwn(s.files.upstreams(), machine)); err == nil {
+			s.dns.Configure(c)
+			s.dns.LogQueries(s.config.dns.raw.QueryLog > 0)
+		}
+	}
+	if err != nil {
+		s.note("dns", err)
+	}
+}
+
+// addresses are all of this machine.
+func (s *Server) addresses() []netip.Addr {
+	var out []netip.Addr
+	for _, l := range s.links.Snapshot() {
+		for _, a := range l.Addrs {
+			out = append(out, a.Prefix.Addr())
+		}
+	}
+	return out
+}
+
+// withoutOwn leaves out name servers that are this machine: they would ask us again. Loopback addresses stay, there
+// may be another server on them; if it asks us, the resolver notices the loop.
+func withoutOwn(list []forward.Upstream, machine []netip.Addr) []forward.Upstream {
+	return slices.DeleteFunc(slices.Clone(list), func(u forward.Upstream) bool {
+		a := u.Addr.Addr()
+		return !a.IsLoopback() && slices.Contains(machine, a)
+	})
+}
+
+// note tells of a configuration that cannot be used although it seemed to be in order.
+func (s *Server) note(service string, err error) {
+	if text := err.Error(); s.noted[service] != text {
+		s.noted[service] = text
+		s.log.Error("cannot use the configuration", "service", service, "error", err)
+	}
+}
+
+func (s *Server) newStation(n string) *station {
+	return &station{
+		name: n, log: s.log.With("link", n), tasks: map[string]*task{}, keys: map[string]string{}, updates: map[int]func(link.Link){},
+	}
+}
+
+// tend makes one link's services what they should be.
+func (s *Server) tend(ctx context.Context, st *station, v served) {
+	l := st.link
+	wants := map[string]want{}
+	if v.dhcp4 {
+		wants["dhcp4"] = want{keyOf(l.Index), func(ctx context.Context, up func()) error { return s.runDHCP4(ctx, st, l, up) }}
+	}
+	if v.dns {
+		wants["dns"] = want{keyOf(l.Index), func(ctx context.Context, up func()) error { return s.runDNS(ctx, l, up) }}
+	}
+	if v.mdns {
+		wants["mdns"] = want{keyOf(l.Index, v.mdnsName, on(st.rule.raw.MDNS.SSH)), func(ctx context.Context, up func()) error {
+			return s.runMDNS(ctx, st, l, v.mdnsName, on(st.rule.raw.MDNS.SSH), up)
+		}}
+	}
+	st.have(ctx, wants)
+	st.tell(l)
+	s.announce(ctx, st, v)
+	if l.Index != 0 {
+		s.learnt.SetLink(l.Index, v.learn)
+	}
+	st.notes = v.notes
+}
+
+// announce runs what outlives the link: it comes back as another one, and what was announced on it is remembered.
+func (s *Server) announce(ctx context.Context, st *station, v served) {
+	u := st.rule
+	if u.ra.enabled && st.advertiser == nil {
+		st.advertiser = ra.New(ra.Options{
+			Name: st.name, Clock: s.clock, Listen: func(l link.Link) (ra.Conn, error) { return socket.ListenRA(l) },
+			Memory: s.journal, Recorder: s.trace, Log: st.log,
+		})
+		st.endRA = background(ctx, st.advertiser.Run)
+	}
+	if !u.ra.enabled && st.advertiser != nil {
+		st.endRA()
+		st.advertiser = nil
+	}
+	six := on(u.raw.DHCP6.Enabled)
+	if six && st.information == nil {
+		st.information = dhcp6.New(dhcp6.Options{
+			Name: st.name, DUID: s.duid, Clock: s.clock, Listen: func(l link.Link) (dhcp6.Conn, error) { return socket.ListenDHCP6(l) },
+			Recorder: s.trace, Log: st.log,
+		})
+		st.endDHCP6 = background(ctx, st.information.Run)
+	}
+	if !six && st.information != nil {
+		st.endDHCP6()
+		st.information = nil
+	}
+	if a := st.advertiser; a != nil {
+		_, up6 := s.links.Uplink(true, func(i int) bool { return i == st.link.Index })
+		a.SetUplink(ra.Uplink{Default6: up6, Forwarding: s.links.Routing().Forwards6()})
+		a.Configure(u.ra.config)
+		a.Update(st.link)
+	}
+	if i := st.information; i != nil {
+		i.Configure(v.dhcp6)
+		i.Update(st.link)
+	}
+}
+
+// background runs f until the returned function is called, which waits for its end.
+func background(ctx context.Context, f func(context.Context) error) (end func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		_ = f(ctx) // these retry by themselves and end only with ctx
+	}()
+	return func() { cancel(); <-done }
+}
+
+func (s *Server) runDHCP4(ctx context.Context, st *station, l link.Link, up func()) error {
+	conn, err := socket.ListenDHCP4(l)
+	if err != nil {
+		return err
+	}
+	// Without it addresses are given unasked, which is better than none.
+	if arp, err := socket.OpenARP(l); err != nil {
+		st.log.Warn("addresses are offered without asking the link first", "error", err)
+	} else {
+		defer arp.Close()
+		s.probers.Put(l.Index, arp)
+		defer s.probers.Remove(l.Index)
+	}
+	ls := s.dhcp.Link(l, conn)
+	defer st.listen(ls.Update)()
+	up()
+	return ls.Run(ctx)
+}
+
+func (s *Server) runDNS(ctx context.Context, l link.Link, up func()) error {
+	udp, err := socket.ListenDNS(l, 1)
+	if err != nil {
+		return err
+	}
+	tcp, err := socket.ListenDNSTCP(l)
+	if err != nil {
+		udp[0].Close()
+		return err
+	}
+	up()
+	return together(ctx,
+		func(ctx context.Context) error { return s.dns.ServeUDP(ctx, l.Name, l.Index, udp[0]) },
+		func(ctx context.Context) error { return s.dns.ServeTCP(ctx, l.Name, tcp) },
+	)
+}
+
+// together runs both until one ends, and ends the other.
+func together(ctx context.Context, a, b func(context.Context) error) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	errs := make(chan error, 2)
+	for _, f := range []func(context.Context) error{a, b} {
+		go func() {
+			defer cancel()
+			errs <- f(ctx)
+		}()
+	}
+	return errors.Join(<-errs, <-errs)
+}
+
+// serveMetrics serves the figures on loopback.
+func (s *Server) serveMetrics(ctx context.Context) error {
+	l, err := net.Listen("tcp", s.config.metrics.String())
+	if err != nil {
+		s.log.Error("cannot serve metrics", "error", err)
+		return nil // no reason to serve nothing else
+	}
+	return serveHTTP(ctx, l, s.metricsHandler())
+}
+
+// dialer asks upstreams from the interface and address that a route wants.
+type dialer struct{}
+
+func (dialer) DialUDP(ctx context.Context, from forward.Source, to netip.AddrPort) (net.Conn, error) {
+	return socket.Dialer{Device: from.Interface, Source: from.Addr}.DialContext(ctx, "udp", to.String())
+}
+
+func (dialer) DialTCP(ctx context.Context, from forward.Source, to netip.AddrPort) (net.Conn, error) {
+	return socket.Dialer{Device: from.Interface, Source: from.Addr}.DialContext(ctx, "tcp", to.String())
+}
