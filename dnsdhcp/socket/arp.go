@@ -224,8 +224,11 @@ func (a *ARP) send() {
 			continue
 		}
 		frame = arpFrame{op: arpRequest, senderHW: a.self, senderIP: netip.IPv4Unspecified(), targetIP: q.addr}.append(frame[:0])
-		// One that is lost is made up for by the next.
-		_ = a.c.send(frame, q.to)
+		// One that is lost is made up for by the next, unless there is no interface any more.
+		if err := a.c.send(frame, q.to); errors.Is(err, ErrLinkGone) {
+			a.shut(err)
+			return
+		}
 	}
 }
 
@@ -284,7 +287,7 @@ func (a *ARP) Close() error {
 	return nil
 }
 
-// Gone is Close.
+// Gone is Close, because the link does not exist any more.
 func (a *ARP) Gone() { _ = a.Close() }
 
 // questions is a heap by time.

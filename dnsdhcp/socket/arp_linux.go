@@ -1,6 +1,7 @@
 package socket
 
 import (
+	"fmt"
 	"os"
 
 	"golang.org/x/sys/unix"
@@ -56,10 +57,11 @@ func openARP(l link.Link) (arpConn, error) {
 		unix.Close(fd)
 		return nil, explain(os.NewSyscallError("bind", err), what)
 	}
-	s, err := newSock(fd, l.Name, 0)
+	s, err := newSock(fd, l)
 	if err != nil {
 		return nil, err
 	}
+	s.index = 0 // no control message says where a packet came in; the bind did
 	p := &packetARP{s: s, on: foreignARP([6]byte(l.MAC))}
 	p.to = unix.SockaddrLinklayer{Protocol: network16(unix.ETH_P_ARP), Ifindex: l.Index, Halen: 6}
 	return p, nil
@@ -85,6 +87,9 @@ func (p *packetARP) send(frame []byte, to [6]byte) error {
 	var err error
 	if e := p.s.raw.Control(func(fd uintptr) { err = unix.Sendto(int(fd), frame, unix.MSG_DONTWAIT, &p.to) }); e != nil {
 		return e
+	}
+	if err == unix.ENXIO || err == unix.ENODEV {
+		return fmt.Errorf("%s: %w (%w)", p.s.link, ErrLinkGone, err)
 	}
 	return err
 }

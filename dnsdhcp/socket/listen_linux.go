@@ -50,7 +50,7 @@ func tryUDP(l link.Link, o udpOptions, family int) (*sock, error) {
 		unix.Close(fd)
 		return nil, err
 	}
-	s, err := newSock(fd, l.Name, l.Index)
+	s, err := newSock(fd, l)
 	if err != nil {
 		return nil, err
 	}
@@ -144,6 +144,9 @@ func (o *options) device(l link.Link) {
 			}
 		}
 	}
+	if err == nil && deviceGone(uintptr(o.fd), l.Index) {
+		err = unix.ENODEV // the kernel does not look whether there is one
+	}
 	o.err = os.NewSyscallError("setsockopt SO_BINDTODEVICE", err)
 }
 
@@ -219,7 +222,7 @@ func listenICMPv6(l link.Link) (*sock, error) {
 	if err != nil {
 		return nil, explain(err, failure{purpose: "router advertisements", link: l.Name})
 	}
-	s, err := newSock(fd, l.Name, l.Index)
+	s, err := newSock(fd, l)
 	if err != nil {
 		return nil, err
 	}

@@ -10,6 +10,8 @@ import (
 	"syscall"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/provision-net/provision/dnsdhcp/link"
 )
 
 // sock is a non-blocking socket in the runtime's poller, read and written in batches (recvmmsg(2), sendmmsg(2)) through
@@ -18,7 +20,8 @@ type sock struct {
 	file    *os.File
 	raw     syscall.RawConn
 	link    string
-	index   int // of the link; 0: any is right
+	device  int // index of the link, 0 for none
+	index   int // the only one that packets may come in on; 0: any
 	v6      bool
 	port0   bool // a raw socket: no ports in addresses
 	foreign atomic.Uint64
@@ -41,8 +44,8 @@ type sock struct {
 }
 
 // newSock takes over fd, which is non-blocking.
-func newSock(fd int, link string, index int) (*sock, error) {
-	s := &sock{link: link, index: index, in: newFrames(), out: newFrames()}
+func newSock(fd int, l link.Link) (*sock, error) {
+	s := &sock{link: l.Name, device: l.Index, index: l.Index, in: newFrames(), out: newFrames()}
 	s.file = os.NewFile(uintptr(fd), "socket")
 	raw, err := s.file.SyscallConn()
 	if err != nil {
@@ -106,8 +109,9 @@ func (s *sock) tryRead(fd uintptr) bool {
 		// Of an ICMP message, a bad checksum, or want of memory: of one datagram or of one moment.
 		return true
 	case unix.ENETDOWN, unix.ENODEV, unix.ENXIO:
-		// A packet socket says so also when its interface is merely set down, and works again when it comes up.
-		if !deviceGone(int(fd)) {
+		// A packet socket says so when its interface is set down, which comes before it is deleted, and works again if it
+		// comes up.
+		if !deviceGone(fd, s.device) {
 			return true
 		}
 		s.failed = fmt.Errorf("%s: %w (%w)", s.link, ErrLinkGone, errno)
@@ -118,14 +122,14 @@ func (s *sock) tryRead(fd uintptr) bool {
 	}
 }
 
-// deviceGone: a packet socket loses its index when its interface is deleted (packet_notifier in net/packet/af_packet.c).
-func deviceGone(fd int) bool {
-	sa, err := unix.Getsockname(fd)
+// deviceGone asks for the name of an interface in the socket's network namespace (netdevice(7)).
+func deviceGone(fd uintptr, index int) bool {
+	r, err := unix.NewIfreq("any")
 	if err != nil {
-		return true
+		return false
 	}
-	ll, ok := sa.(*unix.SockaddrLinklayer)
-	return ok && ll.Ifindex <= 0
+	r.SetUint32(uint32(index))
+	return unix.IoctlIfreq(int(fd), unix.SIOCGIFNAME, r) == unix.ENODEV
 }
 
 // message returns what is known of the i-th datagram of the last read; false if it is none of this link's.
@@ -170,10 +174,12 @@ func (s *sock) tryWrite(fd uintptr) {
 			return
 		case unix.EINTR:
 			continue
-		case unix.ENODEV, unix.ENXIO:
-			s.sent, s.writeErr = 0, fmt.Errorf("cannot send on %s: %w (%w)", s.link, ErrLinkGone, errno)
-			return
 		default:
+			// Without its interface a socket finds no route, or that the source address is nobody's.
+			if errno != unix.EAGAIN && s.device != 0 && deviceGone(fd, s.device) {
+				s.sent, s.writeErr = 0, fmt.Errorf("cannot send on %s: %w (%w)", s.link, ErrLinkGone, errno)
+				return
+			}
 			s.sent, s.writeErr = 0, &sendError{s.link, errno}
 			return
 		}
