@@ -90,6 +90,16 @@ func TestGolden(t *testing.T) {
 			n.Options = []option.Option{mustOption(t, "router")}
 			w.configure(n)
 			w.say("router turned off by option", message{kind: discover, hw: ether(1), list: []uint8{1, 3}})
+			n.Routes = []netip.Prefix{prefix("10.8.0.0/16")}
+			w.configure(n)
+			w.say("and so no default route in 121", message{kind: discover, hw: ether(1), list: []uint8{1, 3, 121}})
+			n.Router = NoRouter
+			n.Options = []option.Option{mustOption(t, "router!", "10.0.0.8", "10.0.0.9"), mustOption(t, "121!", "10.8.0.0/16 via 10.0.0.7")}
+			w.configure(n)
+			w.say("both by option, forced", message{kind: discover, hw: ether(1), list: []uint8{1}})
+			n.Options = []option.Option{mustOption(t, "121", "10.8.0.0/16 via 10.0.0.7", "default via 10.0.0.3"), mustOption(t, "3", "10.0.0.8")}
+			w.configure(n)
+			w.say("a default route of its own", message{kind: discover, hw: ether(1), list: []uint8{1, 3, 121}})
 			return w
 		},
 		"nak": func(t *testing.T) *world {
@@ -367,7 +377,8 @@ func TestGolden(t *testing.T) {
 			w.say("REQUEST without address", message{kind: request, hw: ether(1)})
 			w.say("SELECTING without address", message{kind: request, hw: ether(1), opts: opts(54, self)})
 			w.say("nobody", message{kind: discover, hw: lease.HW{Type: 1, Addr: "\x00\x00\x00\x00\x00\x00"}})
-			w.say("nobody, but with an identifier", message{kind: discover, hw: lease.HW{Type: 1}, opts: opts(61, "\x00id", 50, a100), list: []uint8{1}})
+			w.say("nobody's address, but with an identifier", message{kind: discover, hw: lease.HW{Type: 1, Addr: "\x00\x00\x00\x00\x00\x00"}, opts: opts(61, "\x00id", 50, a100), list: []uint8{1}})
+			w.say("no address, but with an identifier", message{kind: discover, hw: lease.HW{Type: 1}, opts: opts(61, "\x00id", 50, a100), list: []uint8{1}})
 			w.link.Addrs = nil
 			w.say("no address on the link", message{kind: discover, hw: ether(1)})
 			w.link.Addrs = []link.Addr{{Prefix: prefix("10.0.0.1/24"), Tentative: true}}

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/provision-net/provision/dnsdhcp/clock"
+	"github.com/provision-net/provision/dnsdhcp/dhcp4/option"
 	"github.com/provision-net/provision/dnsdhcp/dhcp4/wire"
 	"github.com/provision-net/provision/dnsdhcp/lease"
 	"github.com/provision-net/provision/dnsdhcp/link"
@@ -89,6 +90,8 @@ type exchange struct {
 	self  netip.Addr // server identifier
 	out   *Outcome
 	tmp   []byte
+	// router and routes are options 3 and 121 as configured; nil if they are not.
+	router, routes *option.Option
 	// selected is the value of option 118 that the network was chosen by; it is sent back (RFC 3011 section 2).
 	selected bool
 }

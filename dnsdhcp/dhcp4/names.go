@@ -43,7 +43,7 @@ func fqdnLabel(v []byte) string {
 		s, _, _ := strings.Cut(string(name), ".")
 		return s
 	}
-	if len(name) == 0 || name[0] == 0 || name[0] > 63 || int(name[0]) >= len(name)+1 || len(name) < 1+int(name[0]) {
+	if len(name) == 0 || name[0] > 63 || len(name) < 1+int(name[0]) {
 		return ""
 	}
 	return string(name[1 : 1+int(name[0])])

@@ -126,7 +126,7 @@ func (x *exchange) dest(kind uint8, addr netip.Addr) Dest {
 	case kind == wire.Ack && !p.CIAddr.IsUnspecified():
 		d.Path, d.To = Unicast, netip.AddrPortFrom(p.CIAddr, ClientPort)
 	case kind == wire.Nak, p.Flags&wire.FlagBroadcast != 0, x.n.Broadcast, !addr.IsValid() || addr.IsUnspecified(),
-		p.HType != 1 || p.HLen != 6, p.CHAddr[0]&1 != 0:
+		p.HType != 1, len(x.c.HW.Addr) != 6, p.CHAddr[0]&1 != 0:
 		d.Path, d.To = Broadcast, netip.AddrPortFrom(netip.AddrFrom4([4]byte{255, 255, 255, 255}), ClientPort)
 	default:
 		d.Path, d.To, d.HW = Direct, netip.AddrPortFrom(addr, ClientPort), x.c.HW
@@ -178,16 +178,16 @@ func (x *exchange) options(kind uint8, h *wire.Header) {
 	if n.IPv6Only > 0 && x.p.Requests(wire.OptV6Only) {
 		b.PutU32(wire.OptV6Only, seconds(n.IPv6Only))
 	}
-	var routes []byte
+	x.router, x.routes = nil, nil
 	if x.host != nil {
-		routes = x.configured(x.host.Options, routes)
+		x.configured(x.host.Options)
 	}
-	routes = x.configured(n.Options, routes)
+	x.configured(n.Options)
 	b.PutCopy(wire.OptSubnetMask, n.mask[:])
 	if n.broadcast.IsValid() && x.wants(wire.OptBroadcast, true) {
 		b.PutAddr(wire.OptBroadcast, n.broadcast)
 	}
-	x.routes(routes)
+	x.wayOut()
 	x.addrs(wire.OptDNS, n.DNS, true)
 	x.addrs(wire.OptNTP, n.NTP, true)
 	if len(n.domain) > 0 && x.wants(wire.OptDomain, true) {
@@ -206,25 +206,29 @@ func (x *exchange) options(kind uint8, h *wire.Header) {
 	x.boot(h)
 }
 
-// configured puts options as they are configured. Routes are given back, to be completed.
-func (x *exchange) configured(list []option.Option, routes []byte) []byte {
+// configured puts options as they are configured. Those about the way out are noted as well: see wayOut.
+func (x *exchange) configured(list []option.Option) {
 	for i := range list {
 		o := &list[i]
+		if o.Code == wire.OptRouter && x.router == nil {
+			x.router = o
+		}
 		switch {
 		case o.Off:
 			x.b.Block(o.Code)
+			if o.Code == wire.OptRoutes {
+				x.b.Block(wire.OptMicrosoftRoutes)
+			}
 		case o.Code == wire.OptV6Only && !x.p.Requests(o.Code):
 			// RFC 8925 section 3.3: never unasked.
-		case o.Code == wire.OptRoutes && routes == nil && !x.b.Has(o.Code):
-			routes = o.Data
-			if o.Forced {
-				x.putRoutes(o.Code, routes)
+		case o.Code == wire.OptRoutes:
+			if x.routes == nil {
+				x.routes = o
 			}
 		case o.Forced, o.Code == wire.OptSubnetMask, x.wants(o.Code, true):
 			x.b.Put(o.Code, o.Data)
 		}
 	}
-	return routes
 }
 
 // addrs puts a list of addresses; 0.0.0.0 is us.
@@ -255,24 +259,24 @@ func (x *exchange) us() netip.Addr {
 	return x.from()
 }
 
-// routes puts the way out: 3 for all that ask, and 121 where there is more than a default route to tell, with the
+// wayOut puts router and routes: 3 for all that ask, and 121 where there is more than a default route to tell, with the
 // default route in it, because who reads 121 ignores 3 (RFC 3442). Old Windows knows it as 249.
-func (x *exchange) routes(configured []byte) {
+func (x *exchange) wayOut() {
 	n := x.n
-	if n.Router == FullRouter && x.wants(wire.OptRouter, true) {
-		x.b.PutAddr(wire.OptRouter, x.orSelf(n.RouterAddr))
-	}
-	for _, code := range [...]uint8{wire.OptRoutes, wire.OptMicrosoftRoutes} {
-		if x.wants(code, false) && !x.b.Has(code) {
-			x.putRoutes(code, configured)
+	var gateway netip.Addr
+	switch {
+	case x.router != nil && len(x.router.Data) >= 4:
+		gateway = netip.AddrFrom4([4]byte(x.router.Data))
+	case x.router == nil && n.Router == FullRouter:
+		gateway = x.orSelf(n.RouterAddr)
+		if x.wants(wire.OptRouter, true) {
+			x.b.PutAddr(wire.OptRouter, gateway)
 		}
 	}
-}
-
-func (x *exchange) putRoutes(code uint8, configured []byte) {
-	n := x.n
-	x.tmp = append(x.tmp[:0], configured...)
-	if configured == nil && n.Router != NoRouter {
+	x.tmp = x.tmp[:0]
+	if x.routes != nil {
+		x.tmp = append(x.tmp, x.routes.Data...)
+	} else if n.Router != NoRouter {
 		for _, p := range n.Routes {
 			x.tmp = option.AppendRoutes(x.tmp, []option.Route{{Dest: p, Via: x.us()}})
 		}
@@ -280,10 +284,15 @@ func (x *exchange) putRoutes(code uint8, configured []byte) {
 	if len(x.tmp) == 0 {
 		return
 	}
-	if n.Router == FullRouter && !hasDefault(x.tmp) {
-		x.tmp = option.AppendRoutes(x.tmp, []option.Route{{Dest: netip.PrefixFrom(netip.IPv4Unspecified(), 0), Via: x.orSelf(n.RouterAddr)}})
+	if gateway.IsValid() && !hasDefault(x.tmp) {
+		x.tmp = option.AppendRoutes(x.tmp, []option.Route{{Dest: netip.PrefixFrom(netip.IPv4Unspecified(), 0), Via: gateway}})
 	}
-	x.b.PutCopy(code, x.tmp)
+	for _, code := range [...]uint8{wire.OptRoutes, wire.OptMicrosoftRoutes} {
+		forced := x.routes != nil && x.routes.Forced && code == wire.OptRoutes
+		if forced || x.wants(code, x.routes != nil && code == wire.OptRoutes) {
+			x.b.PutCopy(code, x.tmp)
+		}
+	}
 }
 
 // hasDefault says whether routes in the encoding of RFC 3442 have one of length 0.

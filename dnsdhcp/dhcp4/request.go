@@ -62,10 +62,6 @@ func (x *exchange) selecting(addr netip.Addr) {
 		x.nak(ReasonWrongNet)
 		return
 	}
-	if x.env.ReadOnly && (x.known == nil || x.known.State != lease.Bound || x.known.Addr != addr) {
-		x.because(ReasonReadOnly, "")
-		return
-	}
 	d, err := x.bind(addr)
 	if err != nil {
 		x.nakFor(err)
@@ -97,9 +93,6 @@ func (x *exchange) remembered(addr netip.Addr, reason string) {
 		return
 	case !known && !x.n.Authoritative:
 		x.because(ReasonNoOffer, "")
-		return
-	case !known && x.env.ReadOnly:
-		x.because(ReasonReadOnly, "")
 		return
 	}
 	d, err := x.bind(addr)

@@ -123,6 +123,11 @@ func TestIdentityPolicies(t *testing.T) {
 			t.Errorf("policy %d: boot loader %s, system %s", tt.policy, a, b)
 		}
 		w = world()
+		a = w.lease(ether(1), opts(61, "\xffsystem"))
+		if b := w.lease(ether(1), nil); (a == b) != tt.sameAfterBoot {
+			t.Errorf("policy %d: system %s, boot loader %s", tt.policy, a, b)
+		}
+		w = world()
 		a = w.lease(ether(1), opts(61, "\xffone"))
 		if b := w.lease(ether(1), opts(61, "\xfftwo")); (a == b) != tt.twoSystems {
 			t.Errorf("policy %d: two systems %s %s", tt.policy, a, b)
@@ -180,5 +185,73 @@ func TestOwnAddress(t *testing.T) {
 	var l lease.Lease
 	if l, _ = w.table.At(a100); l.State != lease.Declined {
 		t.Errorf("%+v", l)
+	}
+}
+
+// While nothing can be written, strangers leave no trace in the table.
+func TestReadOnlyHoldsNothing(t *testing.T) {
+	w := newWorld(t, lab())
+	w.ro = true
+	for _, m := range []message{
+		{kind: discover}, {kind: request, opts: opts(50, a100, 54, self)}, {kind: request, opts: opts(50, a100)}, {kind: request, ci: a100},
+	} {
+		m.hw = ether(1)
+		if o := w.handle(m); o.Entry.Reason != ReasonReadOnly || len(o.Reply) > 0 || len(w.table.All()) > 0 {
+			t.Errorf("%+v %v", o.Entry, w.table.All())
+		}
+	}
+}
+
+func TestInfinite(t *testing.T) {
+	n := lab()
+	n.Max = Infinite
+	w := newWorld(t, n)
+	for ask, want := range map[string]uint32{"\xff\xff\xff\xff": 1<<32 - 1, "\xff\xff\xff\xfe": 1<<32 - 2, "\x00\x00\x00\x00": 3600} {
+		o := w.handle(message{kind: discover, hw: ether(1), opts: opts(51, ask)})
+		var p wire.Packet
+		if err := p.Decode(o.Reply); err != nil {
+			t.Fatal(err)
+		}
+		if got, _ := p.U32(51); got != want || p.Has(58) != (want != 1<<32-1) {
+			t.Errorf("%x: %d, T1 %v", ask, got, p.Has(58))
+		}
+	}
+	o := w.handle(message{kind: request, hw: ether(1), opts: opts(51, "\xff\xff\xff\xff", 50, a100, 54, self)})
+	if l, _ := w.table.At(a100); o.Entry.Reply != "ACK" || l.Expiry != lease.Forever {
+		t.Errorf("%+v %+v", o.Entry, l)
+	}
+}
+
+// What is not a request to a server, by its header.
+func TestHeader(t *testing.T) {
+	w := newWorld(t, lab())
+	for _, tt := range []struct {
+		at   int
+		v    byte
+		want string
+	}{{0, wire.BootReply, ReasonNotRequest}, {0, 0, ReasonNotRequest}, {3, 17, ReasonHops}, {3, 16, ReasonOffered}, {2, 17, ReasonMalformed}} {
+		raw := message{kind: discover, hw: ether(1)}.packet()
+		raw[tt.at] = tt.v
+		w.h.Handle(w.rules, w.env(), Arrival{Link: &w.link, To: everybody}, raw, &w.out)
+		if w.out.Entry.Reason != tt.want {
+			t.Errorf("byte %d is %d: %s, want %s", tt.at, tt.v, w.out.Entry.Reason, tt.want)
+		}
+	}
+}
+
+// A reservation made for an address that somebody has gives it to nobody twice, BOOTP or not.
+func TestReservedInUse(t *testing.T) {
+	w := newWorld(t, lab())
+	a := w.lease(ether(1), nil)
+	w.configure(lab(), func(c *Config, n *[]lease.Network) {
+		(*n)[0].Reservations = []lease.Reservation{{Addr: a, HW: []lease.HW{ether(2)}}}
+	})
+	for _, m := range []message{{hw: ether(2)}, {kind: discover, hw: ether(2)}} {
+		if o := w.handle(m); o.Entry.Reason != ReasonReservedInUse || len(o.Reply) > 0 {
+			t.Errorf("%+v", o.Entry)
+		}
+	}
+	if o := w.handle(message{kind: request, hw: ether(1), ci: a, to: self}); o.Entry.Reply != "NAK" || o.Entry.Reason != ReasonNotReserved {
+		t.Errorf("%+v", o.Entry)
 	}
 }
