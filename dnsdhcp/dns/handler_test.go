@@ -607,3 +607,74 @@ func TestConfigValidate(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// TestMinimal: what an answer does not need is left away, and a negative one keeps its SOA.
+func TestMinimal(t *testing.T) {
+	up := func(q *miekg.Msg, tcp bool) *miekg.Msg {
+		m := records("world.example. 60 IN A 203.0.114.80")(q, tcp)
+		m.Ns = append(m.Ns, mustRR("example. 60 IN NS ns.example."))
+		m.Extra = append(m.Extra, mustRR("ns.example. 60 IN A 203.0.114.53"))
+		return m
+	}
+	bubble(t, testConfig(t), up, func(t *testing.T, r *rig) {
+		for range 2 {
+			if m := r.ask("world.example.", miekg.TypeA, nil); len(m.Answer) != 1 || len(m.Ns)+len(m.Extra) != 0 {
+				t.Errorf("%v", m)
+			}
+			if m := r.ask("world.example.", miekg.TypeA, edns(1232, true)); len(m.Answer) != 1 || len(m.Ns) != 1 || len(m.Extra) != 1 {
+				t.Errorf("a validator needs the authority: %v", m)
+			}
+			if m := r.ask("world.example.", miekg.TypeAAAA, nil); len(m.Ns) != 2 {
+				t.Errorf("%v", m)
+			}
+		}
+	})
+}
+
+// leases is a source that changes while the server runs.
+type leases map[string]netip.Addr
+
+func (l leases) Addrs(name string) []netip.Addr {
+	if a, ok := l[name]; ok {
+		return []netip.Addr{a}
+	}
+	return nil
+}
+
+func (l leases) Name(addr netip.Addr) (string, bool) {
+	for n, a := range l {
+		if a == addr {
+			return n, true
+		}
+	}
+	return "", false
+}
+
+// TestNewLease: a name that a client has just got is not hidden by what an upstream has said about it before.
+func TestNewLease(t *testing.T) {
+	l := leases{}
+	c := testConfig(t)
+	c.Local = testZone(t, func(z *zone.Config) {
+		z.DomainNeeded, z.BogusPriv, z.Networks = false, false, nil
+		z.Domains[0].Sources = []zone.Source{l}
+	})
+	c.Rebind = nil
+	bubble(t, c, someRecords, func(t *testing.T, r *rig) {
+		for range 2 {
+			for _, name := range []string{"phone.", "phone.lab.lan."} {
+				if m := r.ask(name, miekg.TypeA, nil); m.Rcode != 3 {
+					t.Errorf("%v", m)
+				}
+			}
+		}
+		if r.up.count() != 1 {
+			t.Errorf("asked %d times", r.up.count())
+		}
+		l["phone"] = netip.MustParseAddr("10.0.7.33")
+		for _, name := range []string{"phone.", "phone.lab.lan."} {
+			if m := r.ask(name, miekg.TypeA, nil); len(m.Answer) != 1 {
+				t.Errorf("%v", m)
+			}
+		}
+	})
+}
