@@ -36,6 +36,7 @@ type pending struct {
 	fam     int
 	peer    netip.AddrPort
 	records []*record
+	gap     time.Duration // since each was multicast last, at least
 }
 
 type budget struct {
@@ -206,7 +207,7 @@ func (r *Responder) query(now clock.Instant, d Datagram, m *dns.Msg) []Datagram 
 		case slices.ContainsFunc(all, func(x *record) bool { return !x.unique() }):
 			wait = 20*time.Millisecond + r.c.Rand(100*time.Millisecond)
 		}
-		if r.queue(pending{now.Add(wait), fam, d.Peer, all}) {
+		if r.queue(pending{now.Add(wait), fam, d.Peer, all, gap}) {
 			out = append(out, r.flush(now)...)
 		}
 	}
@@ -288,7 +289,7 @@ func (r *Responder) flush(now clock.Instant) []Datagram {
 				return false
 			}
 			for _, x := range p.records {
-				if now.Sub(x.last[fam]) >= defenceGap {
+				if now.Sub(x.last[fam]) >= p.gap {
 					due = union(due, x)
 				}
 			}

@@ -312,13 +312,24 @@ func TestRate(t *testing.T) {
 	}
 	// A name must be defended sooner.
 	b.now = b.now.Add(defenceGap)
-	if n := len(b.ask("pi.local. ANY", wants(t, "pi.local. 120 IN A 10.0.0.9"))); n != 1 {
+	if got := strings.Join(b.ask("pi.local. ANY", wants(t, "pi.local. 120 IN A 10.0.0.9")), ""); !strings.Contains(got, " an "+hostA) {
 		t.Error("not defended")
 	}
 	b.now = b.now.Add(defenceGap - 1)
 	if n := len(b.ask("pi.local. ANY", wants(t, "pi.local. 120 IN A 10.0.0.9"))); n != 0 {
 		t.Error("defended too often")
 	}
+}
+
+// An answer that waits is not given when the same has been said meanwhile.
+func TestRateOfWaiting(t *testing.T) {
+	b := up(t)
+	b.ask("pi.local. A", truncated)
+	b.pass(100 * time.Millisecond)
+	if n := len(b.ask("pi.local. A", from("10.0.0.8:5353"))); n != 1 {
+		t.Error(n)
+	}
+	same(t, "again", b.pass(time.Second))
 }
 
 func TestUnicast(t *testing.T) {

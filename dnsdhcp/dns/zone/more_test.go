@@ -79,6 +79,33 @@ func TestOptionsOff(t *testing.T) {
 	}
 }
 
+// A route takes a name out of a zone only if it is for that zone or a part of it.
+func TestShorterRoutes(t *testing.T) {
+	routes, err := NewRoutes(map[string]Group{"10.in-addr.arpa": "x", "in-addr.arpa": "y", "lan": "z"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	z := mustNew(t, Config{
+		Domains:  []Domain{{Name: "lab.lan", Sources: []Source{list("two fd00::1"), list("two fd00::2 10.0.0.1")}}},
+		Networks: nets("10.0.0.0/24"), Routes: routes, BogusPriv: true, TTL: 1, SourceTTL: 1, NegativeTTL: 1,
+	})
+	for q, want := range map[string]string{
+		"9.0.0.10.in-addr.arpa. PTR":    "nxdomain; soa 0.0.10.in-addr.arpa. (local-reverse)",
+		"9.0.1.10.in-addr.arpa. PTR":    "-",
+		"9.0.168.192.in-addr.arpa. PTR": "nxdomain; soa 168.192.in-addr.arpa. (bogus-priv)",
+		"x.lab.lan. A":                  "nxdomain; soa lab.lan. (local-domain)",
+		"x.lan. A":                      "-",
+		// Nor are the addresses of two sources mixed, but each family has its own first one.
+		"two.lab.lan. AAAA": "local; 1 AAAA fd00::1 (source)",
+		"two.lab.lan. A":    "local; 1 A 10.0.0.1 (source)",
+	} {
+		name, typ, _ := strings.Cut(q, " ")
+		if got := ask(z, &View{}, name, typ); got != want {
+			t.Errorf("%s: %s, want %s", q, got, want)
+		}
+	}
+}
+
 func TestFilterWin2k(t *testing.T) {
 	z := mustNew(t, Config{FilterWin2k: true})
 	for q, want := range map[string]string{
