@@ -96,7 +96,7 @@ func internet(t *testing.T, ns *lab.NetNS) {
 		m := new(dns.Msg)
 		m.SetReply(q)
 		m.RecursionAvailable = true
-		m.Answer = []dns.RR{&dns.A{Hdr: dns.RR_Header{Name: q.Question[0].Name, Rrtype: dns.TypeA, Class: dns.ClassINET, Ttl: 3600}, A: net.IP{203, 0, 113, 7}}}
+		m.Answer = []dns.RR{&dns.A{Hdr: dns.RR_Header{Name: q.Question[0].Name, Rrtype: dns.TypeA, Class: dns.ClassINET, Ttl: 3600}, A: net.IP{45, 55, 0, 7}}}
 		_ = w.WriteMsg(m)
 	})}
 	go func() { _ = srv.ActivateAndServe() }()

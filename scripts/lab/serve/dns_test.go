@@ -29,7 +29,8 @@ type upstream struct {
 	names []string
 }
 
-// startUpstream answers for example.com and split.test; what it says tells which upstream it is.
+// startUpstream answers for example.com and split.test; what it says tells which upstream it is. Its addresses are public ones: the
+// documentation networks are among those that rebind protection does not let in.
 func startUpstream(t *testing.T, ns *lab.NetNS, port int, mark string) *upstream {
 	t.Helper()
 	u := &upstream{port: port}
@@ -48,11 +49,11 @@ func startUpstream(t *testing.T, ns *lab.NetNS, port int, mark string) *upstream
 		name := strings.ToLower(q.Question[0].Name)
 		switch {
 		case name == "www.example.com." && q.Question[0].Qtype == dns.TypeA:
-			m.Answer = append(m.Answer, rr(q.Question[0].Name+" 60 IN A 203.0.113.7"))
+			m.Answer = append(m.Answer, rr(q.Question[0].Name+" 60 IN A 45.55.0.7"))
 		case name == "brief.example.com." && q.Question[0].Qtype == dns.TypeA:
-			m.Answer = append(m.Answer, rr(q.Question[0].Name+" 1 IN A 203.0.113.8"))
+			m.Answer = append(m.Answer, rr(q.Question[0].Name+" 1 IN A 45.55.0.8"))
 		case name == "alias.example.com.":
-			m.Answer = append(m.Answer, rr(q.Question[0].Name+" 60 IN CNAME www.example.com."), rr("www.example.com. 60 IN A 203.0.113.7"))
+			m.Answer = append(m.Answer, rr(q.Question[0].Name+" 60 IN CNAME www.example.com."), rr("www.example.com. 60 IN A 45.55.0.7"))
 		case name == "big.example.com." && q.Question[0].Qtype == dns.TypeTXT:
 			for i := range 40 {
 				m.Answer = append(m.Answer, rr(fmt.Sprintf("%s 60 IN TXT %q", q.Question[0].Name, strings.Repeat(string(rune('a'+i%26)), 100))))
@@ -172,8 +173,8 @@ var questions = []question{
 		why: map[string]string{"dnsmasq": "it ignores the version"}},
 	{name: "unknown opcode", digOnly: true, dig: []string{"+opcode=15", "printer.lab.lan", "A"}, want: "NOTIMP",
 		why: map[string]string{"dnsmasq": "it answers any opcode as a query"}},
-	{name: "from upstream", dig: []string{"www.example.com", "A"}, want: "NOERROR \n  answer www.example.com. A 203.0.113.7"},
-	{name: "CNAME from upstream", dig: []string{"alias.example.com", "A"}, want: "NOERROR \n  answer alias.example.com. CNAME www.example.com.\n  answer www.example.com. A 203.0.113.7"},
+	{name: "from upstream", dig: []string{"www.example.com", "A"}, want: "NOERROR \n  answer www.example.com. A 45.55.0.7"},
+	{name: "CNAME from upstream", dig: []string{"alias.example.com", "A"}, want: "NOERROR \n  answer alias.example.com. CNAME www.example.com.\n  answer www.example.com. A 45.55.0.7"},
 	{name: "NODATA from upstream", dig: []string{"www.example.com", "AAAA"}, want: "NOERROR \n  authority example.com. SOA"},
 	{name: "NXDOMAIN from upstream", dig: []string{"nobody.example.com", "A"}, want: "NXDOMAIN \n  authority example.com. SOA"},
 	{name: "split route", dig: []string{"which.split.test", "TXT"}, want: "NOERROR \n  answer which.split.test. TXT \"vpn\""},

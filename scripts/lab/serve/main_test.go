@@ -31,6 +31,10 @@ func TestMain(m *testing.M) {
 		case "kea":
 			ours = bed.Kea{}
 		case "", "provision":
+			if ready := os.Getenv("PROVISION_BINARY"); ready != "" {
+				ours = bed.Provision{Binary: ready}
+				break
+			}
 			dir, err := os.MkdirTemp("", "provision-serve-")
 			if err != nil {
 				fmt.Fprintln(os.Stderr, err)

@@ -83,8 +83,9 @@ type Running struct {
 	Dir    string // its own files; kept when it is started again
 	Config Config
 
-	s   *Segment
-	log *buffer
+	s     *Segment
+	log   *buffer
+	ports []int // UDP
 }
 
 // Start runs a server on the segment, with the addresses it is configured for, and returns when it listens.
@@ -151,10 +152,11 @@ var Own6 = netip.MustParsePrefix("fd55::1/64")
 // Spawn starts the server without a look at addresses and without waiting.
 func (r *Running) Spawn(t testing.TB) {
 	t.Helper()
-	argv, _, err := r.command(r.Config, r.Dir)
+	argv, ports, err := r.command(r.Config, r.Dir)
 	if err != nil {
 		t.Fatal(err)
 	}
+	r.ports = ports
 	if r.Daemon, err = r.s.Server.Start(r.log, argv...); err != nil {
 		t.Fatal(err)
 	}
@@ -172,16 +174,14 @@ func (r *Running) Configure(t testing.TB, c Config) {
 // AwaitListening returns when the server's UDP ports are open (proc(5), /proc/net/udp).
 func (r *Running) AwaitListening(t testing.TB) {
 	t.Helper()
-	_, ports, err := r.command(r.Config, r.Dir)
-	if err != nil {
-		t.Fatal(err)
-	}
 	deadline := time.Now().Add(10 * time.Second)
 	for {
 		open, _ := os.ReadFile(fmt.Sprintf("/proc/%d/net/udp", r.s.Server.PID()))
+		open6, _ := os.ReadFile(fmt.Sprintf("/proc/%d/net/udp6", r.s.Server.PID()))
 		missing := 0
-		for _, p := range ports {
-			if !bytes.Contains(open, fmt.Appendf(nil, ":%04X 00000000:0000", p)) {
+		for _, p := range r.ports {
+			// The peer's address, 0, follows upon the port.
+			if mark := fmt.Appendf(nil, ":%04X 00000000", p); !bytes.Contains(open, mark) && !bytes.Contains(open6, mark) {
 				missing = p
 			}
 		}
