@@ -15,6 +15,7 @@ import (
 	"github.com/provision-net/provision/dnsdhcp/clock"
 	"github.com/provision-net/provision/dnsdhcp/dhcp6"
 	"github.com/provision-net/provision/dnsdhcp/link"
+	"github.com/provision-net/provision/dnsdhcp/ra"
 	"github.com/provision-net/provision/dnsdhcp/socket"
 	"github.com/provision-net/provision/provision/host/nstest"
 )
@@ -47,6 +48,8 @@ func serve(t *testing.T) (client *nstest.NS) {
 		NTPSelf: true, Refresh: time.Hour,
 	})
 	ctx, cancel := context.WithCancel(context.Background())
+	known := make(chan struct{}) // the server knows its addresses
+	once := sync.OnceFunc(func() { close(known) })
 	var wg sync.WaitGroup
 	wg.Go(func() {
 		if err := s.Run(ctx); err != nil {
@@ -69,6 +72,9 @@ func serve(t *testing.T) (client *nstest.NS) {
 				for _, c := range sub.Next().Links {
 					if c.Link.Name == "lan0" {
 						s.Update(c.Link)
+						if ra.Self(c.Link) == netip.MustParseAddr("fd00::1") && c.Link.LinkLocal().IsValid() {
+							once()
+						}
 					}
 				}
 			}
@@ -78,6 +84,11 @@ func serve(t *testing.T) (client *nstest.NS) {
 		cancel()
 		wg.Wait()
 	})
+	select {
+	case <-known:
+	case <-time.After(10 * time.Second):
+		t.Fatal("the server does not learn its addresses")
+	}
 	return client
 }
 

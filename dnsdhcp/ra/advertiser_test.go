@@ -228,6 +228,9 @@ func TestAdvertiser(t *testing.T) {
 		sleep(time.Second)
 	}
 	w = get(t, wires, "the second socket")
+	for len(w.out) == 0 { // three seconds after the last one
+		sleep(time.Second)
+	}
 	sentMessage(t, w)
 
 	// The end, and what it says, in less than a second of its clock.

@@ -26,7 +26,6 @@ type soak struct {
 	up       bool
 	prefixes map[int]clock.Instant // numbers of those on the interface, with the end of their lifetime
 	uplink   Uplink
-	uplinkAt clock.Instant
 
 	last     clock.Instant // last advertisement to all on this index
 	lastOf   int
