@@ -188,6 +188,15 @@ func TestCoalescing(t *testing.T) {
 	if again == nil || again.Durable < r.Durable {
 		t.Error("a record not yet written was counted on, or the next one takes back what it promised")
 	}
+	tab.Release("lan", a.Key, ip("10.0.0.10"), tab.now())
+	tab.clock.Advance(time.Second)
+	if _, _, err := tab.Bind("lan", a, ip("10.0.0.10"), tab.now()+minute, tab.now()); err != nil {
+		t.Fatal(err)
+	}
+	tab.Written(*r) // of the lease that has been released since
+	if l, _ := tab.Of("lan", a.Key); l.Durable != 0 {
+		t.Error("a record of an earlier lease was counted for this one")
+	}
 	if _, r := tab.bind(a, "10.0.0.10", time.Duration(Forever.Sub(tab.now()))); r == nil || r.Durable != Forever {
 		t.Errorf("infinite lease: %+v", r)
 	}

@@ -1,6 +1,7 @@
 package journal
 
 import (
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -30,6 +31,7 @@ type committer struct {
 }
 
 type compacted struct {
+	name string
 	file File
 	size int64
 	err  error
@@ -203,11 +205,12 @@ func (c *committer) fail(err error) {
 
 // renew writes all that is known to a new file and goes on with that.
 func (c *committer) renew() {
-	f, size, err := c.dump(freshName, c.now())
+	name := temp()
+	f, size, err := c.dump(name, c.now())
 	if err == nil {
-		err = c.install(freshName)
-		if err != nil {
+		if err = c.install(name); err != nil {
 			f.Close()
+			c.remove(name)
 		}
 	}
 	if err != nil {
@@ -241,6 +244,10 @@ func (c *committer) now() [][]byte {
 	return c.state.snapshot()
 }
 
+// temp is a name that there has never been: were it used twice, a rename that reaches the disk before the creation
+// that it follows would put the older file of that name in the journal's place.
+func temp() string { return tempPrefix + rand.Text() }
+
 // dump writes a new file, which is on the disk when it returns, but has no durable name.
 func (c *committer) dump(name string, payloads [][]byte) (File, int64, error) {
 	f, err := c.fs.Create(name)
@@ -259,9 +266,7 @@ func (c *committer) dump(name string, payloads [][]byte) (File, int64, error) {
 	}
 	if err := put(f, b); err != nil {
 		f.Close()
-		if err := c.fs.Remove(name); err != nil { // it takes the room that the next one needs
-			c.log.Warn("cannot remove an unfinished file", "name", name, "error", err)
-		}
+		c.remove(name) // it takes the room that the next one needs
 		return nil, 0, err
 	}
 	return f, int64(len(b)), nil
@@ -283,8 +288,9 @@ func (c *committer) mayCompact() {
 	c.compact, c.tail, c.stale = make(chan compacted, 1), nil, false
 	payloads, result := c.state.snapshot(), c.compact
 	go func() {
-		f, size, err := c.dump(compactName, payloads)
-		result <- compacted{f, size, err}
+		name := temp()
+		f, size, err := c.dump(name, payloads)
+		result <- compacted{name, f, size, err}
 	}()
 }
 
@@ -299,6 +305,7 @@ func (c *committer) replace(r compacted) {
 	}
 	if stale {
 		r.file.Close()
+		c.remove(r.name)
 		return
 	}
 	var err error
@@ -307,12 +314,14 @@ func (c *committer) replace(r compacted) {
 	}
 	if err != nil {
 		r.file.Close()
+		c.remove(r.name)
 		c.base = c.size
 		c.log.Warn("cannot compact lease journal", "error", err)
 		return
 	}
-	if err := c.install(compactName); err != nil {
+	if err := c.install(r.name); err != nil {
 		r.file.Close()
+		c.remove(r.name)
 		c.fail(fmt.Errorf("cannot compact lease journal: %w", err))
 		return
 	}
@@ -325,6 +334,7 @@ func (c *committer) end() {
 	if c.compact != nil {
 		if r := <-c.compact; r.err == nil {
 			r.file.Close()
+			c.remove(r.name)
 		}
 	}
 	if c.file == nil {

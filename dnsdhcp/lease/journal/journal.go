@@ -32,9 +32,8 @@ const DefaultHistory = 10_000
 
 const (
 	fileName    = "leases.journal"
-	freshName   = "leases.journal.new"     // replaces it after an error and at the start
-	compactName = "leases.journal.compact" // is made beside running commits
 	damagedName = "leases.damaged."
+	tempPrefix  = "leases.new."
 
 	compactAt = 1 << 20 // bytes below which nothing is compacted
 
@@ -131,12 +130,8 @@ func Open(o Options) (*Journal, error) {
 		return nil, fmt.Errorf("cannot open lease journal %s: %w", o.Dir, err)
 	}
 	j.committer = committer{Journal: j}
+	j.sweep()
 	j.committer.renew()
-	if names, err := j.fs.Names(); err == nil && slices.Contains(names, compactName) {
-		if err := j.fs.Remove(compactName); err != nil {
-			j.log.Warn("cannot remove an unfinished file", "name", compactName, "error", err)
-		}
-	}
 	go j.committer.run()
 	return j, nil
 }
@@ -281,6 +276,25 @@ func (j *Journal) load() error {
 		s.anchor(now)
 	}
 	return nil
+}
+
+// sweep removes what a crash left half made.
+func (j *Journal) sweep() {
+	names, err := j.fs.Names()
+	if err != nil {
+		return // the next step meets it too
+	}
+	for _, n := range names {
+		if strings.HasPrefix(n, tempPrefix) {
+			j.remove(n)
+		}
+	}
+}
+
+func (j *Journal) remove(name string) {
+	if err := j.fs.Remove(name); err != nil && !notExist(err) {
+		j.log.Warn("cannot remove an unfinished file", "name", name, "error", err)
+	}
 }
 
 // keepDamaged is how many files of damage are kept.

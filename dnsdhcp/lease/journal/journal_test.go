@@ -183,6 +183,26 @@ func TestTime(t *testing.T) {
 	}
 }
 
+// After a crash without a clock, time stands still from the last record on, not from the last anchor.
+func TestTimeOfCrash(t *testing.T) {
+	d, f := newDisk(), clocktest.New()
+	f.SetWall(time.Unix(100, 0), false)
+	j := open(t, d, f)
+	mustCommit(t, j, bound(1, "10.0.0.10", f.Now(), time.Hour))
+	f.Advance(5 * time.Minute)
+	mustCommit(t, j, bound(2, "10.0.0.11", f.Now(), time.Hour))
+	f.Reboot("boot-2", time.Unix(100, 0), false)
+	d.locked = false
+	next := open(t, d, f)
+	if l := next.Leases(); l[0].Durable.Sub(f.Now()) != 85*time.Minute || l[1].Durable.Sub(f.Now()) != 90*time.Minute {
+		t.Errorf("%v and %v left", l[0].Durable.Sub(f.Now()), l[1].Durable.Sub(f.Now()))
+	}
+	shut(t, next)
+	if err := j.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // A clock that becomes right is written down although nothing else happens, and so is one that jumps.
 func TestAnchors(t *testing.T) {
 	for name, step := range map[string]func(*clocktest.Fake){

@@ -84,6 +84,8 @@ func (w *world) step() {
 	done := make(chan struct{})
 	w.j.Commit(nil, func(error) { close(done) })
 	<-done
+	w.mu.Lock() // see cut
+	defer w.mu.Unlock()
 	w.clock.Advance(time.Duration(w.rnd.IntN(120)) * time.Second)
 }
 
@@ -101,7 +103,7 @@ func (w *world) forget(a netip.Addr) {
 
 // cut is what the disk may hold if the power fails now, and what clients then believe that they have.
 func (w *world) cut(d *disk) ([]*disk, map[netip.Addr]ack, clock.Reading) {
-	w.mu.Lock() // no client is told anything, nor says anything, in between
+	w.mu.Lock() // no client is told anything, nor says anything, and no time passes, in between
 	defer w.mu.Unlock()
 	then := w.clock.Read()
 	told := map[netip.Addr]ack{}
