@@ -319,7 +319,7 @@ func TestStarvation(t *testing.T) {
 	rnd := rand.New(rand.NewPCG(1, 2))
 	served := 0
 	reasons := map[string]int{}
-	for s := range 12 {
+	for s := range 6 {
 		for i := range 10000 {
 			o := w.handle(message{kind: discover, hw: ether(1<<20 + rnd.IntN(1<<23)), opts: opts(50, netip.IPv4Unspecified())})
 			reasons[o.Entry.Reason]++

@@ -238,7 +238,6 @@ func (b *Builder) sort(requests []byte) {
 	for i, c := range [...]uint8{OptMessageType, OptServerID, OptLeaseTime, OptSubnetMask, OptRoutes, OptMicrosoftRoutes, OptRouter, OptDNS, OptClientID} {
 		b.rank[c] = uint16(i)
 	}
-	b.rank[OptRelayAgent] = 2000
 	for i := 1; i < len(b.opts); i++ {
 		o := b.opts[i]
 		j := i

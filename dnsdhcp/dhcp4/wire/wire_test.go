@@ -119,6 +119,7 @@ func TestAppend(t *testing.T) {
 		{"overflows to file", map[uint8][]byte{53: {2}, 43: data(200), 17: data(90), 18: data(100), 82: data(30)}, []byte{43, 17, 18}, 548, "", []uint8{53, 43, 52, 82, 17}, []uint8{18}, 1},
 		{"and sname", map[uint8][]byte{53: {2}, 43: data(210), 17: data(100), 18: data(60), 82: data(30)}, []byte{43, 17, 18}, 548, "", []uint8{53, 43, 52, 82, 17, 18}, nil, 3},
 		{"file is taken", map[uint8][]byte{53: {2}, 43: data(210), 17: data(60), 18: data(60), 82: data(30)}, []byte{43, 18, 17}, 548, "boot", []uint8{53, 43, 52, 82, 18}, []uint8{17}, 2},
+		{"the overload option itself needs room", map[uint8][]byte{53: {2}, 43: data(255), 17: data(44), 18: data(10)}, []byte{43, 17, 18}, 548, "", []uint8{53, 43, 18, 52, 17}, nil, 1},
 		{"the unimportant goes first", map[uint8][]byte{53: {2}, 1: data(4), 43: data(250), 17: data(250)}, []byte{17, 43}, 548, "", []uint8{53, 1, 17, 52}, []uint8{43}, 0},
 		{"long ones in pieces", map[uint8][]byte{53: {2}, 121: data(600)}, nil, 1472, "", []uint8{53, 121}, nil, 0},
 		{"agent information too long", map[uint8][]byte{53: {2}, 82: data(280)}, nil, 548, "", []uint8{53}, []uint8{82}, 0},
