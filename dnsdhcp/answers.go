@@ -5,7 +5,6 @@ import (
 	"encoding/hex"
 	"fmt"
 	"net"
-	"net/http"
 	"net/netip"
 	"os"
 	"slices"
@@ -313,13 +312,6 @@ func (s *Server) status() control.Status {
 		out.Counts = append(out.Counts, control.Count{Link: n.Link, Proto: n.Proto, What: n.What, Reply: n.Reply, Reason: n.Reason, Count: n.Count})
 	}
 	return out
-}
-
-// metricsHandler is what is served to Prometheus on a port: the figures and nothing else.
-func (s *Server) metricsHandler() http.Handler {
-	mux := http.NewServeMux()
-	mux.HandleFunc("GET "+control.PathMetrics, s.metrics)
-	return mux
 }
 
 // usage is how full the networks are.

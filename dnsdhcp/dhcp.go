@@ -1,6 +1,7 @@
 package dnsdhcp
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"maps"
@@ -11,6 +12,7 @@ import (
 
 	"github.com/provision-net/provision/dnsdhcp/dhcp4"
 	"github.com/provision-net/provision/dnsdhcp/dhcp4/option"
+	"github.com/provision-net/provision/dnsdhcp/dhcp4/wire"
 	"github.com/provision-net/provision/dnsdhcp/lease"
 	"github.com/provision-net/provision/dnsdhcp/link"
 )
@@ -67,6 +69,21 @@ func (r *reader) dhcp4(at string, in DHCP4, l Rule) dhcp4Plan {
 	}
 	n.MTU, n.CaptivePortal = l.MTU, l.CaptivePortal
 	n.Options = r.options(at+".options", in.Options)
+	// These two are in each answer that has a lease time, so they are not added as the others are.
+	n.Options = slices.DeleteFunc(n.Options, func(o option.Option) bool {
+		if len(o.Data) != 4 {
+			return false
+		}
+		switch d := time.Duration(binary.BigEndian.Uint32(o.Data)) * time.Second; o.Code {
+		case wire.OptT1:
+			n.T1 = d
+		case wire.OptT2:
+			n.T2 = d
+		default:
+			return false
+		}
+		return true
+	})
 	n.Boot = r.boot(at+".boot", in.Boot)
 	return out
 }

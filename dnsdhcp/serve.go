@@ -94,7 +94,7 @@ func (s *Server) shareDNS(plans map[string]served, relayed []dhcp4.Network) {
 	}
 	slices.SortFunc(links, func(a, b dns.Link) int { return strings.Compare(a.Name, b.Name) })
 	machine := s.addresses()
-	z, routes, err := s.config.zoneOf(announcedNetworks(plans, relayed), s.files.hosts, s.table, s.learnt, s.hostname)
+	z, routes, err := s.config.zoneOf(announcedNetworks(plans, relayed), s.files.hosts, leaseNames{s.table}, s.learnt, s.hostname)
 	if err == nil {
 		var c dns.Config
 		if c, err = s.config.resolverOf(links, machine, z, routes, withoutOwn(s.files.upstreams(), machine)); err == nil {
@@ -262,16 +262,6 @@ func together(ctx context.Context, a, b func(context.Context) error) error {
 		}()
 	}
 	return errors.Join(<-errs, <-errs)
-}
-
-// serveMetrics serves the figures on loopback.
-func (s *Server) serveMetrics(ctx context.Context) error {
-	l, err := net.Listen("tcp", s.config.metrics.String())
-	if err != nil {
-		s.log.Error("cannot serve metrics", "error", err)
-		return nil // no reason to serve nothing else
-	}
-	return serveHTTP(ctx, l, s.metricsHandler())
 }
 
 // dialer asks upstreams from the interface and address that a route wants.

@@ -12,7 +12,7 @@ import (
 const sshPort = 22
 
 func (s *Server) runMDNS(ctx context.Context, st *station, l link.Link, host string, ssh bool, up func()) error {
-	c := mdns.Config{Link: l.Name, Name: host, Trace: s.trace}
+	c := mdns.Config{Link: l.Name, Name: host, Trace: quietly{s.trace}}
 	if ssh {
 		c.Services = []mdns.Service{mdns.SSH(sshPort)}
 	}

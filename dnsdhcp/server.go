@@ -155,7 +155,7 @@ func (s *Server) Run(ctx context.Context) error {
 	defer stop()
 	g, inner := errgroup.WithContext(inner)
 	g.Go(func() error { return links.Run(inner) })
-	g.Go(func() error { return serveHTTP(inner, control, s.handler()) })
+	g.Go(func() error { return serveEach(inner, control, s.converse) })
 	if s.config.metrics.IsValid() {
 		g.Go(func() error { return s.serveMetrics(inner) })
 	}

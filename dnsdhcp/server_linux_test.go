@@ -209,12 +209,12 @@ func TestServerFollowsLinks(t *testing.T) {
 	before := c.await("", served("usb1"))
 	c.configure(Config{Links: []Rule{{Match: Match{Name: "usb["}}}})
 	ctx := context.Background()
-	if err := c.client().Post(ctx, control.PathReload, nil, nil, nil); err == nil || !strings.Contains(err.Error(), "serve.links[0].match.name") {
+	if err := c.client().Post(ctx, control.PathReload, nil, nil); err == nil || !strings.Contains(err.Error(), "serve.links[0].match.name") {
 		t.Errorf("a wrong configuration: %v", err)
 	}
 	c.await("nothing has changed", served("usb1"))
 	c.configure(Config{Links: []Rule{usb, {Match: Match{Name: "eth0"}, RA: RA{Enabled: &off}, DHCP6: DHCP6{Enabled: &off}, MDNS: MDNS{Enabled: &off}}}, DNS: DNS{ResolvFile: "none"}})
-	if err := c.client().Post(ctx, control.PathReload, nil, nil, nil); err != nil {
+	if err := c.client().Post(ctx, control.PathReload, nil, nil); err != nil {
 		t.Fatal(err)
 	}
 	after := c.await("a further link", func(s control.Status) bool { return slices.Equal(servicesOf(s, "eth0"), []string{"dhcp4", "dns"}) })
@@ -226,7 +226,7 @@ func TestServerFollowsLinks(t *testing.T) {
 		t.Errorf("control socket: %v %v", info.Mode(), err)
 	}
 	var reply control.Reply
-	if err := c.client().Post(ctx, control.PathReply, nil, control.Request{Link: "usb1", MAC: "52:54:00:12:34:56", Options: []string{"router", "6"}}, &reply); err != nil || reply.Reply != "OFFER" || !strings.Contains(strings.Join(reply.Lines, "\n"), "yiaddr 10.55.1.") {
+	if err := c.client().Post(ctx, control.PathReply, control.Request{Link: "usb1", MAC: "52:54:00:12:34:56", Options: []string{"router", "6"}}, &reply); err != nil || reply.Reply != "OFFER" || !strings.Contains(strings.Join(reply.Lines, "\n"), "yiaddr 10.55.1.") {
 		t.Errorf("a dry run: %+v %v", reply, err)
 	}
 	leases := []control.Lease{}
@@ -234,7 +234,7 @@ func TestServerFollowsLinks(t *testing.T) {
 		t.Errorf("the dry run has left %v, %v", leases, err)
 	}
 	for _, bad := range []control.Request{{MAC: "x"}, {MAC: "52:54:00:12:34:56"}, {MAC: "52:54:00:12:34:56", Link: "nosuch0"}, {MAC: "52:54:00:12:34:56", Link: "usb1", Options: []string{"no-such"}}, {MAC: "52:54:00:12:34:56", Link: "usb1", Kind: "request"}} {
-		if err := c.client().Post(ctx, control.PathReply, nil, bad, &reply); err == nil || !strings.Contains(err.Error(), "refused") {
+		if err := c.client().Post(ctx, control.PathReply, bad, &reply); err == nil || !strings.Contains(err.Error(), "refused") {
 			t.Errorf("%+v: %v", bad, err)
 		}
 	}

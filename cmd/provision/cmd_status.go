@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"io"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -25,7 +26,12 @@ asked, and what was counted. Exit status 2 when something that should be served 
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			switch {
 			case o.metrics:
-				return o.client().Get(cmd.Context(), control.PathMetrics, nil, g.stdout)
+				var text string
+				if err := o.client().Get(cmd.Context(), control.PathMetrics, nil, &text); err != nil {
+					return err
+				}
+				_, err := io.WriteString(g.stdout, text)
+				return err
 			case o.queries:
 				events := []control.Event{}
 				if err := o.client().Get(cmd.Context(), control.PathQueries, nil, &events); err != nil {

@@ -68,7 +68,7 @@ be answered now. Nothing is allotted or sent.
 
 func (o *whyOptions) runReply(cmd *cobra.Command, g *globals) error {
 	var reply control.Reply
-	if err := o.client().Post(cmd.Context(), control.PathReply, nil, o.request, &reply); err != nil {
+	if err := o.client().Post(cmd.Context(), control.PathReply, o.request, &reply); err != nil {
 		return err
 	}
 	return g.emit(reply, func(p *page) {

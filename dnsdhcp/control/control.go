@@ -1,5 +1,6 @@
-// Package control is how other programs speak with a running server: JSON over HTTP on a socket that only root can
-// open. What is here is a contract; fields are added, never changed.
+// Package control is how other programs speak with a running server, on a socket that only root can open: one JSON
+// value is asked (Call), one is answered (Answer), and the connection ends. Not HTTP, because net/http alone is a
+// sixth of what this program may weigh on a small device. What is here is a contract; fields are added, never changed.
 package control
 
 import (
@@ -10,9 +11,7 @@ import (
 	"io"
 	"io/fs"
 	"net"
-	"net/http"
 	"net/url"
-	"strings"
 	"syscall"
 	"time"
 )
@@ -20,18 +19,32 @@ import (
 // DefaultSocket is where the server listens.
 const DefaultSocket = "/run/provision/serve.sock"
 
-// Paths of the requests.
+// What can be asked for.
 const (
-	PathStatus  = "/v1/status"
-	PathLeases  = "/v1/leases"  // ?all=1 with what has ended; ?query= address, MAC or name
-	PathHistory = "/v1/history" // ?query=, ?at=RFC 3339
-	PathWhy     = "/v1/why"     // ?query=
-	PathReply   = "/v1/reply"   // POST Request: what would be answered
-	PathQueries = "/v1/queries"
-	PathFlush   = "/v1/flush"  // POST: forget the DNS cache, ?name= only one name and those below it
-	PathReload  = "/v1/reload" // POST: read the configuration again
-	PathMetrics = "/metrics"
+	PathStatus  = "status"
+	PathLeases  = "leases"  // all=1 with what has ended; query= address, MAC or name
+	PathHistory = "history" // query=, at=RFC 3339
+	PathWhy     = "why"     // query=
+	PathReply   = "reply"   // Body is a Request: what would be answered
+	PathQueries = "queries"
+	PathFlush   = "flush"   // forget the DNS cache; name= only that and what is below it
+	PathReload  = "reload"  // read the configuration again
+	PathMetrics = "metrics" // Result is a string in the text format of Prometheus
 )
+
+// Call is a question.
+type Call struct {
+	Path  string          `json:"path"`
+	Query url.Values      `json:"query,omitempty"`
+	Body  json.RawMessage `json:"body,omitempty"`
+}
+
+// Answer is what comes back. Refused: the error is in the question.
+type Answer struct {
+	Result  json.RawMessage `json:"result,omitempty"`
+	Error   string          `json:"error,omitempty"`
+	Refused bool            `json:"refused,omitempty"`
+}
 
 // Lease is a lease as it is shown. Times are wall clock; empty where there is none.
 type Lease struct {
@@ -184,58 +197,56 @@ var ErrNotRunning = errors.New("the server is not running")
 // Client speaks with the server behind a socket.
 type Client struct{ Socket string }
 
-// Get asks for path and decodes the answer into out.
+// Get asks for path and decodes the answer into out, which may be nil.
 func (c Client) Get(ctx context.Context, path string, query url.Values, out any) error {
-	return c.do(ctx, http.MethodGet, path, query, nil, out)
+	return c.call(ctx, Call{Path: path, Query: query}, out)
 }
 
-// Post sends in, which may be nil, and decodes the answer into out, which may be nil.
-func (c Client) Post(ctx context.Context, path string, query url.Values, in, out any) error {
-	return c.do(ctx, http.MethodPost, path, query, in, out)
-}
-
-// maxAnswer bounds what is read: 100,000 leases are some 25 MB.
-const maxAnswer = 256 << 20
-
-func (c Client) do(ctx context.Context, method, path string, query url.Values, in, out any) error {
-	transport := &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-		return (&net.Dialer{Timeout: 5 * time.Second}).DialContext(ctx, "unix", c.Socket)
-	}}
-	defer transport.CloseIdleConnections()
-	var body io.Reader
-	if in != nil {
-		text, err := json.Marshal(in)
-		if err != nil {
-			return err
-		}
-		body = strings.NewReader(string(text))
-	}
-	// The host is not looked up: the transport dials the socket.
-	req, err := http.NewRequestWithContext(ctx, method, (&url.URL{Scheme: "http", Host: "provision", Path: path, RawQuery: query.Encode()}).String(), body)
+// Post sends in with the question.
+func (c Client) Post(ctx context.Context, path string, in, out any) error {
+	body, err := json.Marshal(in)
 	if err != nil {
 		return err
 	}
-	resp, err := (&http.Client{Transport: transport, Timeout: 30 * time.Second}).Do(req)
+	return c.call(ctx, Call{Path: path, Body: body}, out)
+}
+
+const (
+	maxAnswer = 256 << 20 // 100,000 leases are some 25 MB
+	patience  = 30 * time.Second
+)
+
+func (c Client) call(ctx context.Context, q Call, out any) error {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	conn, err := (&net.Dialer{}).DialContext(ctx, "unix", c.Socket)
 	switch {
 	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ECONNREFUSED):
 		return fmt.Errorf("%w: nobody listens on %s; start it with `provision serve`", ErrNotRunning, c.Socket)
 	case err != nil:
 		return fmt.Errorf("cannot ask the server on %s: %w", c.Socket, err)
 	}
-	defer resp.Body.Close()
-	limited := io.LimitReader(resp.Body, maxAnswer)
-	if resp.StatusCode != http.StatusOK {
-		text, _ := io.ReadAll(io.LimitReader(limited, 4096))
-		return fmt.Errorf("the server refused: %s", strings.TrimSpace(string(text)))
+	defer conn.Close()
+	defer context.AfterFunc(ctx, func() { conn.Close() })()
+	if err := json.NewEncoder(conn).Encode(q); err != nil {
+		return fmt.Errorf("cannot ask the server: %w", err)
 	}
-	if w, ok := out.(io.Writer); ok {
-		_, err := io.Copy(w, limited)
-		return err
+	var a Answer
+	if err := json.NewDecoder(io.LimitReader(conn, maxAnswer)).Decode(&a); err != nil {
+		if ctx.Err() != nil {
+			err = ctx.Err()
+		}
+		return fmt.Errorf("cannot read the server's answer: %w", err)
 	}
-	if out == nil {
+	switch {
+	case a.Refused:
+		return fmt.Errorf("the server refused: %s", a.Error)
+	case a.Error != "":
+		return fmt.Errorf("the server failed: %s", a.Error)
+	case out == nil:
 		return nil
 	}
-	if err := json.NewDecoder(limited).Decode(out); err != nil {
+	if err := json.Unmarshal(a.Result, out); err != nil {
 		return fmt.Errorf("cannot read the server's answer: %w", err)
 	}
 	return nil

@@ -1,14 +1,15 @@
 package trace
 
 import (
+	"bytes"
 	"cmp"
 	"fmt"
 	"io"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
-
-	"github.com/VictoriaMetrics/metrics"
+	"sync/atomic"
 )
 
 // countersMax bounds how many different events are told apart: record types come from the network. What is beyond is
@@ -19,20 +20,22 @@ const countersMax = 2048
 // format of Prometheus.
 type Counters struct {
 	mu     sync.RWMutex
-	events map[event]*metrics.Counter
-	set    *metrics.Set
+	events map[event]*atomic.Uint64
+	gauges map[string]func() float64
 }
 
 type event struct{ link, proto, what, reply, reason string }
 
 // NewCounters returns counters at zero.
 func NewCounters() *Counters {
-	return &Counters{events: map[event]*metrics.Counter{}, set: metrics.NewSet()}
+	return &Counters{events: map[event]*atomic.Uint64{}, gauges: map[string]func() float64{}}
 }
 
 // Gauge adds a figure that is asked for when somebody reads. labels are pairs of name and value.
 func (c *Counters) Gauge(name string, value func() float64, labels ...string) {
-	c.set.NewGauge(series(name, labels...), value)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.gauges[series(name, labels...)] = value
 }
 
 // Count counts one entry.
@@ -44,10 +47,10 @@ func (c *Counters) Count(e Entry) {
 	if n == nil {
 		n = c.add(key)
 	}
-	n.Inc()
+	n.Add(1)
 }
 
-func (c *Counters) add(key event) *metrics.Counter {
+func (c *Counters) add(key event) *atomic.Uint64 {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if n := c.events[key]; n != nil {
@@ -63,7 +66,7 @@ func (c *Counters) add(key event) *metrics.Counter {
 	for _, s := range []*string{&key.link, &key.proto, &key.what, &key.reply, &key.reason} {
 		*s = strings.Clone(*s)
 	}
-	n := c.set.NewCounter(series("provision_events_total", "link", key.link, "proto", key.proto, "what", key.what, "reply", key.reply, "reason", key.reason))
+	n := new(atomic.Uint64)
 	c.events[key] = n
 	return n
 }
@@ -95,8 +98,22 @@ func series(name string, labels ...string) string {
 	return b.String()
 }
 
-// WritePrometheus writes all figures in the text format of Prometheus.
-func (c *Counters) WritePrometheus(w io.Writer) { c.set.WritePrometheus(w) }
+// WritePrometheus writes all figures in the text format of Prometheus, version 0.0.4.
+func (c *Counters) WritePrometheus(w io.Writer) {
+	var b bytes.Buffer
+	b.WriteString("# TYPE provision_events_total counter\n")
+	for _, t := range c.Totals() {
+		name := series("provision_events_total", "link", t.Link, "proto", t.Proto, "what", t.What, "reply", t.Reply, "reason", t.Reason)
+		fmt.Fprintf(&b, "%s %d\n", name, t.Count)
+	}
+	c.mu.RLock()
+	gauges := maps.Clone(c.gauges)
+	c.mu.RUnlock()
+	for _, name := range slices.Sorted(maps.Keys(gauges)) {
+		fmt.Fprintf(&b, "%s %g\n", name, gauges[name]())
+	}
+	_, _ = w.Write(b.Bytes()) // who hung up wants no figures
+}
 
 // Total is the count of one kind of event, for people.
 type Total struct {
@@ -114,7 +131,7 @@ func (c *Counters) Totals() []Total {
 	defer c.mu.RUnlock()
 	out := make([]Total, 0, len(c.events))
 	for k, n := range c.events {
-		out = append(out, Total{k.link, k.proto, k.what, k.reply, k.reason, n.Get()})
+		out = append(out, Total{k.link, k.proto, k.what, k.reply, k.reason, n.Load()})
 	}
 	slices.SortFunc(out, func(a, b Total) int {
 		return cmp.Or(cmp.Compare(a.Link, b.Link), cmp.Compare(a.Proto, b.Proto), cmp.Compare(a.What, b.What), cmp.Compare(a.Reply, b.Reply), cmp.Compare(a.Reason, b.Reason))

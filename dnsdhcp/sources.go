@@ -1,0 +1,36 @@
+package dnsdhcp
+
+import (
+	"net/netip"
+	"time"
+
+	"github.com/provision-net/provision/dnsdhcp/clock"
+	"github.com/provision-net/provision/dnsdhcp/lease"
+	"github.com/provision-net/provision/dnsdhcp/mdns"
+	"github.com/provision-net/provision/dnsdhcp/trace"
+)
+
+// leaseNames is the lease table as the local zone asks it: no answer outlives the lease that it is from.
+type leaseNames struct{ *lease.Table }
+
+func (t leaseNames) Remaining(addr netip.Addr, now clock.Instant) (time.Duration, bool) {
+	l, ok := t.At(addr)
+	if !ok || l.State != lease.Bound || l.Expiry <= now {
+		return 0, false
+	}
+	if l.Expiry == lease.Forever {
+		return infinite, true
+	}
+	return l.Expiry.Sub(now), true
+}
+
+// quietly keeps what others ask each other by multicast out of the histories: it is counted and nothing more.
+type quietly struct{ *trace.Log }
+
+func (q quietly) Record(e trace.Entry) {
+	if e.Reason == mdns.ReasonNotOurs {
+		q.Counters.Count(e)
+		return
+	}
+	q.Log.Record(e)
+}
