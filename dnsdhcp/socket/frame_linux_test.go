@@ -42,3 +42,14 @@ func FuzzUDP4(f *testing.F) {
 		}
 	})
 }
+
+// A sum of zero is sent as 0xffff, for zero says that there is none (RFC 768).
+func TestChecksumZero(t *testing.T) {
+	src, dst := netip.MustParseAddrPort("10.0.0.1:67"), netip.MustParseAddrPort("10.0.0.2:68")
+	const at = ipv4Header + 6
+	sum := appendUDP4(nil, src, dst, []byte{0, 0})[at : at+2]
+	b := appendUDP4(nil, src, dst, sum)
+	if b[at] != 0xff || b[at+1] != 0xff {
+		t.Errorf("checksum %x", b[at:at+2])
+	}
+}
