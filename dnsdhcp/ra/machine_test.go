@@ -280,6 +280,14 @@ func TestStop(t *testing.T) {
 	if !silent.m.Done() || len(silent.run(time.Minute)) > 0 {
 		t.Error("a machine without a link says goodbye")
 	}
+	// Nor who has a link on which nothing has been said yet.
+	early := newWorld(t)
+	early.m.SetConfig(early.now, c)
+	early.m.SetLink(early.now, usb0(static))
+	early.m.Stop(early.now)
+	if !early.m.Done() || len(early.run(time.Minute)) > 0 {
+		t.Error("a machine that has said nothing says goodbye")
+	}
 	gone := started(t, c, usb0(static), Uplink{})
 	gone.log = nil
 	gone.m.Stop(gone.now)

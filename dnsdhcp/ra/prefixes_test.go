@@ -109,6 +109,18 @@ func TestRemovedPrefixIsDeprecated(t *testing.T) {
 	}
 }
 
+// TestTentativeAgain: a flap of the link has all addresses checked for duplicates anew, which is no reason to leave out
+// what hosts know already.
+func TestTentativeAgain(t *testing.T) {
+	w := started(t, testConfig(), usb0(static), Uplink{})
+	w.log, w.start = nil, w.now
+	again := static
+	again.Tentative = true
+	w.m.SetLink(w.now, usb0(again))
+	w.run(10 * time.Second)
+	w.wantPrefixes("fd00:0:0:1::/64 45m0s/1h30m0s")
+}
+
 // TestShortened: a provider that takes its prefix back within the hour is passed on at once.
 func TestShortened(t *testing.T) {
 	w := started(t, testConfig(), usb0(addr(clock.Instant(time.Hour), "2001:db8:0:1::1/64", 10*time.Hour, 20*time.Hour)), Uplink{})
