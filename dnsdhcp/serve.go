@@ -3,12 +3,14 @@ package dnsdhcp
 import (
 	"context"
 	"crypto/rand"
-	"errors"
 	"net"
 	"net/netip"
 	"os"
+	"runtime"
 	"slices"
 	"strings"
+
+	"golang.org/x/sync/errgroup"
 
 	"github.com/provision-net/provision/dnsdhcp/dhcp4"
 	"github.com/provision-net/provision/dnsdhcp/dhcp6"
@@ -73,6 +75,7 @@ func (s *Server) share(plans map[string]served) {
 	if err := s.table.Configure(tables); err != nil {
 		s.note("dhcp4", err)
 	}
+	s.recall(tables)
 	var r reader
 	refused := refusedNames(s.hostname, c.hosts)
 	rules, err := dhcp4.NewRules(dhcp4.Config{Networks: networks, Hosts: r.dhcpHosts(c.hosts), Label: func(raw string) (string, bool) { return name.Label(raw, refused) }})
@@ -82,6 +85,29 @@ func (s *Server) share(plans map[string]served) {
 		s.dhcp.Reload(rules)
 	}
 	s.shareDNS(plans, relayed)
+}
+
+// recall gives the table what it should remember of networks that have just turned up: who had which address, and
+// which are in quarantine. The table forgets that of networks that it does not know.
+func (s *Server) recall(tables []lease.Network) {
+	if len(s.past) == 0 {
+		return
+	}
+	var now, later []lease.Lease
+	for _, l := range s.past {
+		switch i := slices.IndexFunc(tables, func(n lease.Network) bool { return n.Prefix.Contains(l.Addr) }); {
+		case i < 0:
+			later = append(later, l)
+		default:
+			_, taken := s.table.At(l.Addr)
+			_, has := s.table.Of(tables[i].Name, l.Key)
+			if !taken && (!has || l.State == lease.Declined) {
+				now = append(now, l)
+			}
+		}
+	}
+	s.past = later
+	s.table.Restore(now, s.clock.Now())
 }
 
 // shareDNS configures the name server for all links.
@@ -233,35 +259,41 @@ func (s *Server) runDHCP4(ctx context.Context, st *station, l link.Link, up func
 	return ls.Run(ctx)
 }
 
+// dnsWorkers is how many sockets share the queries of a link (SO_REUSEPORT): one a processor, within reason.
+const dnsWorkers = 4
+
 func (s *Server) runDNS(ctx context.Context, l link.Link, up func()) error {
-	udp, err := socket.ListenDNS(l, 1)
+	udp, err := socket.ListenDNS(l, min(runtime.GOMAXPROCS(0), dnsWorkers))
 	if err != nil {
 		return err
 	}
 	tcp, err := socket.ListenDNSTCP(l)
 	if err != nil {
-		udp[0].Close()
+		for _, c := range udp {
+			c.Close()
+		}
 		return err
 	}
 	up()
-	return together(ctx,
-		func(ctx context.Context) error { return s.dns.ServeUDP(ctx, l.Name, l.Index, udp[0]) },
-		func(ctx context.Context) error { return s.dns.ServeTCP(ctx, l.Name, tcp) },
-	)
+	serve := []func(context.Context) error{func(ctx context.Context) error { return s.dns.ServeTCP(ctx, l.Name, tcp) }}
+	for _, c := range udp {
+		serve = append(serve, func(ctx context.Context) error { return s.dns.ServeUDP(ctx, l.Name, l.Index, c) })
+	}
+	return together(ctx, serve)
 }
 
-// together runs both until one ends, and ends the other.
-func together(ctx context.Context, a, b func(context.Context) error) error {
+// together runs all until one ends, and ends the others.
+func together(ctx context.Context, all []func(context.Context) error) error {
+	g, ctx := errgroup.WithContext(ctx)
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	errs := make(chan error, 2)
-	for _, f := range []func(context.Context) error{a, b} {
-		go func() {
+	for _, f := range all {
+		g.Go(func() error {
 			defer cancel()
-			errs <- f(ctx)
-		}()
+			return f(ctx)
+		})
 	}
-	return errors.Join(<-errs, <-errs)
+	return g.Wait()
 }
 
 // dialer asks upstreams from the interface and address that a route wants.

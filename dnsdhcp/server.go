@@ -73,6 +73,7 @@ type Server struct {
 	stations map[string]*station
 	networks map[string]lease.Network // by name, also of links that are not there now
 	tables   []lease.Network          // as the table knows them
+	past     []lease.Lease            // loaded, ended or in quarantine, of networks that the table does not know yet
 }
 
 // New checks the configuration. Nothing is opened yet.
@@ -184,6 +185,14 @@ func (s *Server) open() error {
 	}
 	s.journal = j
 	s.table = lease.NewTable(lease.Options{Clock: s.clock, Slack: slack})
-	s.table.Restore(j.Leases(), s.clock.Now())
+	var live []lease.Lease
+	for _, l := range j.Leases() {
+		if l.State == lease.Bound {
+			live = append(live, l)
+		} else {
+			s.past = append(s.past, l)
+		}
+	}
+	s.table.Restore(live, s.clock.Now())
 	return s.build()
 }

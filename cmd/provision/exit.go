@@ -9,6 +9,8 @@ import (
 
 	"github.com/provision-net/provision/backends"
 	"github.com/provision-net/provision/cmd/provision/internal/agent"
+	"github.com/provision-net/provision/dnsdhcp/control"
+	"github.com/provision-net/provision/dnsdhcp/lease/journal"
 	"github.com/provision-net/provision/provision"
 )
 
@@ -76,11 +78,11 @@ func exitStatus(err error) int {
 		return exitStuck
 	case errors.As(err, &conflict):
 		return exitConflict
-	case errors.As(err, &locked):
+	case errors.As(err, &locked), errors.Is(err, journal.ErrInUse):
 		return exitLocked
 	case errors.As(err, &usage), errors.Is(err, agent.ErrConfig):
 		return exitUsage
-	case errors.Is(err, agent.ErrMissing):
+	case errors.Is(err, agent.ErrMissing), errors.Is(err, control.ErrNotRunning):
 		return exitMissing
 	case errors.Is(err, fs.ErrPermission), errors.Is(err, syscall.EPERM), errors.Is(err, syscall.EACCES):
 		return exitPermission
