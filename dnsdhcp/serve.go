@@ -71,6 +71,9 @@ func (s *Server) share(plans map[string]served) {
 	slices.SortFunc(tables, func(a, b lease.Network) int { return strings.Compare(a.Name, b.Name) })
 	slices.SortFunc(networks, func(a, b dhcp4.Network) int { return strings.Compare(a.Name, b.Name) })
 	s.tables = tables
+	for _, t := range tables {
+		s.networkGauges(t.Name)
+	}
 	// The table first: the handler must not offer from a network that the table does not know.
 	if err := s.table.Configure(tables); err != nil {
 		s.note("dhcp4", err)

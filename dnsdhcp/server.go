@@ -150,6 +150,7 @@ func (s *Server) Run(ctx context.Context) error {
 	}
 	defer links.Close()
 	s.links = links
+	s.gauges()
 
 	// The listeners and watchers end after the services on the links, whose last words need them.
 	inner, stop := context.WithCancel(context.WithoutCancel(ctx))
