@@ -24,6 +24,7 @@ var ours bed.Server
 
 func TestMain(m *testing.M) {
 	flag.Parse()
+	_ = flag.Set("test.parallel", "8") // they wait for timers, not for the processor
 	os.Exit(func() int {
 		switch name := os.Getenv("PROVISION_SERVER"); name {
 		case "dnsmasq":

@@ -16,13 +16,49 @@ import (
 // differ from this other server's.
 type difference struct{ server, cases, part, why string }
 
-var differences = []difference{}
+var differences = []difference{
+	{"dnsmasq", "*", "siaddr", "it names itself as the next server, also where nothing is booted (RFC 2131 section 4.3.1: only if there is one)"},
+	{"kea", "*", "size", "it does not pad to the 300 bytes of BOOTP, which some relays and clients want"},
+	{"kea", "*", "opt28", "it has no broadcast address unless configured"},
+	{"kea", "*", "to", "with raw sockets it sends no broadcast frame for the broadcast flag"},
+	{"dnsmasq", "*", "opt61", "it does not echo the client identifier (RFC 6842)"},
+	{"dnsmasq", "*", "opt58", "it takes a random bit off the times of a renewal"},
+	{"dnsmasq", "*", "opt59", "it takes a random bit off the times of a renewal"},
+	{"kea", "*", "opt12", "it sends a reserved name also unasked"},
+	{"dnsmasq", "*", "opt28", "it sends the broadcast address also unasked"},
+	{"kea", "*", "opt15", "it sends the domain also unasked"},
+	{"dnsmasq", "discover, nothing asked for", "opt108", "RFC 8925 section 3.3: not to who has not asked for it"},
+	{"kea", "discover, nothing asked for", "opt26", "without a list it sends only what it thinks basic; ours sends what is configured, as dnsmasq"},
+	{"kea", "discover, nothing asked for", "opt42", "as above"},
+	{"kea", "discover, nothing asked for", "opt119", "as above"},
+	{"dnsmasq", "discover, relayed with option 82", "opt3", "it guesses that the relay agent is the router; ours is told"},
+	{"kea", "discover, relayed with option 82", "opt3", "it has one router for all networks here; ours is told for each"},
+	{"dnsmasq", "request, relayed with option 82", "opt3", "as above"},
+	{"kea", "request, relayed with option 82", "opt3", "as above"},
+	{"dnsmasq", "selecting, another server", "kind", "a REQUEST to another server is none of ours to refuse (RFC 2131 section 4.3.2); dnsmasq does with dhcp-authoritative"},
+	{"dnsmasq", "selecting, what was not offered", "kind", "only what was offered can be selected"},
+	{"kea", "selecting, what was not offered", "kind", "only what was offered can be selected"},
+	{"kea", "selecting, another subnet's address", "kind", "a NAK makes the client begin anew at once; Kea leaves it waiting"},
+	{"kea", "rebinding, another subnet", "kind", "a NAK makes the client begin anew at once; Kea leaves it waiting"},
+	{"kea", "renewing, another subnet", "dst", "a NAK is broadcast (RFC 2131 section 4.1): the client's address is not of this network"},
+	{"dnsmasq", "renewing, unknown", "kind", "the address is free and the network ours alone, so the client keeps it: a lost lease file costs nothing"},
+	{"dnsmasq", "init-reboot, unknown", "kind", "the address is free and the network ours alone, so the client keeps it: a lost lease file costs nothing"},
+	{"kea", "init-reboot, unknown", "kind", "as with dnsmasq"},
+	{"kea", "init-reboot, another subnet, relayed", "flags", "the relay agent has to broadcast a NAK (RFC 2131 section 4.3.2)"},
+	{"kea", "inform", "opt1", "the mask was asked for"},
+	{"kea", "release, and again", "yiaddr", "ours remembers who had it"},
+	{"kea", "release, and again", "dst", "ours remembers who had it"},
+	{"kea", "a reply", "kind", "a server hears requests only"},
+	{"dnsmasq", "an option longer than the packet", "kind", "what is cut off is not answered"},
+	{"kea", "an option longer than the packet", "kind", "what is cut off is not answered"},
+	{"dnsmasq", "*", "flags", "it sets the broadcast flag in a NAK without a relay agent; RFC 2131, table 3, echoes it"},
+}
 
 // TestOracle sends the same packets to dnsmasq, to Kea and to ours, and compares the answers part by part.
 func TestOracle(t *testing.T) {
 	need(t)
 	cfg := dhcp(55)
-	cfg.Router, cfg.NameServer = true, true
+	cfg.Router, cfg.NameServer, cfg.Domain, cfg.Relayed = true, true, "lab.lan", relayedFrom
 	cfg.Hosts = []bed.Host{{Name: "printer", MAC: reservedMAC.String(), Addr: at(50)}}
 	cfg.Options = []bed.Option{
 		{Code: 26, Kea: "interface-mtu", Value: []string{"1400"}},

@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/netip"
 	"regexp"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -171,7 +172,10 @@ func TestAdvertisements(t *testing.T) {
 		s.Address(cfg.Net, bed.Own6)
 		begin := time.Now()
 		again.Await(t, 10*time.Second, 0, "an advertisement on the new link", func(p bed.Packet) bool {
-			return isRA(p) && strings.Contains(fmt.Sprint(advertisement(t, p).Options), "fd55")
+			return isRA(p) && slices.ContainsFunc(advertisement(t, p).Options, func(o ndp.Option) bool {
+				prefix, ok := o.(*ndp.PrefixInformation)
+				return ok && prefix.Prefix == prefixA.Addr()
+			})
 		})
 		t.Logf("the new link has its first advertisement after %v", time.Since(begin).Round(time.Millisecond))
 	})

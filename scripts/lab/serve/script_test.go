@@ -42,8 +42,12 @@ func serverID(a netip.Addr) option             { return withAddr(54, a) }
 func ciaddr(a netip.Addr) option               { return dhcpv4.WithClientIP(a.AsSlice()) }
 func asks(codes ...byte) option                { return with(55, codes...) }
 
-// relay is the relay agent of the script; it is on the server's own link, which gives it the same subnet.
-var relay = netip.MustParseAddr("10.55.0.9")
+// relay is the relay agent of the script, and the network that it relays from.
+var (
+	relay        = netip.MustParseAddr("10.57.0.9")
+	relayedFrom  = netip.MustParsePrefix("10.57.0.0/24")
+	relayedFirst = netip.MustParseAddr("10.57.0.100")
+)
 
 func relayed(m *dhcpv4.DHCPv4) {
 	m.GatewayIPAddr = relay.AsSlice()
@@ -77,12 +81,16 @@ func (k *talker) raw(b []byte) string {
 	case !from.IsUnspecified() && b[10]&0x80 == 0:
 		to = k.cfg.Net.Addr()
 	}
+	if k.cfg.Net.Contains(from) {
+		k.s.Own(from, k.mac) // else the answer waits for its hardware address
+		defer k.s.Disown(from)
+	}
 	p, ok := k.s.Ask(silence, from, to, b)
 	if !ok {
 		return "silence"
 	}
 	if y, ok := netip.AddrFromSlice(p.DHCP.YourIPAddr.To4()); ok && !y.IsUnspecified() && p.Kind() != "NAK" {
-		defer func() { k.addr = y; k.s.Own(y, k.mac) }()
+		defer func() { k.addr = y }()
 	}
 	return k.describe(p)
 }
@@ -98,6 +106,8 @@ func (k *talker) describe(p bed.Packet) string {
 			return "0"
 		case a == k.addr:
 			return "same"
+		case relayedFrom.Contains(a) && !a.Less(relayedFirst):
+			return "relayed-pool"
 		case !k.cfg.First.IsValid() || a.Less(k.cfg.First) || k.cfg.Last.Less(a):
 			return a.String()
 		}

@@ -30,6 +30,13 @@ func (Dnsmasq) command(c Config, dir string) ([]string, []int, error) {
 		ports = append(ports, 67)
 		a = append(a, "--dhcp-authoritative", "--dhcp-sequential-ip", "--dhcp-lease-max=100000",
 			fmt.Sprintf("--dhcp-range=%s,%s,%s,%d", c.First, c.Last, netmask(c.Net), seconds(c.Lease)))
+		if c.Relayed.IsValid() {
+			first, last := relayedPool(c.Relayed)
+			a = append(a, fmt.Sprintf("--dhcp-range=%s,%s,%s,%d", first, last, netmask(c.Relayed), seconds(c.Lease)))
+		}
+		if c.Domain != "" && c.DNS == nil {
+			a = append(a, "--domain="+c.Domain)
+		}
 		if !c.Probe {
 			a = append(a, "--no-ping")
 		}
@@ -117,6 +124,9 @@ func (Kea) command(c Config, dir string) ([]string, []int, error) {
 	if c.NameServer {
 		data("domain-name-servers", c.Net.Addr().String())
 	}
+	if c.Domain != "" {
+		data("domain-name", c.Domain)
+	}
 	for _, o := range c.Options {
 		data(o.Kea, strings.Join(o.Value, ", "))
 	}
@@ -140,6 +150,11 @@ func (Kea) command(c Config, dir string) ([]string, []int, error) {
 		"sanity-checks":             object{"lease-checks": "none"},
 	}
 	dhcp4["calculate-tee-times"] = true
+	if c.Relayed.IsValid() {
+		first, last := relayedPool(c.Relayed)
+		dhcp4["subnet4"] = append(dhcp4["subnet4"].([]object), object{"id": 2, "subnet": c.Relayed.Masked().String(),
+			"pools": []object{{"pool": first.String() + " - " + last.String()}}})
+	}
 	if c.T1 != 0 {
 		dhcp4["renew-timer"], dhcp4["rebind-timer"] = seconds(c.T1), seconds(c.T2)
 	}
@@ -185,6 +200,17 @@ func YAML(c Config) string {
 	p(0, "serve:")
 	if c.DNS != nil {
 		p(1, "domain: %s", c.DNS.Domain)
+	} else if c.Domain != "" {
+		p(1, "domain: %s", c.Domain)
+	}
+	if c.Relayed.IsValid() {
+		first, last := relayedPool(c.Relayed)
+		p(1, "relayed:")
+		p(1, "- subnet: %s", c.Relayed.Masked())
+		if !c.NameServer {
+			p(2, "name-servers: [none]")
+		}
+		p(2, "dhcp4: {pools: [%s-%s], lease-time: %ds, conflict-probe: false, flood-limit: 1000}", first, last, seconds(c.Lease))
 	}
 	p(1, "links:")
 	p(1, "- match: {name: %s}", Link)
@@ -208,8 +234,8 @@ func YAML(c Config) string {
 			p(3, "options:")
 		}
 		if c.T1 != 0 {
-			p(4, `"renewal-time!": [%ds]`, seconds(c.T1))
-			p(4, `"rebinding-time!": [%ds]`, seconds(c.T2))
+			p(4, `"renewal-time!": ["%d"]`, seconds(c.T1))
+			p(4, `"rebinding-time!": ["%d"]`, seconds(c.T2))
 		}
 		for _, o := range c.Options {
 			p(4, `"%d": ["%s"]`, o.Code, strings.Join(o.Value, `", "`))
@@ -248,7 +274,7 @@ func YAML(c Config) string {
 		}
 	}
 	p(1, "dns:")
-	p(2, "hosts-files: []")
+	p(2, "hosts-files: [none]")
 	p(2, "resolv-file: none")
 	if c.DNS == nil {
 		return b.String()

@@ -26,6 +26,8 @@ type Config struct {
 	Probe       bool          // look before an address is offered
 	RapidCommit bool
 	Hosts       []Host
+	Domain      string       // announced, and served if there is DNS
+	Relayed     netip.Prefix // a network behind a relay agent; its addresses .100 to .199 are given
 	Options     []Option
 	MDNS        bool // our own server's, no other has it
 
@@ -143,7 +145,20 @@ func (r *Running) address(c Config) {
 		}
 		r.s.Address(addrs...)
 	}
+	if c.Relayed.IsValid() {
+		r.s.mustIn(r.s.Server, fmt.Sprintf("ip route replace %s dev %s", c.Relayed.Masked(), Link))
+	}
 	r.Config = c
+}
+
+// relayedPool is the pool of Config.Relayed.
+func relayedPool(p netip.Prefix) (first, last netip.Addr) {
+	a, b := p.Masked().Addr().As4(), p.Masked().Addr().As4()
+	a[3], b[3] = 100, 199
+	if p.Bits() <= 16 {
+		a[2], b[2] = 1, 250
+	}
+	return netip.AddrFrom4(a), netip.AddrFrom4(b)
 }
 
 // Own6 is the server's own IPv6 address.
