@@ -123,7 +123,8 @@ func (x *exchange) dest(kind uint8, addr netip.Addr) Dest {
 	switch {
 	case !p.GIAddr.IsUnspecified():
 		d.Path, d.To = Unicast, netip.AddrPortFrom(p.GIAddr, ServerPort)
-	case kind == wire.Ack && !p.CIAddr.IsUnspecified():
+	// NetworkManager leaves the address that it has lost in ciaddr when it selects anew after a NAK; there it does not hear us.
+	case kind == wire.Ack && !p.CIAddr.IsUnspecified() && (p.CIAddr == addr || !addr.IsValid() || addr.IsUnspecified()):
 		d.Path, d.To = Unicast, netip.AddrPortFrom(p.CIAddr, ClientPort)
 	case kind == wire.Nak, p.Flags&wire.FlagBroadcast != 0, x.n.Broadcast, !addr.IsValid() || addr.IsUnspecified(),
 		p.HType != 1, len(x.c.HW.Addr) != 6, p.CHAddr[0]&1 != 0:
