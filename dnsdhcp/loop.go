@@ -48,6 +48,11 @@ func (s *Server) loop(ctx, inner context.Context) error {
 			for _, n := range u.Neighbours {
 				s.learnt.Neighbour(n)
 			}
+			for _, c := range u.Links {
+				if c.Kind == link.Removed {
+					s.lost(inner, c.Link)
+				}
+			}
 			if len(u.Links) > 0 || u.Routing {
 				s.apply(inner, s.links.Snapshot())
 				s.dns.LinkChanged()
@@ -180,9 +185,9 @@ func (s *Server) apply(ctx context.Context, links []link.Link) {
 	for name, st := range s.stations {
 		l := present[name]
 		if st.link.Index != 0 && st.link.Index != l.Index {
-			st.have(ctx, nil) // another incarnation: its sockets are dead
-			s.learnt.RemoveLink(st.link.Index)
+			s.leave(ctx, st) // it has another name now
 		}
+		l.Name = name
 		st.rule, st.link = s.config.ruleFor(name), l
 	}
 	plans := map[string]served{}
@@ -192,6 +197,28 @@ func (s *Server) apply(ctx context.Context, links []link.Link) {
 	s.share(plans)
 	for _, name := range slices.Sorted(maps.Keys(s.stations)) {
 		s.tend(ctx, s.stations[name], plans[name])
+	}
+}
+
+// lost ends what was served on an incarnation of a link that is no more. Another one may be there already, with the
+// same name and even the same index; its sockets are others.
+func (s *Server) lost(ctx context.Context, l link.Link) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if st := s.stations[l.Name]; st != nil && st.link.Index == l.Index {
+		s.leave(ctx, st)
+	}
+}
+
+func (s *Server) leave(ctx context.Context, st *station) {
+	st.have(ctx, nil)
+	s.learnt.RemoveLink(st.link.Index)
+	st.link = link.Link{Name: st.name}
+	if st.advertiser != nil {
+		st.advertiser.Update(st.link)
+	}
+	if st.information != nil {
+		st.information.Update(st.link)
 	}
 }
 

@@ -181,8 +181,9 @@ func (s *Server) tend(ctx context.Context, st *station, v served) {
 		wants["dns"] = want{keyOf(l.Index), func(ctx context.Context, up func()) error { return s.runDNS(ctx, l, up) }}
 	}
 	if v.mdns {
-		wants["mdns"] = want{keyOf(l.Index, v.mdnsName, on(st.rule.raw.MDNS.SSH)), func(ctx context.Context, up func()) error {
-			return s.runMDNS(ctx, st, l, v.mdnsName, on(st.rule.raw.MDNS.SSH), up)
+		ssh := on(st.rule.raw.MDNS.SSH)
+		wants["mdns"] = want{keyOf(l.Index, v.mdnsName, ssh), func(ctx context.Context, up func()) error {
+			return s.runMDNS(ctx, st, l, v.mdnsName, ssh, up)
 		}}
 	}
 	st.have(ctx, wants)
