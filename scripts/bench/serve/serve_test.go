@@ -110,7 +110,7 @@ func median(v []float64) float64 {
 
 func dhcp() bed.Config {
 	return bed.Config{Net: netip.MustParsePrefix("10.55.0.1/16"), First: netip.MustParseAddr("10.55.1.0"),
-		Last: netip.MustParseAddr("10.55.250.255"), Lease: time.Hour}
+		Last: netip.MustParseAddr("10.55.250.255"), Lease: time.Hour, Relayed: netip.MustParsePrefix("10.57.0.0/16")}
 }
 
 // station plugs a namespace with an address in.
@@ -147,7 +147,7 @@ func TestCeiling(t *testing.T) {
 }
 
 // TestNewLeases measures acknowledged new leases per second by perfdhcp, with 5,000 live ones at the beginning. The rate is raised
-// until a server does not follow; its best rate counts.
+// until a server neither follows nor gains; its best rate counts.
 func TestNewLeases(t *testing.T) {
 	all := servers(t, bed.Dnsmasq{}, bed.Kea{})
 	rate, cpu := newFigures("durable new leases with 5,000 live ones", "per second (Kea does not sync)", true), newFigures("the server's CPU time for it", "ms per lease", false)
@@ -163,7 +163,11 @@ func TestNewLeases(t *testing.T) {
 			ladder = []int{50, 150, 300, 600, 1200}
 		}
 		r := s.StartIn(t, kind, dhcp(), dir)
-		from := station(t, s, "10.55.0.20/16")
+		// perfdhcp is a relay agent: it has the network behind it.
+		from := station(t, s, "10.57.0.20/16")
+		if _, err := from.Exec("ip", "route", "add", "10.55.0.0/16", "dev", "eth0"); err != nil {
+			t.Fatal(err)
+		}
 		if kind.Name() != "dnsmasq" {
 			if _, err := perfdhcp(from, 2500, live, 0, "00:0c:01:00:00:00"); err != nil {
 				t.Fatal(err)
@@ -176,10 +180,11 @@ func TestNewLeases(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
+			enough := got < 0.8*float64(want) && got < 1.2*best
 			if got > best {
 				best, cost = got, (cpuTime(r.PID())-before).Seconds()*1000/(got*3)
 			}
-			if got < 0.8*float64(want) {
+			if enough {
 				break
 			}
 		}
@@ -192,7 +197,7 @@ func TestNewLeases(t *testing.T) {
 
 func dnsmasqLeases(n int) []byte {
 	var b strings.Builder
-	a := dhcp().First
+	a := netip.MustParseAddr("10.57.1.100")
 	for i := range n {
 		fmt.Fprintf(&b, "%d 00:0c:01:00:%02x:%02x %s * *\n", time.Now().Add(time.Hour).Unix(), i>>8, i&255, a)
 		a = a.Next()

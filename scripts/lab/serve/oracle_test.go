@@ -45,6 +45,8 @@ var differences = []difference{
 	{"dnsmasq", "init-reboot, unknown", "kind", "the address is free and the network ours alone, so the client keeps it: a lost lease file costs nothing"},
 	{"kea", "init-reboot, unknown", "kind", "as with dnsmasq"},
 	{"kea", "init-reboot, another subnet, relayed", "flags", "the relay agent has to broadcast a NAK (RFC 2131 section 4.3.2)"},
+	{"dnsmasq", "selecting, an old address in ciaddr", "ciaddr", "an ACK echoes ciaddr (RFC 2131, table 3)"},
+	{"kea", "selecting, an old address in ciaddr", "dst", "the client is not at that address any more, and asked for a broadcast"},
 	{"kea", "inform", "opt1", "the mask was asked for"},
 	{"kea", "release, and again", "yiaddr", "ours remembers who had it"},
 	{"kea", "release, and again", "dst", "ours remembers who had it"},

@@ -295,7 +295,7 @@ func YAML(c Config) string {
 		}
 	}
 	if c.DNS.Unlimited {
-		p(2, "rate-limit: 4000000000")
+		p(2, "rate-limit: 1000000")
 	}
 	if !c.DNS.Stale {
 		p(2, "stale: 0s")
