@@ -44,11 +44,16 @@ func TestUnit(t *testing.T) {
 				}
 				return out
 			}
-			for _, want := range []string{"dhcp4: running", "dns: running", "ra: running", "dhcp6: running", "mdns: running", ": ready"} {
-				if got := status(); !strings.Contains(got, want) {
-					t.Errorf("status has no %q:\n%s", want, got)
+			// The advertiser waits for the end of duplicate address detection (RFC 4862 section 5.4), some two seconds.
+			lab.Await(t, 10*time.Second, func() error {
+				got := status()
+				for _, want := range []string{"dhcp4: running", "dns 10.55.0.1: running", "dns fe80::", "ra: running", "dhcp6: running", "mdns: running", ": ready"} {
+					if !strings.Contains(got, want) {
+						return fmt.Errorf("status has no %q:\n%s", want, got)
+					}
 				}
-			}
+				return nil
+			})
 			show := func(key string) string {
 				return strings.TrimSpace(m.MustRun(t, "systemctl", "show", "--value", "-p", key, "provision-serve.service"))
 			}
