@@ -178,7 +178,13 @@ func (s *Server) tend(ctx context.Context, st *station, v served) {
 		wants["dhcp4"] = want{keyOf(l.Index), func(ctx context.Context, up func()) error { return s.runDHCP4(ctx, st, l, up) }}
 	}
 	if v.dns {
-		wants["dns"] = want{keyOf(l.Index), func(ctx context.Context, up func()) error { return s.runDNS(ctx, l, up) }}
+		for _, a := range l.Addrs {
+			if a.Tentative {
+				continue // it cannot be bound yet
+			}
+			addr := a.Prefix.Addr()
+			wants["dns "+addr.String()] = want{keyOf(l.Index), func(ctx context.Context, up func()) error { return s.runDNS(ctx, l, addr, up) }}
+		}
 	}
 	if v.mdns {
 		ssh := on(st.rule.raw.MDNS.SSH)
@@ -263,15 +269,15 @@ func (s *Server) runDHCP4(ctx context.Context, st *station, l link.Link, up func
 	return ls.Run(ctx)
 }
 
-// dnsWorkers is how many sockets share the queries of a link (SO_REUSEPORT): one a processor, within reason.
+// dnsWorkers is how many sockets share the queries of an address (SO_REUSEPORT): one a processor, within reason.
 const dnsWorkers = 4
 
-func (s *Server) runDNS(ctx context.Context, l link.Link, up func()) error {
-	udp, err := socket.ListenDNS(l, min(runtime.GOMAXPROCS(0), dnsWorkers))
+func (s *Server) runDNS(ctx context.Context, l link.Link, addr netip.Addr, up func()) error {
+	udp, err := socket.ListenDNSOn(l, addr, min(runtime.GOMAXPROCS(0), dnsWorkers))
 	if err != nil {
 		return err
 	}
-	tcp, err := socket.ListenDNSTCP(l)
+	tcp, err := socket.ListenDNSTCPOn(l, addr)
 	if err != nil {
 		for _, c := range udp {
 			c.Close()

@@ -144,13 +144,15 @@ func writeConfig(t *testing.T, dir string, cfg Config) {
 	}
 }
 
-// running lists the services of a link that run.
+// servicesOf lists the kinds of services of a link that run.
 func servicesOf(s control.Status, name string) []string {
 	var out []string
 	for _, l := range s.Links {
 		for _, v := range l.Services {
-			if l.Name == name && v.State == running {
-				out = append(out, v.Name)
+			// There is one DNS service for each address.
+			kind, _, _ := strings.Cut(v.Name, " ")
+			if l.Name == name && v.State == running && !slices.Contains(out, kind) {
+				out = append(out, kind)
 			}
 		}
 	}
@@ -265,7 +267,7 @@ func TestServerWaitsForAPort(t *testing.T) {
 	ns.Sh("ip link add usb0 type veth peer name far\nip addr add 10.55.0.1/24 dev usb0\nip link set usb0 up\nip link set far up")
 	var held net.PacketConn
 	var err error
-	ns.Do(func() { held, err = net.ListenPacket("udp", "0.0.0.0:53") })
+	ns.Do(func() { held, err = net.ListenPacket("udp4", "0.0.0.0:53") })
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -274,7 +276,7 @@ func TestServerWaitsForAPort(t *testing.T) {
 	s := c.await("the port is missed", func(s control.Status) bool {
 		return slices.ContainsFunc(s.Links, func(l control.Link) bool {
 			return slices.ContainsFunc(l.Services, func(v control.Service) bool {
-				return v.Name == "dns" && v.State == failing && strings.Contains(v.Why, "53")
+				return v.Name == "dns 10.55.0.1" && v.State == failing && strings.Contains(v.Why, "53")
 			})
 		}) && slices.Contains(servicesOf(s, "usb0"), "dhcp4")
 	})

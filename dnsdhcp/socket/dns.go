@@ -22,6 +22,20 @@ func ListenDNS(l link.Link, workers int) ([]*DNS, error) {
 	return listenDNS(l, netip.AddrPortFrom(netip.Addr{}, dnsPort), workers)
 }
 
+// ListenDNSOn is ListenDNS for one address of the link. Nobody else's socket is in its way but one of that very
+// address: systemd-resolved's 127.0.0.54, which is bound to no device, keeps wildcard sockets of port 53 out.
+func ListenDNSOn(l link.Link, addr netip.Addr, workers int) ([]*DNS, error) {
+	return listenDNS(l, netip.AddrPortFrom(onLink(l, addr), dnsPort), workers)
+}
+
+// onLink is the address with its scope (RFC 4007), if it needs one.
+func onLink(l link.Link, addr netip.Addr) netip.Addr {
+	if addr.Is6() && addr.IsLinkLocalUnicast() {
+		return addr.WithZone(l.Name)
+	}
+	return addr
+}
+
 // ListenDNSAddr opens UDP sockets on one address and port, whatever link it is of: for loopback addresses.
 func ListenDNSAddr(addr netip.AddrPort, workers int) ([]*DNS, error) {
 	return listenDNS(link.Link{}, addr, workers)
@@ -109,6 +123,11 @@ type DNSListener struct {
 // ListenDNSTCP opens TCP port 53 of a link for both families.
 func ListenDNSTCP(l link.Link) (*DNSListener, error) {
 	return listenTCP(l, netip.AddrPortFrom(netip.Addr{}, dnsPort))
+}
+
+// ListenDNSTCPOn is ListenDNSTCP for one address of the link.
+func ListenDNSTCPOn(l link.Link, addr netip.Addr) (*DNSListener, error) {
+	return listenTCP(l, netip.AddrPortFrom(onLink(l, addr), dnsPort))
 }
 
 // ListenDNSTCPAddr opens a TCP socket on one address and port, whatever link it is of.
