@@ -48,6 +48,11 @@ var cannot = map[string]map[string]string{
 
 const noQuarantine = "it forgets a DECLINE at once, and the client asks again for the address which it has just declined"
 
+const (
+	keaMoves  = "after a release it gives another address, so nobody meets the squatter"
+	keaSilent = "it leaves who rebinds from another subnet without an answer"
+)
+
 // deviates are the cells in which another server than ours, in its place, is known to fail.
 var deviates = map[string]map[string]string{
 	"dnsmasq": {
@@ -55,6 +60,15 @@ var deviates = map[string]map[string]string{
 		"dhclient decline":       noQuarantine,
 		"link recreated":         "\"error binding DHCP socket\", also with --bind-dynamic",
 		"stop":                   "it does not withdraw itself",
+	},
+	"kea": {
+		"udhcpc decline":          keaMoves,
+		"dhcpcd decline":          keaMoves,
+		"udhcpc renumber":         keaSilent,
+		"dhcpcd renumber":         keaSilent,
+		"dhclient renumber":       keaSilent,
+		"networkd renumber":       keaSilent,
+		"NetworkManager renumber": keaSilent,
 	},
 }
 
