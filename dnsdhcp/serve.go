@@ -273,11 +273,11 @@ func (s *Server) runDHCP4(ctx context.Context, st *station, l link.Link, up func
 const dnsWorkers = 4
 
 func (s *Server) runDNS(ctx context.Context, l link.Link, addr netip.Addr, up func()) error {
-	udp, err := socket.ListenDNSOn(l, addr, min(runtime.GOMAXPROCS(0), dnsWorkers))
+	udp, err := socket.ListenDNS(l, addr, min(runtime.GOMAXPROCS(0), dnsWorkers))
 	if err != nil {
 		return err
 	}
-	tcp, err := socket.ListenDNSTCPOn(l, addr)
+	tcp, err := socket.ListenDNSTCP(l, addr)
 	if err != nil {
 		for _, c := range udp {
 			c.Close()

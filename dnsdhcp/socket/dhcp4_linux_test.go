@@ -202,11 +202,11 @@ func TestPortInUse(t *testing.T) {
 	w := newWorld(t)
 	udp(t, w.server, "udp4", "0.0.0.0:53")
 	var err error
-	w.server.Do(func() { _, err = ListenDNS(w.usb0, 2) })
+	w.server.Do(func() { _, err = ListenDNS(w.usb0, netip.MustParseAddr("10.0.0.1"), 2) })
 	if err == nil || !bytes.Contains([]byte(err.Error()), fmt.Appendf(nil, "port 53 is held by socket.test (pid ")) {
 		t.Errorf("%v", err)
 	}
-	w.server.Do(func() { _, err = ListenDNS(link.Link{Name: "none", Index: 99}, 1) })
+	w.server.Do(func() { _, err = ListenDNS(link.Link{Name: "none", Index: 99}, netip.MustParseAddr("10.0.0.1"), 1) })
 	if !errors.Is(err, ErrLinkGone) {
 		t.Errorf("%v", err)
 	}

@@ -16,15 +16,10 @@ const dnsPort = 53
 // DNS is a dns.PacketConn.
 type DNS struct{ conn }
 
-// ListenDNS opens UDP port 53 of a link for both families, as many sockets as there are workers: the kernel deals the
-// clients out (SO_REUSEPORT). Replies are never sent in fragments.
-func ListenDNS(l link.Link, workers int) ([]*DNS, error) {
-	return listenDNS(l, netip.AddrPortFrom(netip.Addr{}, dnsPort), workers)
-}
-
-// ListenDNSOn is ListenDNS for one address of the link. Nobody else's socket is in its way but one of that very
-// address: systemd-resolved's 127.0.0.54, which is bound to no device, keeps wildcard sockets of port 53 out.
-func ListenDNSOn(l link.Link, addr netip.Addr, workers int) ([]*DNS, error) {
+// ListenDNS opens UDP port 53 of one address of a link, as many sockets as there are workers: the kernel deals the
+// clients out (SO_REUSEPORT). Replies are never sent in fragments. For one address and not for all, because
+// systemd-resolved's 127.0.0.54, which is bound to no device, keeps wildcard sockets of port 53 out.
+func ListenDNS(l link.Link, addr netip.Addr, workers int) ([]*DNS, error) {
 	return listenDNS(l, netip.AddrPortFrom(onLink(l, addr), dnsPort), workers)
 }
 
@@ -42,7 +37,7 @@ func ListenDNSAddr(addr netip.AddrPort, workers int) ([]*DNS, error) {
 }
 
 func listenDNS(l link.Link, addr netip.AddrPort, workers int) ([]*DNS, error) {
-	o := udpOptions{purpose: "DNS", addr: addr.Addr(), port: addr.Port(), family: familyBoth, buffer: 1 << 20}
+	o := udpOptions{purpose: "DNS", addr: addr.Addr(), port: addr.Port(), buffer: 1 << 20}
 	var out []*DNS
 	for i := range max(workers, 1) {
 		// The first socket is bound without SO_REUSEPORT, or another server that has set it would share the port with us.
@@ -120,13 +115,8 @@ type DNSListener struct {
 	gone  atomic.Bool
 }
 
-// ListenDNSTCP opens TCP port 53 of a link for both families.
-func ListenDNSTCP(l link.Link) (*DNSListener, error) {
-	return listenTCP(l, netip.AddrPortFrom(netip.Addr{}, dnsPort))
-}
-
-// ListenDNSTCPOn is ListenDNSTCP for one address of the link.
-func ListenDNSTCPOn(l link.Link, addr netip.Addr) (*DNSListener, error) {
+// ListenDNSTCP opens TCP port 53 of one address of a link.
+func ListenDNSTCP(l link.Link, addr netip.Addr) (*DNSListener, error) {
 	return listenTCP(l, netip.AddrPortFrom(onLink(l, addr), dnsPort))
 }
 

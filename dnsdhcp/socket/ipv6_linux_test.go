@@ -131,9 +131,13 @@ func TestDNS(t *testing.T) {
 	w.lan.Sh("ip addr add 10.1.0.9/24 dev eth0\nip route add 10.0.0.0/24 via 10.1.0.1")
 	var conns []*DNS
 	var err error
-	w.server.Do(func() { conns, err = ListenDNS(w.usb0, 2) })
-	if err != nil {
-		t.Fatal(err)
+	for _, a := range []string{"10.0.0.1", "10.0.0.2", "2001:db8::1", "fe80::1"} {
+		var two []*DNS
+		w.server.Do(func() { two, err = ListenDNS(w.usb0, netip.MustParseAddr(a), 2) })
+		if err != nil {
+			t.Fatal(err)
+		}
+		conns = append(conns, two...)
 	}
 	echo := make(chan error, len(conns))
 	for _, c := range conns {
@@ -172,8 +176,8 @@ func TestDNS(t *testing.T) {
 		}
 	}
 
-	l := in(t, w.server, func() (*DNSListener, error) { return ListenDNSTCP(w.usb0) })
 	for _, server := range []string{"10.0.0.2:53", "[fe80::1%eth0]:53"} {
+		l := in(t, w.server, func() (*DNSListener, error) { return ListenDNSTCP(w.usb0, ap(server).Addr().WithZone("")) })
 		var c net.Conn
 		w.host.Do(func() { c, err = net.DialTimeout("tcp", zoned(server, w.eth0), 5*time.Second) })
 		if err != nil {
@@ -185,7 +189,7 @@ func TestDNS(t *testing.T) {
 		}
 		_, _ = c.Close(), s.Close()
 	}
-	w.lan.Do(func() { _, err = net.DialTimeout("tcp", "10.0.0.1:53", time.Second) })
+	w.lan.Do(func() { _, err = net.DialTimeout("tcp", "10.0.0.2:53", time.Second) })
 	if err == nil {
 		t.Error("TCP from wlan0")
 	}
