@@ -169,6 +169,6 @@ type Record struct {
 type Leases struct {
 	ExportDnsmasq string   `yaml:"export-dnsmasq" help:"file for old tools in the format of dnsmasq's lease file"`
 	ExportHosts   string   `yaml:"export-hosts" help:"file for old tools in the format of hosts(5)"`
-	Slack         *float64 `yaml:"write-slack" default:"0.5" help:"share of the lease time by which stable storage runs ahead, so that not each renewal is a write; 0 writes them all"`
-	History       uint32   `yaml:"history" default:"10000" help:"how many past leases are kept"`
+	Slack         *float64 `yaml:"write-slack" default:"0.5" help:"share of the lease time by which stable storage runs ahead, so that not each renewal is a write; 0 writes them all; read at the start only"`
+	History       uint32   `yaml:"history" default:"10000" help:"how many past leases are kept; read at the start only"`
 }

@@ -3,6 +3,8 @@ package dnsdhcp
 import (
 	"context"
 	"crypto/rand"
+	"fmt"
+	"maps"
 	"net"
 	"net/netip"
 	"os"
@@ -55,18 +57,42 @@ func (s *Server) share(plans map[string]served) {
 	c := s.config
 	relayed, tables := c.relayedNetworks()
 	networks := relayed
+	present := func(n string) bool { return plans[n].dhcp4 }
 	for n, v := range plans {
 		if v.dhcp4 {
-			networks = append(networks, v.network)
 			s.networks[n] = v.table
 		}
 	}
-	for n, t := range s.networks {
+	// Networks of links that are there come before those of links that are away, whose clients keep their leases.
+	names := slices.SortedFunc(maps.Keys(s.networks), func(a, b string) int {
+		if present(a) != present(b) {
+			if present(a) {
+				return -1
+			}
+			return 1
+		}
+		return strings.Compare(a, b)
+	})
+	for _, n := range names {
 		if u := c.ruleFor(n); u == nil || !u.dhcp4.enabled {
 			delete(s.networks, n)
 			continue
 		}
-		tables = append(tables, t) // also of a link that is away: its clients keep their leases
+		t := s.networks[n]
+		if i := slices.IndexFunc(tables, func(o lease.Network) bool { return o.Prefix.Overlaps(t.Prefix) }); i >= 0 {
+			// One address must not be given twice, so one network can be on one link only.
+			if v := plans[n]; v.dhcp4 {
+				v.dhcp4 = false
+				v.notes = append(v.notes, fmt.Sprintf("dhcp4: its network %s overlaps with %s of %s", t.Prefix, tables[i].Prefix, tables[i].Name))
+				plans[n] = v
+			}
+			delete(s.networks, n)
+			continue
+		}
+		tables = append(tables, t)
+		if v := plans[n]; v.dhcp4 {
+			networks = append(networks, v.network)
+		}
 	}
 	slices.SortFunc(tables, func(a, b lease.Network) int { return strings.Compare(a.Name, b.Name) })
 	slices.SortFunc(networks, func(a, b dhcp4.Network) int { return strings.Compare(a.Name, b.Name) })

@@ -207,6 +207,14 @@ func TestServerFollowsLinks(t *testing.T) {
 		}
 	}
 
+	// The same network on a second link would be one address for two machines.
+	ns.Sh("ip link add usb5 type veth peer name usb5far\nip addr add 10.55.1.9/16 dev usb5\nip link set usb5 up\nip link set usb5far up")
+	s = c.await("a network that is there already", func(s control.Status) bool { return slices.Contains(servicesOf(s, "usb5"), "dns") })
+	if i := slices.IndexFunc(s.Links, func(l control.Link) bool { return l.Name == "usb5" }); len(s.Links[i].Notes) != 1 || !strings.Contains(s.Links[i].Notes[0], "overlaps with 10.55.1.0/24 of usb1") || slices.Contains(servicesOf(s, "usb5"), "dhcp4") {
+		t.Errorf("two links with one network: %+v", s.Links[i])
+	}
+	ns.Sh("ip link del usb5")
+
 	// A reload: a wrong one changes nothing, a right one is taken over while everything goes on.
 	before := c.await("", served("usb1"))
 	c.configure(Config{Links: []Rule{{Match: Match{Name: "usb["}}}})
