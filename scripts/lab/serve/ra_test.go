@@ -167,10 +167,10 @@ func TestAdvertisements(t *testing.T) {
 	t.Run("link recreated", func(t *testing.T) {
 		unlessDeviates(t, "link recreated")
 		s.UnplugServer() // and the capture ends with it
+		begin := time.Now()
 		s.PlugServer()
 		again := s.Capture(t)
 		s.Address(cfg.Net, bed.Own6)
-		begin := time.Now()
 		again.Await(t, 10*time.Second, 0, "an advertisement on the new link", func(p bed.Packet) bool {
 			return isRA(p) && slices.ContainsFunc(advertisement(t, p).Options, func(o ndp.Option) bool {
 				prefix, ok := o.(*ndp.PrefixInformation)
