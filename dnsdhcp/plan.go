@@ -120,33 +120,15 @@ func (c *resolved) zoneOf(networks []netip.Prefix, hosts, leases, learnt zone.So
 		return nil, nil, err
 	}
 	ttl := uint32(c.dns.ttl / time.Second)
-	records := slices.Clone(c.dns.records)
-	for _, h := range c.hosts {
-		for _, a := range h.addrs {
-			if h.name != "" {
-				records = append(records, addressRecord(h.name+"."+c.domain, a, ttl))
-			}
-		}
-	}
 	z, err := zone.New(zone.Config{
-		Domains: []zone.Domain{{Name: c.domain, Sources: []zone.Source{leases, learnt}}},
-		Names:   []string{hostname}, Records: records,
+		Domains: []zone.Domain{{Name: c.domain, Sources: []zone.Source{newHostNames(c.hosts), leases, learnt}}},
+		Names:   []string{hostname}, Records: c.dns.records,
 		Hosts: []zone.Source{hosts}, ExpandHosts: on(d.ExpandHosts),
 		Networks: networks, Routes: routes,
 		DomainNeeded: on(d.DomainNeeded), BogusPriv: on(d.BogusPriv), FilterWin2k: d.FilterWin2k, NoAppDNS: true,
 		TTL: ttl, SourceTTL: ttl, NegativeTTL: min(ttl, 10),
 	})
 	return z, routes, err
-}
-
-func addressRecord(owner string, a netip.Addr, ttl uint32) mdns.RR {
-	h := mdns.RR_Header{Name: mdns.Fqdn(owner), Class: mdns.ClassINET, Ttl: ttl}
-	if a.Is4() {
-		h.Rrtype = mdns.TypeA
-		return &mdns.A{Hdr: h, A: a.AsSlice()}
-	}
-	h.Rrtype = mdns.TypeAAAA
-	return &mdns.AAAA{Hdr: h, AAAA: a.AsSlice()}
 }
 
 // resolverOf is the name server's configuration: links, upstreams as they are known now, and the local data.

@@ -10,6 +10,33 @@ import (
 	"github.com/provision-net/provision/dnsdhcp/trace"
 )
 
+// hostNames are the machines of the configuration, as the local zone asks for them: whether they have a lease or not.
+type hostNames struct {
+	addrs map[string][]netip.Addr
+	names map[netip.Addr]string
+}
+
+func newHostNames(hosts []host) hostNames {
+	n := hostNames{map[string][]netip.Addr{}, map[netip.Addr]string{}}
+	for _, h := range hosts {
+		if h.name == "" || len(h.addrs) == 0 {
+			continue
+		}
+		n.addrs[h.name] = h.addrs
+		for _, a := range h.addrs {
+			n.names[a] = h.name
+		}
+	}
+	return n
+}
+
+func (n hostNames) Addrs(label string) []netip.Addr { return n.addrs[label] }
+
+func (n hostNames) Name(addr netip.Addr) (string, bool) {
+	label, ok := n.names[addr]
+	return label, ok
+}
+
 // leaseNames is the lease table as the local zone asks it: no answer outlives the lease that it is from.
 type leaseNames struct{ *lease.Table }
 
