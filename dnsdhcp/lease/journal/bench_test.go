@@ -51,7 +51,7 @@ func BenchmarkCommit(b *testing.B) {
 			}
 			defer os.RemoveAll(dir)
 			c := clock.System()
-			j, err := Open(Options{Dir: dir, Clock: c})
+			j, err := openSettled(Options{Dir: dir, Clock: c})
 			if err != nil {
 				b.Fatal(err)
 			}
@@ -123,7 +123,7 @@ func BenchmarkMemory(b *testing.B) {
 func BenchmarkOpen(b *testing.B) {
 	dir, c := b.TempDir(), clock.System()
 	for b.Loop() {
-		j, err := Open(Options{Dir: dir, Clock: c})
+		j, err := openSettled(Options{Dir: dir, Clock: c})
 		if err != nil {
 			b.Fatal(err)
 		}

@@ -39,6 +39,9 @@ type compacted struct {
 
 func (c *committer) run() {
 	defer close(c.done)
+	c.sweep()
+	c.renew()
+	close(c.settled)
 	for {
 		timer, stop := c.clock.After(c.timer())
 		select {

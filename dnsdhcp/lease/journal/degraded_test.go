@@ -77,7 +77,7 @@ func TestReadOnly(t *testing.T) {
 // A compaction that fails for want of room costs nothing but room.
 func TestCompactionFails(t *testing.T) {
 	d, f := newDisk(), clocktest.New()
-	j, err := Open(Options{FS: d, Clock: f, CompactAt: 1000})
+	j, err := openSettled(Options{FS: d, Clock: f, CompactAt: 1000})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -73,6 +73,7 @@ type Journal struct {
 	stats    Stats
 	wake     chan struct{} // has one element if there is something new in the queue
 	done     chan struct{} // the committer has ended
+	settled  chan struct{} // closed after the first attempt to write
 
 	stateMu sync.RWMutex // the committer writes
 	state   *state
@@ -101,11 +102,11 @@ type Stats struct {
 }
 
 // Open takes the directory for this process alone and loads what it holds. A disk that cannot be written makes no
-// error here: then Degraded says so, and leases are there to be read.
+// error here: Degraded says so a moment later (see Settled), and leases are there to be read.
 func Open(o Options) (*Journal, error) {
 	j := &Journal{
 		fs: o.FS, clock: o.Clock, log: o.Log, compactAt: o.CompactAt,
-		wake: make(chan struct{}, 1), done: make(chan struct{}),
+		wake: make(chan struct{}, 1), settled: make(chan struct{}), done: make(chan struct{}),
 	}
 	if j.fs == nil {
 		j.fs = Dir(o.Dir)
@@ -130,11 +131,13 @@ func Open(o Options) (*Journal, error) {
 		return nil, fmt.Errorf("cannot open lease journal %s: %w", o.Dir, err)
 	}
 	j.committer = committer{Journal: j}
-	j.sweep()
-	j.committer.renew()
 	go j.committer.run()
 	return j, nil
 }
+
+// Settled is closed once the file has been written anew, or could not be, which Degraded then says. Open does not wait
+// for the disk: who only asks what was stored need not.
+func (j *Journal) Settled() <-chan struct{} { return j.settled }
 
 // Leases is what is stored, in the present boot's time, for Table.Restore: Bound leases last until Durable and Grace.
 func (j *Journal) Leases() []lease.Lease {

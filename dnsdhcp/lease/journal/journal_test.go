@@ -38,7 +38,7 @@ func bound(n int, addr string, now clock.Instant, d time.Duration) lease.Record 
 
 func open(t testing.TB, fs FS, c clock.Waker) *Journal {
 	t.Helper()
-	j, err := Open(Options{FS: fs, Clock: c})
+	j, err := openSettled(Options{FS: fs, Clock: c})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -69,11 +69,11 @@ func shut(t testing.TB, j *Journal) {
 func TestRoundTrip(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "a", "leases")
 	c := clocktest.New()
-	j, err := Open(Options{Dir: dir, Clock: c})
+	j, err := openSettled(Options{Dir: dir, Clock: c})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Open(Options{Dir: dir, Clock: c}); !errors.Is(err, ErrInUse) {
+	if _, err := openSettled(Options{Dir: dir, Clock: c}); !errors.Is(err, ErrInUse) {
 		t.Errorf("opened twice: %v", err)
 	}
 	a, b := bound(1, "10.0.0.10", c.Now(), time.Hour), bound(2, "10.0.0.11", c.Now(), time.Hour)
@@ -104,7 +104,7 @@ func TestRoundTrip(t *testing.T) {
 			t.Errorf("%s: %v, %v", name, fi.Mode(), err)
 		}
 	}
-	j, err = Open(Options{Dir: dir, Clock: c})
+	j, err = openSettled(Options{Dir: dir, Clock: c})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -380,7 +380,7 @@ func TestDamage(t *testing.T) {
 	}
 	newer, _ := appendFrame(bytes.Clone(whole), func(b []byte) []byte { return append(b, version+1, 77) })
 	d.dir[fileName] = &inode{data: newer}
-	if _, err := Open(Options{FS: d, Clock: f}); !errors.Is(err, ErrNewer) {
+	if _, err := openSettled(Options{FS: d, Clock: f}); !errors.Is(err, ErrNewer) {
 		t.Errorf("a file of a later version: %v", err)
 	}
 	if now, _ := d.Read(fileName); !bytes.Equal(now, newer) {
@@ -410,7 +410,7 @@ func TestDamageKept(t *testing.T) {
 // The file stays small however often leases are renewed, and compaction loses nothing that was committed beside it.
 func TestCompaction(t *testing.T) {
 	d, f := newDisk(), clocktest.New()
-	j, err := Open(Options{FS: d, Clock: f, CompactAt: 8192})
+	j, err := openSettled(Options{FS: d, Clock: f, CompactAt: 8192})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -446,7 +446,7 @@ func TestCompaction(t *testing.T) {
 func TestHistoryBound(t *testing.T) {
 	d, f := newDisk(), clocktest.New()
 	for range 2 {
-		j, err := Open(Options{FS: d, Clock: f, History: 10})
+		j, err := openSettled(Options{FS: d, Clock: f, History: 10})
 		if err != nil {
 			t.Fatal(err)
 		}

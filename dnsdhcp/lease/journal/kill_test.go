@@ -39,7 +39,7 @@ var busy = lease.Network{
 // output: "ack" once it is stored, "rel" before it is begun.
 func serve(dir string) error {
 	c := clock.System()
-	j, err := Open(Options{Dir: dir, Clock: c, CompactAt: 16 << 10})
+	j, err := openSettled(Options{Dir: dir, Clock: c, CompactAt: 16 << 10})
 	if err != nil {
 		return err
 	}
@@ -104,7 +104,7 @@ func TestKill(t *testing.T) {
 	for n := range kills {
 		told += killOne(t, dir, acked, time.Duration(5+rand.IntN(40))*time.Millisecond)
 		c := clock.System()
-		j, err := Open(Options{Dir: dir, Clock: c})
+		j, err := openSettled(Options{Dir: dir, Clock: c})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -39,7 +39,7 @@ func newWorld(fs FS, seed uint64) (*world, error) {
 		return nil, err
 	}
 	var err error
-	w.j, err = Open(Options{FS: fs, Clock: w.clock, CompactAt: 600, History: 5})
+	w.j, err = openSettled(Options{FS: fs, Clock: w.clock, CompactAt: 600, History: 5})
 	return w, err
 }
 
@@ -128,7 +128,7 @@ func boots(now clock.Reading) map[string]*clocktest.Fake {
 
 // after opens what a cut has left and returns what is wrong with it.
 func after(fs FS, c *clocktest.Fake, then clock.Instant, told map[netip.Addr]ack) error {
-	j, err := Open(Options{FS: fs, Clock: c, CompactAt: 600, History: 5})
+	j, err := openSettled(Options{FS: fs, Clock: c, CompactAt: 600, History: 5})
 	if err != nil {
 		return err
 	}
@@ -165,4 +165,13 @@ func after(fs FS, c *clocktest.Fake, then clock.Instant, told map[netip.Addr]ack
 		}
 	}
 	return fmt.Errorf("20 clients in a pool of 10")
+}
+
+// openSettled is Open, and waits until the file has been written anew: tests look at the disk then.
+func openSettled(o Options) (*Journal, error) {
+	j, err := Open(o)
+	if err == nil {
+		<-j.Settled()
+	}
+	return j, err
 }
