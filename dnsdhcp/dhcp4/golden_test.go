@@ -236,6 +236,12 @@ func TestGolden(t *testing.T) {
 			w.say("the link itself has no network", message{kind: discover, hw: ether(1)})
 			return w
 		},
+		"relay on the link": func(t *testing.T) *world {
+			w := newWorld(t, lab())
+			w.say("an access point that adds option 82", message{kind: discover, hw: ether(1), gi: addr("10.0.0.9"), to: self, list: []uint8{1}, opts: opts(82, "\x01\x04eth7")})
+			w.say("one of another network", message{kind: discover, hw: ether(1), gi: addr("10.9.0.9"), to: self, list: []uint8{1}})
+			return w
+		},
 		"destination": func(t *testing.T) *world {
 			w := newWorld(t, lab())
 			w.say("Ethernet without the flag", message{kind: discover, hw: ether(1), list: []uint8{1}})

@@ -25,6 +25,12 @@ func (x *exchange) network(kind uint8) bool {
 			at, x.selected = a, true
 		}
 		x.n = x.r.relayed(l.Name, at)
+		if x.n == nil {
+			// A relay agent on the link itself, such as an access point that adds option 82.
+			if n := x.r.direct(l, at); n != nil && n.Prefix.Contains(at) {
+				x.n = n
+			}
+		}
 	} else {
 		x.n = x.r.direct(l, about)
 		// A client behind a relay agent renews without it, straight from its address to ours.
