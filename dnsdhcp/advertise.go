@@ -86,6 +86,9 @@ func (r *reader) announced(at string, p Prefix) ra.Prefix {
 
 // unjoin takes errors.Join apart.
 func unjoin(err error) []error {
+	if err == nil {
+		return nil
+	}
 	if j, ok := err.(interface{ Unwrap() []error }); ok {
 		return slices.Clone(j.Unwrap())
 	}

@@ -114,9 +114,6 @@ func (s *Server) hosts() []host {
 // describe says what the configuration gives a host.
 func (h host) describe() string {
 	var gives []string
-	if h.ignore {
-		gives = append(gives, "its DHCP requests are ignored")
-	}
 	if h.addr.IsValid() {
 		gives = append(gives, "the address "+h.addr.String())
 	}
@@ -129,7 +126,14 @@ func (h host) describe() string {
 	if len(h.options) > 0 {
 		gives = append(gives, "options of its own")
 	}
-	return fmt.Sprintf("the configuration (serve.%s) gives it %s", h.at, strings.Join(gives, ", "))
+	var says []string
+	if len(gives) > 0 {
+		says = append(says, "gives it "+strings.Join(gives, ", "))
+	}
+	if h.ignore {
+		says = append(says, "has its DHCP requests ignored")
+	}
+	return fmt.Sprintf("the configuration (serve.%s) %s", h.at, strings.Join(says, " and "))
 }
 
 // dryRun answers a client that does not exist, on a copy of the table.

@@ -205,21 +205,34 @@ func (c *resolved) networkOn(u *rule, l *link.Link) (dhcp4.Network, lease.Networ
 	}
 	table.Pools = without(table.Pools, u.dhcp4.exclude)
 	for _, h := range c.hosts {
-		switch {
-		case h.known():
+		for _, a := range h.addrs {
+			if a != h.addr || !h.known() {
+				table.Exclude = append(table.Exclude, a) // it belongs to somebody who does not ask for it
+			}
+		}
+		if h.known() {
 			r := lease.Reservation{HW: h.hw, ClientIDs: h.clientIDs, Name: h.name}
-			if n.Prefix.Contains(h.addr) {
+			if n.Prefix.Contains(h.addr) && unfit(h.addr, n.Prefix, l) == "" {
 				r.Addr = h.addr
 			}
 			if r.Addr.IsValid() || r.Name != "" {
 				table.Reservations = append(table.Reservations, r)
 			}
-		case h.addr.IsValid():
-			table.Exclude = append(table.Exclude, h.addrs...) // it belongs to somebody who does not ask
 		}
 	}
 	table.Exclude = slices.DeleteFunc(table.Exclude, func(a netip.Addr) bool { return !n.Prefix.Contains(a) })
 	return n, table, nil
+}
+
+// unfit is why an address of a network cannot be reserved for a client; empty if it can.
+func unfit(a netip.Addr, network netip.Prefix, l *link.Link) string {
+	switch {
+	case l != nil && slices.ContainsFunc(l.Addrs, func(o link.Addr) bool { return o.Prefix.Addr() == a }):
+		return "is this machine's own"
+	case network.Bits() < 31 && (a == network.Addr() || a == lastOf(network)):
+		return "is no host's address in " + network.String()
+	}
+	return ""
 }
 
 // announced4 is the list for DHCPv4, in which 0.0.0.0 is us.
@@ -252,12 +265,12 @@ func without(pools, cuts []lease.Range) []lease.Range {
 }
 
 // dhcpHosts are the hosts as the DHCP handler wants them.
-func (r *reader) dhcpHosts(hosts []host) []dhcp4.Host {
+func dhcpHosts(hosts []host) []dhcp4.Host {
 	var out []dhcp4.Host
 	for _, h := range hosts {
 		if h.known() {
 			out = append(out, dhcp4.Host{
-				Name: h.name, HW: h.hw, ClientIDs: h.clientIDs, LeaseTime: h.leaseTime, Ignore: h.ignore, Options: r.options(h.at+".options", h.options),
+				Name: h.name, HW: h.hw, ClientIDs: h.clientIDs, LeaseTime: h.leaseTime, Ignore: h.ignore, Options: h.options,
 			})
 		}
 	}

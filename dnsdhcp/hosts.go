@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/provision-net/provision/dnsdhcp/dhcp4/option"
 	"github.com/provision-net/provision/dnsdhcp/lease"
 )
 
@@ -19,7 +20,7 @@ type host struct {
 	leaseTime time.Duration // 0: the network's
 	ignore    bool
 	at        string
-	options   map[string][]string
+	options   []option.Option
 }
 
 // known reports whether the host can be recognised as a DHCP client.
@@ -30,7 +31,7 @@ func (r *reader) hosts(list []Host, domain string) []host {
 	names, addrs, macs, ids := map[string]string{}, map[netip.Addr]string{}, map[lease.HW]string{}, map[string]string{}
 	for i, in := range list {
 		at := fmt.Sprintf("hosts[%d]", i)
-		h := host{at: at, ignore: in.Ignore, options: in.Options}
+		h := host{at: at, ignore: in.Ignore, options: r.options(at+".options", in.Options)}
 		if in.Name != "" {
 			h.name = r.label(at+".name", in.Name)
 			once(r, names, h.name, at+".name", h.name)

@@ -20,21 +20,26 @@ import (
 	"github.com/provision-net/provision/dnsdhcp/lease"
 	"github.com/provision-net/provision/dnsdhcp/link"
 	"github.com/provision-net/provision/dnsdhcp/name"
+	"github.com/provision-net/provision/dnsdhcp/ra"
 )
 
 // served is what one link gets at present.
 type served struct {
-	up       bool
-	dhcp4    bool
-	network  dhcp4.Network
-	table    lease.Network
-	dns      bool
-	dnsLink  dns.Link
-	learn    learn.Link
-	dhcp6    dhcp6.Config
-	mdns     bool
-	mdnsName string
-	notes    []string
+	up        bool
+	dhcp4     bool
+	network   dhcp4.Network
+	table     lease.Network
+	dns       bool
+	dnsLink   dns.Link
+	learn     learn.Link
+	advertise bool // also while the link is away: what was announced is remembered
+	ra        ra.Config
+	inform    bool
+	dhcp6     dhcp6.Config
+	mdns      bool
+	mdnsName  string
+	mdnsSSH   bool
+	notes     []string
 }
 
 // plan decides what a station's link gets. It changes nothing.
@@ -45,6 +50,11 @@ func (c *resolved) plan(u *rule, l link.Link, hostname string) served {
 		switch {
 		case err == nil:
 			v.dhcp4, v.network, v.table = v.up, n, t
+			for _, h := range c.hosts {
+				if why := unfit(h.addr, n.Prefix, &l); why != "" && h.known() && v.up {
+					v.notes = append(v.notes, fmt.Sprintf("dhcp4: serve.%s.address %s %s, so it is not reserved", h.at, h.addr, why))
+				}
+			}
 		case v.up:
 			v.notes = append(v.notes, "dhcp4: "+err.Error())
 		}
@@ -81,12 +91,18 @@ func (c *resolved) plan(u *rule, l link.Link, hostname string) served {
 		}
 	}
 	v.learn.Networks = []string{l.Name}
-	v.dhcp6 = dhcp6.Config{
+	v.advertise, v.ra = u.ra.enabled, u.ra.config
+	v.inform, v.dhcp6 = on(u.raw.DHCP6.Enabled), u.information()
+	v.mdns = v.up && on(u.raw.MDNS.Enabled)
+	v.mdnsName, v.mdnsSSH = cmp.Or(strings.ToLower(u.raw.MDNS.Name), hostname), on(u.raw.MDNS.SSH)
+	return v
+}
+
+// information is what is told over DHCPv6.
+func (u *rule) information() dhcp6.Config {
+	return dhcp6.Config{
 		DNSSelf: u.resolvers.self, DNS: u.resolvers.v6, Search: u.search, NTPSelf: u.ntp.self, NTP: u.ntp.v6, CaptivePortal: u.raw.CaptivePortal,
 	}
-	v.mdns = v.up && on(u.raw.MDNS.Enabled)
-	v.mdnsName = cmp.Or(strings.ToLower(u.raw.MDNS.Name), hostname)
-	return v
 }
 
 // own is what this machine is called: its host name, if that can be a name.
@@ -114,21 +130,25 @@ func (c *resolved) relayedNetworks() (handler []dhcp4.Network, table []lease.Net
 
 // zoneOf is the local data.
 func (c *resolved) zoneOf(networks []netip.Prefix, hosts, leases, learnt zone.Source, hostname string) (*zone.Zone, *zone.Routes, error) {
-	d := c.dns.raw
 	routes, err := zone.NewRoutes(c.dns.routes)
 	if err != nil {
 		return nil, nil, err
 	}
+	z, err := zone.New(c.zoneConfig(networks, routes, hosts, leases, learnt, hostname))
+	return z, routes, err
+}
+
+func (c *resolved) zoneConfig(networks []netip.Prefix, routes *zone.Routes, hosts, leases, learnt zone.Source, hostname string) zone.Config {
+	d := c.dns.raw
 	ttl := uint32(c.dns.ttl / time.Second)
-	z, err := zone.New(zone.Config{
+	return zone.Config{
 		Domains: []zone.Domain{{Name: c.domain, Sources: []zone.Source{newHostNames(c.hosts), leases, learnt}}},
 		Names:   []string{hostname}, Records: c.dns.records,
 		Hosts: []zone.Source{hosts}, ExpandHosts: on(d.ExpandHosts),
 		Networks: networks, Routes: routes,
 		DomainNeeded: on(d.DomainNeeded), BogusPriv: on(d.BogusPriv), FilterWin2k: d.FilterWin2k, NoAppDNS: true,
 		TTL: ttl, SourceTTL: ttl, NegativeTTL: min(ttl, 10),
-	})
-	return z, routes, err
+	}
 }
 
 // resolverOf is the name server's configuration: links, upstreams as they are known now, and the local data.
@@ -159,10 +179,26 @@ func (c *resolved) resolverOf(links []dns.Link, machine []netip.Addr, z *zone.Zo
 	return out, out.Validate()
 }
 
-// refusedNames are what no client may call itself: this machine's own names.
-func refusedNames(hostname string, hosts []host) func(string) bool {
-	own := map[string]bool{hostname: true}
-	return func(label string) bool { return own[label] }
+// refusedNames are what no client may call itself: this machine's own names, and those that the configuration gives to
+// others. Names of reservations are not among them: the lease table keeps them for their clients.
+func (c *resolved) refusedNames(hostname string) func(string) bool {
+	refused := map[string]bool{hostname: true}
+	for _, u := range c.rules {
+		if n := u.raw.MDNS.Name; n != "" {
+			refused[strings.ToLower(n)] = true
+		}
+	}
+	for _, h := range c.hosts {
+		if !h.known() {
+			refused[h.name] = true
+		}
+	}
+	for _, rr := range c.dns.records {
+		if label, ok := strings.CutSuffix(strings.ToLower(rr.Header().Name), "."+mdns.Fqdn(c.domain)); ok {
+			refused[label] = true
+		}
+	}
+	return func(label string) bool { return refused[label] }
 }
 
 // announcedNetworks are the prefixes whose reverse names are ours, sorted.

@@ -79,6 +79,7 @@ func (r *reader) resolve(c Config) *resolved {
 	}
 	out.hosts = r.hosts(c.Hosts, out.domain)
 	out.dns = r.dns(c, out)
+	r.together(out)
 	if c.Metrics != "" {
 		ap, err := netip.ParseAddrPort(c.Metrics)
 		if err != nil || !ap.Addr().IsLoopback() || ap.Port() == 0 {

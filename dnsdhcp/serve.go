@@ -105,9 +105,8 @@ func (s *Server) share(plans map[string]served) {
 		s.note("dhcp4", err)
 	}
 	s.recall(tables)
-	var r reader
-	refused := refusedNames(s.hostname, c.hosts)
-	rules, err := dhcp4.NewRules(dhcp4.Config{Networks: networks, Hosts: r.dhcpHosts(c.hosts), Label: func(raw string) (string, bool) { return name.Label(raw, refused) }})
+	refused := c.refusedNames(s.hostname)
+	rules, err := dhcp4.NewRules(dhcp4.Config{Networks: networks, Hosts: dhcpHosts(c.hosts), Label: func(raw string) (string, bool) { return name.Label(raw, refused) }})
 	if err != nil {
 		s.note("dhcp4", err)
 	} else {
@@ -213,9 +212,8 @@ func (s *Server) tend(ctx context.Context, st *station, v served) {
 		}
 	}
 	if v.mdns {
-		ssh := on(st.rule.raw.MDNS.SSH)
-		wants["mdns"] = want{keyOf(l.Index, v.mdnsName, ssh), func(ctx context.Context, up func()) error {
-			return s.runMDNS(ctx, st, l, v.mdnsName, ssh, up)
+		wants["mdns"] = want{keyOf(l.Index, v.mdnsName, v.mdnsSSH), func(ctx context.Context, up func()) error {
+			return s.runMDNS(ctx, st, l, v.mdnsName, v.mdnsSSH, up)
 		}}
 	}
 	st.have(ctx, wants)
@@ -229,34 +227,32 @@ func (s *Server) tend(ctx context.Context, st *station, v served) {
 
 // announce runs what outlives the link: it comes back as another one, and what was announced on it is remembered.
 func (s *Server) announce(ctx context.Context, st *station, v served) {
-	u := st.rule
-	if u.ra.enabled && st.advertiser == nil {
+	if v.advertise && st.advertiser == nil {
 		st.advertiser = ra.New(ra.Options{
 			Name: st.name, Clock: s.clock, Listen: func(l link.Link) (ra.Conn, error) { return socket.ListenRA(l) },
-			Memory: s.journal, Recorder: s.trace, Log: st.log,
+			Memory: s.journal, Recorder: s.trace, Log: s.log,
 		})
 		st.endRA = background(ctx, st.advertiser.Run)
 	}
-	if !u.ra.enabled && st.advertiser != nil {
+	if !v.advertise && st.advertiser != nil {
 		st.endRA()
 		st.advertiser = nil
 	}
-	six := on(u.raw.DHCP6.Enabled)
-	if six && st.information == nil {
+	if v.inform && st.information == nil {
 		st.information = dhcp6.New(dhcp6.Options{
 			Name: st.name, DUID: s.duid, Clock: s.clock, Listen: func(l link.Link) (dhcp6.Conn, error) { return socket.ListenDHCP6(l) },
-			Recorder: s.trace, Log: st.log,
+			Recorder: s.trace, Log: s.log,
 		})
 		st.endDHCP6 = background(ctx, st.information.Run)
 	}
-	if !six && st.information != nil {
+	if !v.inform && st.information != nil {
 		st.endDHCP6()
 		st.information = nil
 	}
 	if a := st.advertiser; a != nil {
 		_, up6 := s.links.Uplink(true, func(i int) bool { return i == st.link.Index })
 		a.SetUplink(ra.Uplink{Default6: up6, Forwarding: s.links.Routing().Forwards6()})
-		a.Configure(u.ra.config)
+		a.Configure(v.ra)
 		a.Update(st.link)
 	}
 	if i := st.information; i != nil {

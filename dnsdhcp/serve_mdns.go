@@ -36,5 +36,5 @@ func (s *Server) runMDNS(ctx context.Context, st *station, l link.Link, host str
 	tell(l)
 	defer st.listen(tell)()
 	up()
-	return mdns.Serve(ctx, r, conn, s.clock, updates, st.log)
+	return mdns.Serve(ctx, r, conn, s.clock, updates, s.log)
 }
