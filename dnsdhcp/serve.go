@@ -41,8 +41,9 @@ func (s *Server) build() error {
 	if err != nil {
 		return err
 	}
+	empty.Cache.Bytes = 0 // made when there is something to serve
 	s.dns = dns.New(empty, dns.Options{Clock: s.clock, Dialer: dialer{}, Recorder: s.trace, Log: s.log})
-	s.duid, err = dhcp6.DUID(s.journal, rand.Reader, nil)
+	s.duid, err = dhcp6.DUID(behind{s.journal, s.log}, rand.Reader, nil)
 	if err != nil {
 		s.log.Warn("the DHCPv6 server may have another identity after a restart", "error", err)
 	}

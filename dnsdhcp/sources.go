@@ -1,11 +1,13 @@
 package dnsdhcp
 
 import (
+	"log/slog"
 	"net/netip"
 	"time"
 
 	"github.com/provision-net/provision/dnsdhcp/clock"
 	"github.com/provision-net/provision/dnsdhcp/lease"
+	"github.com/provision-net/provision/dnsdhcp/lease/journal"
 	"github.com/provision-net/provision/dnsdhcp/mdns"
 	"github.com/provision-net/provision/dnsdhcp/trace"
 )
@@ -60,4 +62,20 @@ func (q quietly) Record(e trace.Entry) {
 		return
 	}
 	q.Log.Record(e)
+}
+
+// behind saves without waiting: the first offer need not wait for the disk to learn who we are. What is not saved is
+// another identity after the next start, which clients of stateless DHCPv6 do not notice.
+type behind struct {
+	*journal.Journal
+	log *slog.Logger
+}
+
+func (b behind) Save(key string, value []byte) error {
+	go func() {
+		if err := b.Journal.Save(key, value); err != nil {
+			b.log.Warn("cannot keep a value for the next start", "key", key, "error", err)
+		}
+	}()
+	return nil
 }
