@@ -232,10 +232,7 @@ func (s *Server) linkFor(name string) (link.Link, []lease.Network, error) {
 func (s *Server) slack() float64 {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if v := s.o.Config.Leases.Slack; v != nil {
-		return *v
-	}
-	return lease.DefaultSlack
+	return s.config.leases.slack
 }
 
 func (s *Server) queries() []control.Event {

@@ -3,8 +3,11 @@ package dnsdhcp
 import (
 	"context"
 	"io"
+	"path"
+	"strings"
 	"time"
 
+	"github.com/provision-net/provision/dnsdhcp/lease"
 	"github.com/provision-net/provision/dnsdhcp/lease/export"
 )
 
@@ -15,13 +18,13 @@ const exportInterval = 2 * time.Second
 func (s *Server) export(ctx context.Context) {
 	tick := time.NewTicker(exportInterval)
 	defer tick.Stop()
-	var written uint64 // records of the journal when the files were written last
-	first := true
+	var written exported
 	for {
-		if n := s.journal.Stats().Records; first || n != written {
-			if s.exportNow() {
-				written, first = n, false
-			}
+		s.mu.Lock()
+		now := exported{s.config.leases, s.config.domain, s.journal.Stats().Records + 1}
+		s.mu.Unlock()
+		if now != written && s.exportNow(now) {
+			written = now
 		}
 		select {
 		case <-ctx.Done():
@@ -31,19 +34,45 @@ func (s *Server) export(ctx context.Context) {
 	}
 }
 
+// leasesPlan is what is written about leases.
+type leasesPlan struct {
+	dnsmasq, hosts string // files; empty: none
+	slack          float64
+	history        int
+}
+
+func (r *reader) leases(in Leases) leasesPlan {
+	out := leasesPlan{dnsmasq: in.ExportDnsmasq, hosts: in.ExportHosts, slack: lease.DefaultSlack, history: int(in.History)}
+	if in.Slack != nil {
+		if out.slack = *in.Slack; out.slack < 0 || out.slack > 4 {
+			r.fail("leases.write-slack", "%g is not between 0 and 4", out.slack)
+		}
+	}
+	for key, file := range map[string]string{"export-dnsmasq": in.ExportDnsmasq, "export-hosts": in.ExportHosts} {
+		if file != "" && (!strings.HasPrefix(file, "/") || path.Clean(file) != file) {
+			r.fail("leases."+key, "%q is no absolute path", file)
+		}
+	}
+	return out
+}
+
+// exported is what the files depend on.
+type exported struct {
+	leasesPlan
+	domain  string
+	records uint64 // of the journal, and one more
+}
+
 // exportNow reports whether the files say what the table says.
-func (s *Server) exportNow() bool {
-	s.mu.Lock()
-	c, domain := s.o.Config.Leases, s.config.domain
-	s.mu.Unlock()
+func (s *Server) exportNow(e exported) bool {
 	leases, now := s.table.All(), s.clock.Read()
 	ok := true
 	for _, f := range []struct {
 		path   string
 		render func(io.Writer) error
 	}{
-		{c.ExportDnsmasq, func(w io.Writer) error { return export.Dnsmasq(w, leases, now) }},
-		{c.ExportHosts, func(w io.Writer) error { return export.Hosts(w, leases, domain, now) }},
+		{e.dnsmasq, func(w io.Writer) error { return export.Dnsmasq(w, leases, now) }},
+		{e.hosts, func(w io.Writer) error { return export.Hosts(w, leases, e.domain, now) }},
 	} {
 		if f.path == "" {
 			continue

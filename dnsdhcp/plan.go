@@ -179,6 +179,8 @@ func (c *resolved) resolverOf(links []dns.Link, machine []netip.Addr, z *zone.Zo
 	return out, out.Validate()
 }
 
+func (c *resolved) logsQueries() bool { return c.dns.raw.QueryLog > 0 }
+
 // refusedNames are what no client may call itself: this machine's own names, and those that the configuration gives to
 // others. Names of reservations are not among them: the lease table keeps them for their clients.
 func (c *resolved) refusedNames(hostname string) func(string) bool {

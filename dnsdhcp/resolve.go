@@ -3,7 +3,6 @@ package dnsdhcp
 import (
 	"fmt"
 	"net/netip"
-	"path"
 	"slices"
 	"strings"
 
@@ -25,6 +24,7 @@ type resolved struct {
 	hosts   []host
 	dns     dnsPlan
 	metrics netip.AddrPort
+	leases  leasesPlan
 }
 
 // rule is a Rule, read.
@@ -87,14 +87,7 @@ func (r *reader) resolve(c Config) *resolved {
 		}
 		out.metrics = ap
 	}
-	if s := c.Leases.Slack; s != nil && (*s < 0 || *s > 4) {
-		r.fail("leases.write-slack", "%g is not between 0 and 4", *s)
-	}
-	for key, file := range map[string]string{"export-dnsmasq": c.Leases.ExportDnsmasq, "export-hosts": c.Leases.ExportHosts} {
-		if file != "" && (!strings.HasPrefix(file, "/") || path.Clean(file) != file) {
-			r.fail("leases."+key, "%q is no absolute path", file)
-		}
-	}
+	out.leases = r.leases(c.Leases)
 	slices.SortStableFunc(r.problems, func(a, b Problem) int { return strings.Compare(a.Path, b.Path) })
 	return out
 }

@@ -154,7 +154,7 @@ func (s *Server) shareDNS(plans map[string]served, relayed []dhcp4.Network) {
 		var c dns.Config
 		if c, err = s.config.resolverOf(links, machine, z, routes, withoutOwn(s.files.upstreams(), machine)); err == nil {
 			s.dns.Configure(c)
-			s.dns.LogQueries(s.config.dns.raw.QueryLog > 0)
+			s.dns.LogQueries(s.config.logsQueries())
 		}
 	}
 	if err != nil {

@@ -176,16 +176,12 @@ func (s *Server) open() error {
 	if err := os.MkdirAll(filepath.Dir(s.o.Dir), 0o700); err != nil {
 		return fmt.Errorf("cannot make the folder of the leases: %w", err)
 	}
-	j, err := journal.Open(journal.Options{Dir: s.o.Dir, Clock: s.clock, Log: s.log, History: int(s.o.Config.Leases.History)})
+	j, err := journal.Open(journal.Options{Dir: s.o.Dir, Clock: s.clock, Log: s.log, History: s.config.leases.history})
 	if err != nil {
 		return err
 	}
-	slack := lease.DefaultSlack
-	if v := s.o.Config.Leases.Slack; v != nil {
-		slack = *v
-	}
 	s.journal = j
-	s.table = lease.NewTable(lease.Options{Clock: s.clock, Slack: slack})
+	s.table = lease.NewTable(lease.Options{Clock: s.clock, Slack: s.config.leases.slack})
 	var live []lease.Lease
 	for _, l := range j.Leases() {
 		if l.State == lease.Bound {
