@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"encoding/hex"
 	"fmt"
+	"maps"
 	"net"
 	"net/netip"
 	"os"
@@ -288,6 +289,9 @@ func (s *Server) status() control.Status {
 		}
 	}
 	tables := slices.Clone(s.tables)
+	for _, service := range slices.Sorted(maps.Keys(s.noted)) {
+		out.Problems = append(out.Problems, service+": "+s.noted[service])
+	}
 	s.mu.Unlock()
 	slices.SortFunc(out.Links, func(a, b control.Link) int { return cmp.Compare(a.Name, b.Name) })
 	out.Networks = s.usage(tables)
@@ -315,6 +319,17 @@ func (s *Server) status() control.Status {
 	return out
 }
 
+// reservedIn is how many addresses are reserved: some reservations are of a name only.
+func reservedIn(n lease.Network) int {
+	count := 0
+	for _, r := range n.Reservations {
+		if r.Addr.IsValid() {
+			count++
+		}
+	}
+	return count
+}
+
 // usage is how full the networks are.
 func (s *Server) usage(tables []lease.Network) []control.Network {
 	out := []control.Network{}
@@ -322,7 +337,7 @@ func (s *Server) usage(tables []lease.Network) []control.Network {
 	for _, n := range tables {
 		if u, ok := s.table.Usage(n.Name); ok {
 			at[n.Name] = len(out)
-			out = append(out, control.Network{Name: n.Name, Prefix: n.Prefix.String(), Size: u.Total, Remaining: u.Free, Reserved: len(n.Reservations)})
+			out = append(out, control.Network{Name: n.Name, Prefix: n.Prefix.String(), Size: u.Total, Remaining: u.Free, Reserved: reservedIn(n)})
 		}
 	}
 	now := s.clock.Now()

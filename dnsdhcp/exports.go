@@ -2,6 +2,7 @@ package dnsdhcp
 
 import (
 	"context"
+	"errors"
 	"io"
 	"path"
 	"strings"
@@ -66,7 +67,7 @@ type exported struct {
 // exportNow reports whether the files say what the table says.
 func (s *Server) exportNow(e exported) bool {
 	leases, now := s.table.All(), s.clock.Read()
-	ok := true
+	var wrong []error
 	for _, f := range []struct {
 		path   string
 		render func(io.Writer) error
@@ -78,11 +79,11 @@ func (s *Server) exportNow(e exported) bool {
 			continue
 		}
 		if err := export.File(f.path, f.render); err != nil {
-			ok = false
-			s.mu.Lock()
-			s.note("export", err)
-			s.mu.Unlock()
+			wrong = append(wrong, err)
 		}
 	}
-	return ok
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.note("export", errors.Join(wrong...))
+	return len(wrong) == 0
 }

@@ -24,7 +24,7 @@ func (s *Server) gauges() {
 	}
 }
 
-// networkGauges are those of one network; they stay when it goes, at 0.
+// networkGauges are those of one network; while it is away they are 0.
 func (s *Server) networkGauges(name string) {
 	figure := func(of func(free, total int) int) func() float64 {
 		return func() float64 {
@@ -35,6 +35,16 @@ func (s *Server) networkGauges(name string) {
 			return float64(of(u.Free, u.Total))
 		}
 	}
-	s.counters.Gauge("provision_dhcp4_addresses", figure(func(_, total int) int { return total }), "network", name)
-	s.counters.Gauge("provision_dhcp4_addresses_free", figure(func(free, _ int) int { return free }), "network", name)
+	s.counters.Gauge(gaugeAddresses, figure(func(_, total int) int { return total }), "network", name)
+	s.counters.Gauge(gaugeFree, figure(func(free, _ int) int { return free }), "network", name)
 }
+
+func (s *Server) dropNetworkGauges(name string) {
+	s.counters.DropGauge(gaugeAddresses, "network", name)
+	s.counters.DropGauge(gaugeFree, "network", name)
+}
+
+const (
+	gaugeAddresses = "provision_dhcp4_addresses"
+	gaugeFree      = "provision_dhcp4_addresses_free"
+)

@@ -1,6 +1,7 @@
 package dnsdhcp
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"maps"
@@ -190,6 +191,7 @@ func (s *Server) apply(ctx context.Context, links []link.Link) {
 		l.Name = name
 		st.rule, st.link = s.config.ruleFor(name), l
 	}
+	s.forgetAway()
 	plans := map[string]served{}
 	for name, st := range s.stations {
 		plans[name] = s.config.plan(st.rule, st.link, s.hostname)
@@ -197,6 +199,27 @@ func (s *Server) apply(ctx context.Context, links []link.Link) {
 	s.share(plans)
 	for _, name := range slices.Sorted(maps.Keys(s.stations)) {
 		s.tend(ctx, s.stations[name], plans[name])
+	}
+}
+
+// maxAway is how many links that fit a pattern are remembered while they are away: a lab host gives each new machine's
+// interface another name, and none of the old ones comes back.
+const maxAway = 64
+
+// forgetAway forgets the links that have been away for longest. Their leases stay until they end.
+func (s *Server) forgetAway() {
+	var away []*station
+	for _, st := range s.stations {
+		if st.link.Index == 0 && st.rule.pattern != st.name { // what is named is waited for
+			away = append(away, st)
+		}
+	}
+	slices.SortFunc(away, func(a, b *station) int { return cmp.Or(cmp.Compare(a.left, b.left), cmp.Compare(a.name, b.name)) })
+	for _, st := range away[:max(0, len(away)-maxAway)] {
+		st.end()
+		delete(s.stations, st.name)
+		delete(s.networks, st.name)
+		s.dropNetworkGauges(st.name)
 	}
 }
 
@@ -213,7 +236,7 @@ func (s *Server) lost(ctx context.Context, l link.Link) {
 func (s *Server) leave(ctx context.Context, st *station) {
 	st.have(ctx, nil)
 	s.learnt.RemoveLink(st.link.Index)
-	st.link = link.Link{Name: st.name}
+	st.link, st.left = link.Link{Name: st.name}, s.clock.Now()
 	if st.advertiser != nil {
 		st.advertiser.Update(st.link)
 	}

@@ -90,6 +90,12 @@ func (c *resolved) plan(u *rule, l link.Link, hostname string) served {
 			v.learn.Prefixes = append(v.learn.Prefixes, p.Prefix)
 		}
 	}
+	// Clients behind relay agents that are told of us ask us, whatever link their packets come in by.
+	for _, n := range c.relayed {
+		if n.dhcp4.enabled && n.resolvers.self {
+			v.dnsLink.Prefixes = append(v.dnsLink.Prefixes, n.dhcp4.subnet)
+		}
+	}
 	v.learn.Networks = []string{l.Name}
 	v.advertise, v.ra = u.ra.enabled, u.ra.config
 	v.inform, v.dhcp6 = on(u.raw.DHCP6.Enabled), u.information()

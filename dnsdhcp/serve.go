@@ -3,6 +3,7 @@ package dnsdhcp
 import (
 	"context"
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"maps"
 	"net"
@@ -102,17 +103,14 @@ func (s *Server) share(plans map[string]served) {
 		s.networkGauges(t.Name)
 	}
 	// The table first: the handler must not offer from a network that the table does not know.
-	if err := s.table.Configure(tables); err != nil {
-		s.note("dhcp4", err)
-	}
+	unfit := s.table.Configure(tables)
 	s.recall(tables)
 	refused := c.refusedNames(s.hostname)
 	rules, err := dhcp4.NewRules(dhcp4.Config{Networks: networks, Hosts: dhcpHosts(c.hosts), Label: func(raw string) (string, bool) { return name.Label(raw, refused) }})
-	if err != nil {
-		s.note("dhcp4", err)
-	} else {
+	if err == nil {
 		s.dhcp.Reload(rules)
 	}
+	s.note("dhcp4", errors.Join(unfit, err))
 	s.shareDNS(plans, relayed)
 }
 
@@ -157,9 +155,7 @@ func (s *Server) shareDNS(plans map[string]served, relayed []dhcp4.Network) {
 			s.dns.LogQueries(s.config.logsQueries())
 		}
 	}
-	if err != nil {
-		s.note("dns", err)
-	}
+	s.note("dns", err)
 }
 
 // addresses are all of this machine.
@@ -182,8 +178,12 @@ func withoutOwn(list []forward.Upstream, machine []netip.Addr) []forward.Upstrea
 	})
 }
 
-// note tells of a configuration that cannot be used although it seemed to be in order.
+// note tells of a configuration that cannot be used although it seemed to be in order; nil: it is in order now.
 func (s *Server) note(service string, err error) {
+	if err == nil {
+		delete(s.noted, service)
+		return
+	}
 	if text := err.Error(); s.noted[service] != text {
 		s.noted[service] = text
 		s.log.Error("cannot use the configuration", "service", service, "error", err)

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"sync"
 
+	"github.com/provision-net/provision/dnsdhcp/clock"
 	"github.com/provision-net/provision/dnsdhcp/control"
 	"github.com/provision-net/provision/dnsdhcp/dhcp6"
 	"github.com/provision-net/provision/dnsdhcp/link"
@@ -21,8 +22,9 @@ type station struct {
 	log  *slog.Logger
 
 	rule        *rule
-	link        link.Link // Index 0: missing
-	notes       []string  // what is missing for more
+	link        link.Link     // Index 0: missing
+	left        clock.Instant // when it was there last
+	notes       []string      // what is missing for more
 	tasks       map[string]*task
 	keys        map[string]string // what each task was started with
 	advertiser  *ra.Advertiser

@@ -60,7 +60,7 @@ asked, and what was counted. Exit status 2 when something that should be served 
 
 // ailing reports whether something that should be served is not.
 func ailing(s control.Status) bool {
-	if s.Journal.Error != "" {
+	if s.Journal.Error != "" || len(s.Problems) > 0 {
 		return true
 	}
 	for _, l := range s.Links {
@@ -79,6 +79,9 @@ func drawStatus(p *page, s control.Status, verbose bool) {
 		ready = p.yellow("starting")
 	}
 	p.line("provision %s, process %d, since %s, configuration %s: %s", s.Version, s.PID, shortTime(s.Started), s.Config, ready)
+	for _, text := range s.Problems {
+		p.line("%s: %s", p.red("not in order"), text)
+	}
 	p.title("Links")
 	if len(s.Links) == 0 {
 		p.line("no interface matches the configuration at present")

@@ -152,6 +152,7 @@ type Status struct {
 	Ready     bool       `json:"ready"`
 	Links     []Link     `json:"links"`
 	Networks  []Network  `json:"networks"`
+	Problems  []string   `json:"problems,omitempty"` // of the configuration, found while it is in use
 	Journal   Journal    `json:"journal"`
 	Cache     Cache      `json:"cache"`
 	Upstreams []Upstream `json:"upstreams"`

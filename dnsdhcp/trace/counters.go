@@ -38,6 +38,13 @@ func (c *Counters) Gauge(name string, value func() float64, labels ...string) {
 	c.gauges[series(name, labels...)] = value
 }
 
+// DropGauge takes a figure away again.
+func (c *Counters) DropGauge(name string, labels ...string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.gauges, series(name, labels...))
+}
+
 // Count counts one entry.
 func (c *Counters) Count(e Entry) {
 	key := event{e.Link, e.Proto, e.What, e.Reply, e.Reason}
