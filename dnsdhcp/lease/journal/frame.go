@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"hash/crc32"
+	"sync"
 )
 
 // A frame is two marker bytes, the payload's length (16 bits), a CRC-32C of length and payload (32 bits), all little
@@ -16,7 +17,7 @@ const (
 	maxPayload   = 1<<16 - 1
 )
 
-var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+var castagnoli = sync.OnceValue(func() *crc32.Table { return crc32.MakeTable(crc32.Castagnoli) })
 
 var errTooLong = errors.New("the record is too long")
 
@@ -34,7 +35,7 @@ func appendFrame(to []byte, build func([]byte) []byte) ([]byte, error) {
 }
 
 func sum(frame []byte) uint32 {
-	return crc32.Update(crc32.Checksum(frame[2:4], castagnoli), castagnoli, frame[header:])
+	return crc32.Update(crc32.Checksum(frame[2:4], castagnoli()), castagnoli(), frame[header:])
 }
 
 // next returns the payload of the frame at the start of data and the frame's length; 0 if there is no whole one.

@@ -8,7 +8,14 @@ package secret
 import (
 	"regexp"
 	"strings"
+	"sync"
 )
+
+// pattern is a regular expression that is compiled when it is needed: most runs of the program show no file, and ten of
+// these take as long as all of the rest that it does before main.
+func pattern(text string) func() *regexp.Regexp {
+	return sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(text) })
+}
 
 // Blank stands in the place of a secret.
 const Blank = "***"
@@ -25,14 +32,14 @@ const exact = `pass|pwd|pin|puk|key|keys|key\d|private|shared|token|cak|ckn|pmk|
 // key matches a key with its separator up to where the value begins. A whole word
 // followed by a blank counts only where an option would stand, at the beginning of
 // a line or after a dash: in prose and in most commands it is just a word.
-var key = regexp.MustCompile(`(?i)(?:^|[^\w.])["']?([\w.\-]*?(?:` + words + `)[\w.\-]*|(?:[\w\-]*\.)?(?:` + exact + `))["']?\s*[:=][=\s]*` +
+var key = pattern(`(?i)(?:^|[^\w.])["']?([\w.\-]*?(?:` + words + `)[\w.\-]*|(?:[\w\-]*\.)?(?:` + exact + `))["']?\s*[:=][=\s]*` +
 	`|(?:^|[^\w.])["']?([\w.\-]*?(?:` + words + `)[\w.\-]*)["']?\s+` +
 	`|(?:^\s*|\s--?)(` + exact + `)\s+`)
 
 // findKey returns where the first key of a secret begins and ends in s and where
 // its value begins.
 func findKey(s string) (begin, end, value int, ok bool) {
-	loc := key.FindStringSubmatchIndex(s)
+	loc := key().FindStringSubmatchIndex(s)
 	for i := 2; i < len(loc); i += 2 {
 		if loc[i] >= 0 {
 			return loc[i], loc[i+1], loc[1], true
@@ -42,23 +49,23 @@ func findKey(s string) (begin, end, value int, ok bool) {
 }
 
 // shapes are secrets that show by themselves, whatever key they stand under.
-var shapes = []*regexp.Regexp{
-	regexp.MustCompile(`[A-Za-z0-9+/]{42}[AEIMQUYcgkosw048]=`),  // 32 bytes in base64: WireGuard (wg(8))
-	regexp.MustCompile(`\b[0-9A-Fa-f]{64}\b`),                   // 32 bytes in hexadecimal: a raw PSK
-	regexp.MustCompile(`\$(?:[0-9a-z]{1,8}|2[aby])\$[^\s"':]+`), // crypt(5)
-	regexp.MustCompile(`://[^/\s@"']+@`),                        // user:password in a URL
+var shapes = []func() *regexp.Regexp{
+	pattern(`[A-Za-z0-9+/]{42}[AEIMQUYcgkosw048]=`),  // 32 bytes in base64: WireGuard (wg(8))
+	pattern(`\b[0-9A-Fa-f]{64}\b`),                   // 32 bytes in hexadecimal: a raw PSK
+	pattern(`\$(?:[0-9a-z]{1,8}|2[aby])\$[^\s"':]+`), // crypt(5)
+	pattern(`://[^/\s@"']+@`),                        // user:password in a URL
 }
 
 // login is user:password after curl's and wget's options, in a command of interfaces(5).
-var login = regexp.MustCompile(`(\s(?:-u|-U|--user|--proxy-user)(?:\s+|=)?)["']?[^\s:"']+:[^\s]+`)
+var login = pattern(`(\s(?:-u|-U|--user|--proxy-user)(?:\s+|=)?)["']?[^\s:"']+:[^\s]+`)
 
 // harmless are values of a key "token" that are no secret: an IPv6 interface
 // identifier (systemd.network(5), nm-settings(5)).
-var harmless = regexp.MustCompile(`^["']?(?:::[0-9A-Fa-f:]*|static:\S+?|eui64|prefixstable\S*?)["']?(?:\s*$|\s*[,}\]]|\s+#)`)
+var harmless = pattern(`^["']?(?:::[0-9A-Fa-f:]*|static:\S+?|eui64|prefixstable\S*?)["']?(?:\s*$|\s*[,}\]]|\s+#)`)
 
 var (
-	quoted = regexp.MustCompile(`^(?:"[^"\\]*"|'[^']*')`)
-	simple = regexp.MustCompile(`^[^\s,{}\[\]"'&*#|>!%@\\` + "`" + `-][^\s,{}\[\]"'\\]*`)
+	quoted = pattern(`^(?:"[^"\\]*"|'[^']*')`)
+	simple = pattern(`^[^\s,{}\[\]"'&*#|>!%@\\` + "`" + `-][^\s,{}\[\]"'\\]*`)
 )
 
 // Mask returns text with its secrets blanked and whether there was any. name is
@@ -133,7 +140,7 @@ func (m *masker) line(s string) string {
 		}
 		m.indent = -1
 	}
-	if m.yaml && explicit.MatchString(s) && explicitKey.MatchString(s) {
+	if m.yaml && explicit().MatchString(s) && explicitKey().MatchString(s) {
 		m.indent, m.mark = strings.IndexByte(s, '?'), ":"
 		return shape(s)
 	}
@@ -142,8 +149,8 @@ func (m *masker) line(s string) string {
 
 // An explicit key stands on a line of its own, its value on the next after ":".
 var (
-	explicit    = regexp.MustCompile(`^[\s-]*\?\s`)
-	explicitKey = regexp.MustCompile(`(?i)(?:` + words + `)|(?:^|[\s"'])(?:` + exact + `)(?:$|[\s"'])`)
+	explicit    = pattern(`^[\s-]*\?\s`)
+	explicitKey = pattern(`(?i)(?:` + words + `)|(?:^|[\s"'])(?:` + exact + `)(?:$|[\s"'])`)
 )
 
 // values blanks the values of secret keys in one line, then what looks secret by
@@ -157,7 +164,7 @@ func (m *masker) values(s string, begin int) string {
 			break
 		}
 		value := rest[from:]
-		if strings.Contains(strings.ToLower(rest[first:last]), "token") && harmless.MatchString(value) {
+		if strings.Contains(strings.ToLower(rest[first:last]), "token") && harmless().MatchString(value) {
 			out.WriteString(rest[:from])
 			rest, at = value, at+from
 			continue
@@ -171,9 +178,9 @@ func (m *masker) values(s string, begin int) string {
 		// A simple value inside a flow mapping leaves the rest of the line readable.
 		inFlow := m.yaml && begin+brackets(s[:at+first]) > 0
 		if inFlow {
-			end := len(quoted.FindString(value))
+			end := len(quoted().FindString(value))
 			if end == 0 {
-				end = len(simple.FindString(value))
+				end = len(simple().FindString(value))
 			}
 			after := strings.TrimLeft(value[end:], " \t")
 			if end > 0 && after != "" && strings.ContainsRune(",}]", rune(after[0])) {
@@ -190,16 +197,16 @@ func (m *masker) values(s string, begin int) string {
 		return shape(out.String())
 	}
 	out.WriteString(rest)
-	if m.yaml && anchored.MatchString(s) {
+	if m.yaml && anchored().MatchString(s) {
 		// The value may be used as a secret elsewhere, by its anchor.
-		loc := anchored.FindStringIndex(s)
+		loc := anchored().FindStringIndex(s)
 		m.follow(s, indentOf(s), s[loc[1]:], begin > 0)
 		return shape(out.String()[:min(loc[1], out.Len())]) + m.blank()
 	}
 	return shape(out.String())
 }
 
-var anchored = regexp.MustCompile(`(?:^|[\s,{\[])&[^\s,\[\]{}]+\s+(?:!\S+\s+)?`)
+var anchored = pattern(`(?:^|[\s,{\[])&[^\s,\[\]{}]+\s+(?:!\S+\s+)?`)
 
 // follow sets what makes the next lines secret: s has a secret key at column at
 // and value after it.
@@ -270,8 +277,9 @@ func closes(s string, quote byte) bool {
 }
 
 func shape(s string) string {
-	s = login.ReplaceAllString(s, "${1}"+Blank)
-	for i, re := range shapes {
+	s = login().ReplaceAllString(s, "${1}"+Blank)
+	for i, one := range shapes {
+		re := one()
 		if i == len(shapes)-1 {
 			s = re.ReplaceAllString(s, "://"+Blank+"@")
 			continue
