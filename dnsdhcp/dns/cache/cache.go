@@ -302,7 +302,7 @@ func (c *Cache) Stats() Stats {
 		t.NotCacheable += s.stats.NotCacheable
 		t.Entries += len(s.index)
 		t.Used += s.used
-		t.Bytes += len(s.arena)
+		t.Bytes += s.size
 		s.mu.Unlock()
 	}
 	return t

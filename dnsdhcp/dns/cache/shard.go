@@ -15,7 +15,8 @@ const secondChances = 8
 // since the hand last passed is moved to the front: the clock algorithm, without lists.
 type shard struct {
 	mu    sync.Mutex
-	arena []byte
+	size  int               // of the arena, in bytes
+	arena []byte            // nil until there is something to hold: a server is to answer before it has asked anybody anything
 	index map[uint64]uint32 // hash of the key to offset
 	r, w  int               // oldest entry, and where the next one goes; equal when empty or full
 	used  int
@@ -24,7 +25,7 @@ type shard struct {
 }
 
 func (s *shard) init(size int) {
-	s.arena = make([]byte, size&^7) // of the operating system's zero pages: costs memory only as it fills
+	s.size = size &^ 7
 	s.index = make(map[uint64]uint32)
 }
 
@@ -47,9 +48,12 @@ func (s *shard) find(hash uint64, key []byte) entry {
 // place makes room for an entry of n bytes for hash and registers it. It reuses the room of an entry of the same hash
 // if it is large enough. nil: it is larger than what the shard wants to hold in one piece.
 func (s *shard) place(hash uint64, n int, now clock.Instant, keep func(entry, clock.Instant) bool) entry {
-	if n > len(s.arena)/4 {
+	if n > s.size/4 {
 		s.remove(hash)
 		return nil
+	}
+	if s.arena == nil {
+		s.arena = make([]byte, s.size) // of the operating system's zero pages: costs memory only as it fills
 	}
 	if off, ok := s.index[hash]; ok {
 		if e := s.at(int(off)); n <= e.size() && e.size() <= 2*n {

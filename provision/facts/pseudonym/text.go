@@ -6,19 +6,25 @@ import (
 	"regexp"
 	"sort"
 	"strings"
+	"sync"
 )
+
+// pattern is compiled when it is needed: few runs of the program anonymise anything.
+func pattern(text string) func() *regexp.Regexp {
+	return sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(text) })
+}
 
 // Candidates in texts. Boundaries are checked in Go: RE2 has no look-around.
 var (
-	macs = regexp.MustCompile(`(?i)[0-9a-f]{1,2}(?:(?::[0-9a-f]{2}){5,20}|(?:-[0-9a-f]{2}){5,20})`)
-	enx  = regexp.MustCompile(`\benx([0-9a-f]{12})\b`)
-	ip4s = regexp.MustCompile(`\d{1,3}(?:\.\d{1,3}){3}(?:/\d{1,2})?`)
-	ip6s = regexp.MustCompile(`(?i)[0-9a-f]{0,4}(?::[0-9a-f]{0,4}){2,7}(?:\d{0,3}(?:\.\d{1,3}){3})?(?:/\d{1,3})?`)
+	macs = pattern(`(?i)[0-9a-f]{1,2}(?:(?::[0-9a-f]{2}){5,20}|(?:-[0-9a-f]{2}){5,20})`)
+	enx  = pattern(`\benx([0-9a-f]{12})\b`)
+	ip4s = pattern(`\d{1,3}(?:\.\d{1,3}){3}(?:/\d{1,2})?`)
+	ip6s = pattern(`(?i)[0-9a-f]{0,4}(?::[0-9a-f]{0,4}){2,7}(?:\d{0,3}(?:\.\d{1,3}){3})?(?:/\d{1,3})?`)
 )
 
 // Scan shows a text whose addresses will be replaced.
 func (n *Names) Scan(text string) {
-	for _, re := range []*regexp.Regexp{ip4s, ip6s} {
+	for _, re := range []*regexp.Regexp{ip4s(), ip6s()} {
 		for _, loc := range re.FindAllStringIndex(text, -1) {
 			if s, ok := alone(text, loc); ok {
 				if p, ok := parse(s); ok {
@@ -31,7 +37,7 @@ func (n *Names) Scan(text string) {
 
 // Text replaces everything in a text.
 func (n *Names) Text(text string) string {
-	text = replace(macs, text, func(s string) string {
+	text = replace(macs(), text, func(s string) string {
 		// A client identifier or DUID (RFC 2132, RFC 8415) has the address at its end.
 		front, s := s[:len(s)-17], s[len(s)-17:]
 		sep := s[2:3]
@@ -42,7 +48,7 @@ func (n *Names) Text(text string) string {
 		}
 		return front + m
 	})
-	text = enx.ReplaceAllStringFunc(text, func(s string) string {
+	text = enx().ReplaceAllStringFunc(text, func(s string) string {
 		b, err := hex.DecodeString(s[3:])
 		if err != nil {
 			return s
@@ -50,7 +56,7 @@ func (n *Names) Text(text string) string {
 		m := n.mac([6]byte(b))
 		return "enx" + hex.EncodeToString(m[:])
 	})
-	for _, re := range []*regexp.Regexp{ip6s, ip4s} {
+	for _, re := range []*regexp.Regexp{ip6s(), ip4s()} {
 		text = replace(re, text, func(s string) string {
 			p, ok := parse(s)
 			if !ok {
