@@ -34,34 +34,11 @@ func ListenDHCP4(l link.Link) (*DHCP4, error) {
 
 // ReadBatch is that of dhcp4.Conn.
 func (c *DHCP4) ReadBatch(ds []dhcp4.Datagram) (int, error) {
-	s := c.s
-	s.readLock.Lock()
-	defer s.readLock.Unlock()
-	for {
-		n := min(len(ds), maxBatch)
-		for i := range ds[:n] {
-			s.buffer(i, ds[i].Payload[:cap(ds[i].Payload)])
-		}
-		got, err := s.read(n)
-		if err != nil {
-			return 0, err
-		}
-		kept := 0
-		for i := range got {
-			m, ok := s.message(i)
-			if !ok {
-				continue
-			}
-			a, b := &ds[kept], &ds[i]
-			a.Payload, b.Payload = b.Payload, a.Payload
-			a.Payload = a.Payload[:m.size]
-			a.From, a.To, a.IfIndex = m.peer, m.local, m.index
-			kept++
-		}
-		if kept > 0 {
-			return kept, nil
-		}
-	}
+	return c.s.readBatch(len(ds), func(i int) []byte { return ds[i].Payload[:cap(ds[i].Payload)] }, func(to, i int, m message) {
+		ds[to].Payload, ds[i].Payload = ds[i].Payload, ds[to].Payload
+		ds[to].Payload = ds[to].Payload[:m.size]
+		ds[to].From, ds[to].To, ds[to].IfIndex = m.peer, m.local, m.index
+	})
 }
 
 var broadcast4 = netip.AddrFrom4([4]byte{255, 255, 255, 255})

@@ -56,34 +56,11 @@ func listenDNS(l link.Link, addr netip.AddrPort, workers int) ([]*DNS, error) {
 
 // ReadBatch is that of dns.PacketConn.
 func (c *DNS) ReadBatch(d []dns.Datagram) (int, error) {
-	s := c.s
-	s.readLock.Lock()
-	defer s.readLock.Unlock()
-	for {
-		n := min(len(d), maxBatch)
-		for i := range d[:n] {
-			s.buffer(i, d[i].Buf)
-		}
-		got, err := s.read(n)
-		if err != nil {
-			return 0, err
-		}
-		kept := 0
-		for i := range got {
-			m, ok := s.message(i)
-			if !ok {
-				continue
-			}
-			a, b := &d[kept], &d[i]
-			a.Buf, b.Buf = b.Buf, a.Buf
-			a.Buf = a.Buf[:m.size]
-			a.Peer, a.Local, a.IfIndex, a.Cut = m.peer, m.local, m.index, m.cut
-			kept++
-		}
-		if kept > 0 {
-			return kept, nil
-		}
-	}
+	return c.s.readBatch(len(d), func(i int) []byte { return d[i].Buf }, func(to, i int, m message) {
+		d[to].Buf, d[i].Buf = d[i].Buf, d[to].Buf
+		d[to].Buf = d[to].Buf[:m.size]
+		d[to].Peer, d[to].Local, d[to].IfIndex, d[to].Cut = m.peer, m.local, m.index, m.cut
+	})
 }
 
 // WriteBatch is that of dns.PacketConn.

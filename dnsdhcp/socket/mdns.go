@@ -31,37 +31,17 @@ func ListenMDNS(l link.Link) (*MDNS, error) {
 
 // Receive is that of mdns.Conn.
 func (c *MDNS) Receive(in []mdns.Datagram) (int, error) {
-	s := c.s
-	s.readLock.Lock()
-	defer s.readLock.Unlock()
-	for {
-		n := min(len(in), maxBatch)
-		for i := range in[:n] {
-			if cap(in[i].Data) == 0 {
-				in[i].Data = make([]byte, mdnsSize)
-			}
-			s.buffer(i, in[i].Data[:cap(in[i].Data)])
+	room := func(i int) []byte {
+		if cap(in[i].Data) == 0 {
+			in[i].Data = make([]byte, mdnsSize)
 		}
-		got, err := s.read(n)
-		if err != nil {
-			return 0, err
-		}
-		kept := 0
-		for i := range got {
-			m, ok := s.message(i)
-			if !ok {
-				continue
-			}
-			a, b := &in[kept], &in[i]
-			a.Data, b.Data = b.Data, a.Data
-			a.Data = a.Data[:m.size]
-			a.Peer, a.Local = m.peer, m.local
-			kept++
-		}
-		if kept > 0 {
-			return kept, nil
-		}
+		return in[i].Data[:cap(in[i].Data)]
 	}
+	return c.s.readBatch(len(in), room, func(to, i int, m message) {
+		in[to].Data, in[i].Data = in[i].Data, in[to].Data
+		in[to].Data = in[to].Data[:m.size]
+		in[to].Peer, in[to].Local = m.peer, m.local
+	})
 }
 
 // Send is that of mdns.Conn.

@@ -51,3 +51,30 @@ func (c conn) Gone() { _ = c.s.close(ErrLinkGone) }
 // Foreign counts what came in on another interface than the socket's, and was dropped. The kernel should let none of it
 // through.
 func (c conn) Foreign() uint64 { return c.s.foreign.Load() }
+
+// readBatch waits until there is at least one datagram for this link, and reads at most n. room is the buffer of a place;
+// keep takes the message out of place i into place to, which is not behind i and whose buffer i gets in exchange.
+func (s *sock) readBatch(n int, room func(i int) []byte, keep func(to, i int, m message)) (int, error) {
+	s.readLock.Lock()
+	defer s.readLock.Unlock()
+	n = min(n, maxBatch)
+	for {
+		for i := range n {
+			s.buffer(i, room(i))
+		}
+		got, err := s.read(n)
+		if err != nil {
+			return 0, err
+		}
+		kept := 0
+		for i := range got {
+			if m, ok := s.message(i); ok {
+				keep(kept, i, m)
+				kept++
+			}
+		}
+		if kept > 0 {
+			return kept, nil
+		}
+	}
+}
