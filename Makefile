@@ -37,9 +37,9 @@ fuzz: ## every fuzz target for FUZZTIME (default 30s) each
 	scripts/fuzz $(FUZZTIME)
 
 bench: build ## benchmarks, and ratios against what people would otherwise run
-	$(GO) run ./scripts/bench bin/provision
+	$(GO) test -tags lab ./scripts/lab/e2e -run xxx -bench Peers -benchtime 1x -v
 	$(GO) test -tags lab -c -o bin/bench-serve ./scripts/bench/serve && bin/bench-serve -provision bin/provision
-	$(GO) test -run xxx -bench . ./provision/... ./backends/...
+	$(GO) test -run xxx -bench . ./provision/... ./backends/... ./dnsdhcp/...
 
 golden: ## rewrite the golden files of the planners, to be read with git diff
 	$(GO) test $$(git grep -l 'flag.Bool("update"' -- "*_test.go" | xargs -n1 dirname | sort -u | sed "s|^|./|") -update
