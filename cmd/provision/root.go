@@ -33,7 +33,8 @@ func newRoot(g *globals) *cobra.Command {
 		Short: "Make a machine's network right at first boot and keep it right",
 		Long: `provision finds out who manages each NIC (netplan, NetworkManager, ifupdown, systemd-networkd, dhcpcd), makes the
 bridged NIC win over the NAT NIC for IPv4 and IPv6, brings up NICs that nobody configured, verifies the outcome and
-goes back when it is wrong. Your SSH session is watched while it works.
+goes back when it is wrong. Your SSH session is watched while it works. 'provision serve' is the DHCP, DNS and router
+advertisement server of the links that the configuration names.
 
 Start with 'provision --detect', which needs no root and changes nothing.
 ` + exitHelp,
@@ -142,15 +143,13 @@ func (g *globals) check() error {
 
 // logger speaks on standard error, and only when asked to; the journal or the
 // terminal adds the time.
-func (g *globals) logger() *slog.Logger {
-	level := slog.LevelWarn
+func (g *globals) logger() *slog.Logger { return g.loggerFrom(slog.LevelWarn) }
+
+// loggerFrom shows what is of this level or above it, with -v everything.
+func (g *globals) loggerFrom(level slog.Level) *slog.Logger {
 	if g.verbose {
 		level = slog.LevelDebug
 	}
-	return g.loggerAt(level)
-}
-
-func (g *globals) loggerAt(level slog.Level) *slog.Logger {
 	return slog.New(slog.NewTextHandler(g.stderr, &slog.HandlerOptions{Level: level, ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
 		if a.Key == slog.TimeKey {
 			return slog.Attr{}
