@@ -44,7 +44,7 @@ is ready and feeds the watchdog; 'provision hook systemd serve' prints the unit.
 			if len(config.Links) == 0 {
 				return fmt.Errorf("%w: %s names no links under serve.links, so there is nothing to serve", agent.ErrConfig, source)
 			}
-			log := g.serverLog()
+			log := g.loggerFrom(slog.LevelInfo) // what a program does that runs for long is of interest without -v
 			s, err := dnsdhcp.New(dnsdhcp.Options{
 				Config: config, Source: source.String(), Dir: filepath.Join(g.state, "serve"), Socket: o.socket, Version: version, Log: log,
 				Load: func() (dnsdhcp.Config, error) {
@@ -68,13 +68,4 @@ is ready and feeds the watchdog; 'provision hook systemd serve' prints the unit.
 	}
 	o.add(c)
 	return c
-}
-
-// serverLog is the logger of a program that runs for long: what it does is of interest without -v.
-func (g *globals) serverLog() *slog.Logger {
-	level := slog.LevelInfo
-	if g.verbose {
-		level = slog.LevelDebug
-	}
-	return g.loggerAt(level)
 }
