@@ -135,8 +135,15 @@ func (l ownOnly) Accept() (net.Conn, error) {
 	}
 }
 
-// serveEach hands each connection of l to f, at most maxCallers at once, until ctx ends.
-func serveEach(ctx context.Context, l net.Listener, f func(net.Conn)) error {
+// busy tells one caller too many why there is no answer.
+func busy(c net.Conn) {
+	_ = c.SetWriteDeadline(time.Now().Add(passing))
+	_ = json.NewEncoder(c).Encode(control.Answer{Error: fmt.Sprintf("busy: it has %d other callers; ask again in %v", maxCallers, callPatience)})
+}
+
+// serveEach hands each connection of l to f, at most maxCallers at once, until ctx ends. What is beyond goes to full,
+// which must not wait.
+func serveEach(ctx context.Context, l net.Listener, f, full func(net.Conn)) error {
 	defer context.AfterFunc(ctx, func() { l.Close() })()
 	places := make(chan struct{}, maxCallers)
 	for {
@@ -158,6 +165,7 @@ func serveEach(ctx context.Context, l net.Listener, f func(net.Conn)) error {
 				f(c)
 			}()
 		default:
+			full(c)
 			c.Close()
 		}
 	}

@@ -21,7 +21,7 @@ func (s *Server) serveMetrics(ctx context.Context) error {
 		s.log.Error("cannot serve metrics", "error", err)
 		return nil // no reason to serve nothing else
 	}
-	return serveEach(ctx, l, s.scrape)
+	return serveEach(ctx, l, s.scrape, func(net.Conn) {})
 }
 
 func (s *Server) scrape(c net.Conn) {

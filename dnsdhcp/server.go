@@ -157,7 +157,7 @@ func (s *Server) Run(ctx context.Context) error {
 	defer stop()
 	g, inner := errgroup.WithContext(inner)
 	g.Go(func() error { return links.Run(inner) })
-	g.Go(func() error { return serveEach(inner, control, s.converse) })
+	g.Go(func() error { return serveEach(inner, control, s.converse, busy) })
 	if s.config.metrics.IsValid() {
 		g.Go(func() error { return s.serveMetrics(inner) })
 	}

@@ -229,13 +229,14 @@ func (c Client) call(ctx context.Context, q Call, out any) error {
 	}
 	defer conn.Close()
 	defer context.AfterFunc(ctx, func() { conn.Close() })()
-	if err := json.NewEncoder(conn).Encode(q); err != nil {
-		return fmt.Errorf("cannot ask the server: %w", err)
-	}
+	// A server that has hung up may have said why before.
+	asked := json.NewEncoder(conn).Encode(q)
 	var a Answer
 	if err := json.NewDecoder(io.LimitReader(conn, maxAnswer)).Decode(&a); err != nil {
 		if ctx.Err() != nil {
 			err = ctx.Err()
+		} else if asked != nil {
+			return fmt.Errorf("cannot ask the server: %v", asked) // not %w: a broken pipe would pass for that of our own output
 		}
 		return fmt.Errorf("cannot read the server's answer: %w", err)
 	}
