@@ -217,6 +217,10 @@ func TestGolden(t *testing.T) {
 			n.Lease, n.Max, n.T1, n.T2 = 10*time.Minute, 0, time.Minute, 2*time.Minute
 			w.configure(n)
 			w.say("T1 and T2 configured", message{kind: discover, hw: ether(1), list: []uint8{1}})
+			w.configure(n, func(c *Config, _ *[]lease.Network) {
+				c.Hosts = []Host{{HW: []lease.HW{ether(1)}, Options: []option.Option{mustOption(t, "58", "30"), mustOption(t, "59", "90")}}}
+			})
+			w.say("T1 and T2 of one host", message{kind: discover, hw: ether(1), list: []uint8{1}})
 			return w
 		},
 		"relayed": func(t *testing.T) *world {

@@ -1,6 +1,7 @@
 package dhcp4
 
 import (
+	"encoding/binary"
 	"math"
 	"net/netip"
 	"time"
@@ -51,6 +52,19 @@ func (x *exchange) times(d time.Duration) {
 	}
 	if n := seconds(x.n.T2); n > 0 && n < s {
 		t2 = n
+	}
+	if x.host != nil {
+		for _, o := range x.host.Options {
+			if len(o.Data) != 4 {
+				continue
+			}
+			switch n := binary.BigEndian.Uint32(o.Data); {
+			case o.Code == wire.OptT1 && n < s:
+				t1 = n
+			case o.Code == wire.OptT2 && n < s:
+				t2 = n
+			}
+		}
 	}
 	if t1 < t2 {
 		x.b.PutU32(wire.OptT1, t1)
