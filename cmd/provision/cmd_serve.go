@@ -63,6 +63,7 @@ is ready and feeds the watchdog; 'provision hook systemd serve' prints the unit.
 				}
 				log.Info("the configuration was read again")
 			})
+			beFrugal(cmd.Context())
 			return s.Run(cmd.Context())
 		},
 	}
