@@ -26,6 +26,19 @@ type host struct {
 // known reports whether the host can be recognised as a DHCP client.
 func (h host) known() bool { return len(h.hw)+len(h.clientIDs) > 0 }
 
+// namesOfMACs are the names that hosts have by their hardware addresses, as learn.Learner wants them.
+func namesOfMACs(hosts []host) map[string]string {
+	out := map[string]string{}
+	for _, h := range hosts {
+		for _, hw := range h.hw {
+			if h.name != "" {
+				out[hw.Addr] = h.name
+			}
+		}
+	}
+	return out
+}
+
 func (r *reader) hosts(list []Host, domain string) []host {
 	var out []host
 	names, addrs, macs, ids := map[string]string{}, map[netip.Addr]string{}, map[lease.HW]string{}, map[string]string{}

@@ -139,6 +139,7 @@ func (s *Server) recall(tables []lease.Network) {
 
 // shareDNS configures the name server for all links.
 func (s *Server) shareDNS(plans map[string]served, relayed []dhcp4.Network) {
+	s.learnt.SetHosts(namesOfMACs(s.config.hosts))
 	var links []dns.Link
 	for _, v := range plans {
 		if v.dns {

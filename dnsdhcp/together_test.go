@@ -98,3 +98,14 @@ func TestDescriptionsOfHosts(t *testing.T) {
 		}
 	}
 }
+
+func TestNamesByMAC(t *testing.T) {
+	c := resolveOK(t, Config{Hosts: []Host{
+		{Name: "a", MACs: []string{"52:54:00:00:00:01", "52:54:00:00:00:02"}, Address: "10.0.0.2"},
+		{MACs: []string{"52:54:00:00:00:03"}, Address: "10.0.0.3"},
+	}})
+	got := namesOfMACs(c.hosts)
+	if len(got) != 2 || got["RT\x00\x00\x00\x01"] != "a" || got["RT\x00\x00\x00\x02"] != "a" {
+		t.Errorf("%q", got)
+	}
+}

@@ -60,6 +60,7 @@ type Learner struct {
 	links  map[int]Link
 	addrs  map[netip.Addr]*entry
 	macs   map[string][]*entry
+	hosts  map[string]string // names by hardware address
 	purged clock.Instant
 }
 
@@ -87,6 +88,13 @@ func (l *Learner) SetLink(index int, k Link) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.links[index] = Link{slices.Clone(k.Networks), slices.Clone(k.Prefixes)}
+}
+
+// SetHosts says which names the configuration gives to hardware addresses (raw). Such a host needs no lease to be known.
+func (l *Learner) SetHosts(names map[string]string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.hosts = names
 }
 
 // RemoveLink is for a link that is gone or not served any more. Its addresses are told to nobody from now on; they
@@ -217,17 +225,27 @@ func (l *Learner) told(e *entry, network string, now clock.Instant) (Link, bool)
 func (l *Learner) Addrs(label string) []netip.Addr {
 	var found []entry
 	now := l.c.Clock.Now()
+	add := func(mac, network string) {
+		for _, e := range l.macs[mac] {
+			if _, ok := l.told(e, network, now); ok && !slices.ContainsFunc(found, func(o entry) bool { return o.addr == e.addr }) {
+				found = append(found, *e)
+			}
+		}
+	}
+	l.mu.RLock()
+	for mac, name := range l.hosts {
+		if name == label {
+			add(mac, "")
+		}
+	}
+	l.mu.RUnlock()
 	for _, v4 := range l.c.Leases.Addrs(label) {
 		held, ok := l.c.Leases.At(v4)
 		if !ok {
 			continue
 		}
 		l.mu.RLock()
-		for _, e := range l.macs[held.HW.Addr] {
-			if _, ok := l.told(e, held.Network, now); ok && !slices.ContainsFunc(found, func(o entry) bool { return o.addr == e.addr }) {
-				found = append(found, *e)
-			}
-		}
+		add(held.HW.Addr, held.Network)
 		l.mu.RUnlock()
 	}
 	slices.SortFunc(found, func(a, b entry) int { return older(&b, &a) })
@@ -248,10 +266,10 @@ func (l *Learner) Name(addr netip.Addr) (string, bool) {
 		return "", false
 	}
 	k, ok := l.told(e, "", now)
-	mac := e.mac
+	mac, name := e.mac, l.hosts[e.mac]
 	l.mu.RUnlock()
-	if !ok {
-		return "", false
+	if !ok || name != "" {
+		return name, ok
 	}
 	for _, network := range k.Networks {
 		for _, held := range l.c.Leases.ByHW(network, lease.HW{Type: 1, Addr: mac}) {

@@ -280,3 +280,20 @@ func BenchmarkName(b *testing.B) {
 		}
 	}
 }
+
+// A host of the configuration is known by its hardware address, whether it has a lease or not.
+func TestHostsNeedNoLease(t *testing.T) {
+	const macC = "02:00:00:00:00:0c"
+	w := start(t, Config{})
+	w.seen("fd00:1::c", macC)
+	w.nameless("fd00:1::c")
+	w.SetHosts(map[string]string{string(hw(macC)): "gamma", string(hw(macA)): "delta"})
+	w.expect("a host without a lease", "gamma", "[fd00:1::c]")
+	w.seen("fd00:9::c", macC)
+	w.expect("what is not on the link is told to nobody", "gamma", "[fd00:1::c]")
+	w.nameless("fd00:9::c")
+	w.seen("fd00:1::a", macA)
+	w.expect("the configuration's name goes before that of the lease", "delta", "[fd00:1::a]")
+	w.SetHosts(nil)
+	w.nameless("fd00:1::c")
+}
