@@ -68,7 +68,7 @@ type RA struct {
 	Prefixes    []Prefix `yaml:"prefixes" help:"prefixes for stateless configuration; default is each /64 that the interface has an address of"`
 	MinInterval string   `yaml:"min-interval" help:"shortest time between unsolicited advertisements; default is a third of max-interval"`
 	MaxInterval string   `yaml:"max-interval" default:"10m" help:"longest time between unsolicited advertisements, 4s to 30m"`
-	Lifetime    string   `yaml:"lifetime" help:"how long clients may use this machine as router; default is three times max-interval while it is the way out; 0s never"`
+	Lifetime    string   `yaml:"lifetime" help:"how long clients may use this machine as router, whether it has a way out itself or not; default is three times max-interval while it has one; 0s never"`
 	Preference  string   `yaml:"preference" enum:"low,medium,high" default:"medium" help:"preference among several routers (RFC 4191)"`
 	HopLimit    uint8    `yaml:"hop-limit" default:"64" help:"hop limit that clients shall use"`
 	Managed     bool     `yaml:"managed" default:"false" help:"tell clients that another server gives addresses by DHCPv6"`

@@ -200,7 +200,7 @@ func (c *resolved) networkOn(u *rule, l *link.Link) (dhcp4.Network, lease.Networ
 	}
 	for i, p := range table.Pools {
 		if !n.Prefix.Contains(p.First) || !n.Prefix.Contains(p.Last) {
-			return n, table, fmt.Errorf("%s.dhcp4.pools[%d] is not inside of the network of the interface, %s", u.at, i, n.Prefix)
+			return n, table, fmt.Errorf("serve.%s.dhcp4.pools[%d] is not inside of the network of the interface, %s", u.at, i, n.Prefix)
 		}
 	}
 	table.Pools = without(table.Pools, u.dhcp4.exclude)

@@ -145,7 +145,7 @@ func TestNetworkOnALink(t *testing.T) {
 		t.Errorf("without an address: %v", err)
 	}
 	// The address is of another network than the pools.
-	if _, _, err := c.networkOn(c.ruleFor("eth7"), &link.Link{Name: "eth7", Index: 4, Up: true, Addrs: addrs("10.0.0.1/8")}); err == nil || !strings.Contains(err.Error(), "links[1].dhcp4.pools[0]") {
+	if _, _, err := c.networkOn(c.ruleFor("eth7"), &link.Link{Name: "eth7", Index: 4, Up: true, Addrs: addrs("10.0.0.1/8")}); err == nil || !strings.Contains(err.Error(), "serve.links[1].dhcp4.pools[0]") {
 		t.Errorf("with another address: %v", err)
 	}
 	n, table, err = c.networkOn(c.ruleFor("eth7"), &link.Link{Name: "eth7", Index: 4, Up: true, Addrs: addrs("192.168.1.1/24")})

@@ -112,7 +112,10 @@ func (st *station) status() control.Link {
 	}
 	if st.advertiser != nil {
 		one := control.Service{Name: "ra", State: running}
-		if !st.advertiser.Status().Source.IsValid() {
+		switch {
+		case st.link.Index == 0:
+			one.State = waiting
+		case !st.advertiser.Status().Source.IsValid():
 			one.State, one.Why = waiting, "the interface has no link-local address that can be used"
 		}
 		v.Services = append(v.Services, one)

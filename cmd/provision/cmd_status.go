@@ -94,7 +94,7 @@ func drawStatus(p *page, s control.Status, verbose bool) {
 		if l.Index == 0 {
 			state = "missing"
 		}
-		p.line("%s: %s, %s (match %s)", p.bold(l.Name), state, strings.Join(append([]string{}, l.Addresses...), " "), l.Rule)
+		p.line("%s: %s%s (match %s)", p.bold(l.Name), state, prefixed(", ", strings.Join(l.Addresses, " ")), l.Rule)
 		for _, v := range l.Services {
 			word := p.green(v.State)
 			switch v.State {
