@@ -56,6 +56,7 @@ func (s *Server) history(text string, at time.Time) []control.Lease {
 	if !at.IsZero() {
 		f.From, f.To = at, at.Add(time.Second)
 	}
+	r := s.clock.Read()
 	out := []control.Lease{}
 	for _, i := range s.journal.History(f) {
 		v := control.Lease{
@@ -64,6 +65,10 @@ func (s *Server) history(text string, at time.Time) []control.Lease {
 		}
 		if !i.To.IsZero() {
 			v.Until = showTime(i.To)
+		}
+		// Storage runs ahead of what the client was told.
+		if l, ok := s.table.At(i.Addr); ok && i.How == journal.NotEnded && l.Key == i.Key {
+			v.Until = leaseView(l, r).Expires
 		}
 		out = append(out, v)
 	}
