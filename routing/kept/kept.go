@@ -1,0 +1,97 @@
+// Package kept is the state that a kernel forgets at a reboot and that no network manager
+// brings back: the own nf_tables table, routes, policy rules and kernel parameters. Apply
+// writes it to a file beside the rest, as one more want; `provision restore` sets it before
+// the network comes up, and `provision watch` keeps it. So a wrong edit of the configuration
+// cannot open a firewall at the next boot: what was committed last is what comes back.
+package kept
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"unicode/utf8"
+
+	"github.com/provision-net/provision/provision"
+	"github.com/provision-net/provision/provision/resource/file"
+)
+
+// Path of the file. It is 0600: a table's comments and addresses are nobody else's business.
+const Path = "/var/lib/provision/kernel.json"
+
+// MaxBytes is the most that Parse takes; large sets are not in the file but beside it, by digest.
+const MaxBytes = 16 << 20
+
+// version of the file's format.
+const version = 1
+
+type state struct {
+	Version int    `json:"version"`
+	Wants   []want `json:"wants"`
+}
+
+type want struct {
+	Kind  string            `json:"kind"`
+	Name  string            `json:"name"`
+	Attrs map[string]string `json:"attrs"`
+	Why   string            `json:"why,omitempty"`
+	Mode  provision.Mode    `json:"mode,omitempty"`
+}
+
+// Of picks from wants what belongs into the file, in the same order. kinds are the kinds of
+// kernel state; what should be absent is not there after a boot anyway.
+func Of(wants []provision.Want, kinds ...string) []provision.Want {
+	var out []provision.Want
+	for _, w := range wants {
+		for _, k := range kinds {
+			if w.Kind == k && w.Attrs != nil && w.Mode != provision.Report {
+				out = append(out, w)
+			}
+		}
+	}
+	return out
+}
+
+// Want asks for the file with these wants in it.
+func Want(wants []provision.Want) (provision.Want, error) {
+	s := state{Version: version, Wants: []want{}}
+	for _, w := range wants {
+		for k, v := range w.Attrs {
+			if !utf8.ValidString(v) {
+				return provision.Want{}, fmt.Errorf("cannot keep %s: its %s is not text", w.Ref, k)
+			}
+		}
+		s.Wants = append(s.Wants, want{w.Kind, w.Name, w.Attrs, w.Why, w.Mode})
+	}
+	text, err := json.MarshalIndent(s, "", " ")
+	if err != nil {
+		return provision.Want{}, fmt.Errorf("cannot keep the kernel's state: %w", err)
+	}
+	if len(text) > MaxBytes {
+		return provision.Want{}, fmt.Errorf("cannot keep the kernel's state: it takes %d bytes, more than %d", len(text), MaxBytes)
+	}
+	return file.Secret(Path, append(text, '\n'), 0o600, "what is put back after a reboot"), nil
+}
+
+// Parse reads the file.
+func Parse(text []byte) ([]provision.Want, error) {
+	if len(text) > MaxBytes {
+		return nil, fmt.Errorf("%s is larger than %d bytes", Path, MaxBytes)
+	}
+	var s state
+	if err := json.Unmarshal(text, &s); err != nil {
+		return nil, fmt.Errorf("%s cannot be read: %w; `provision apply` writes it anew", Path, err)
+	}
+	if s.Version != version {
+		return nil, fmt.Errorf("%s has version %d and this program knows %d: `provision apply` writes it anew", Path, s.Version, version)
+	}
+	var out []provision.Want
+	var errs []error
+	for i, w := range s.Wants {
+		if w.Kind == "" || w.Name == "" || w.Attrs == nil {
+			errs = append(errs, fmt.Errorf("%s: entry %d names nothing", Path, i+1))
+			continue
+		}
+		out = append(out, provision.Want{Ref: provision.Ref{Kind: w.Kind, Name: w.Name}, Attrs: w.Attrs, Why: w.Why, Mode: w.Mode})
+	}
+	return out, errors.Join(errs...)
+}

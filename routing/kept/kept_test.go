@@ -1,0 +1,67 @@
+package kept
+
+import (
+	"reflect"
+	"strings"
+	"testing"
+
+	"github.com/provision-net/provision/provision"
+	"github.com/provision-net/provision/provision/resource/file"
+)
+
+func TestRoundTrip(t *testing.T) {
+	wants := []provision.Want{
+		{Ref: provision.Ref{Kind: "sysctl", Name: "global net.ipv4.ip_forward"}, Attrs: provision.Attrs{"value": "1"}, Why: "forwarding"},
+		{Ref: provision.Ref{Kind: "file", Name: "/etc/x"}, Attrs: provision.Attrs{"content": "x"}},
+		{Ref: provision.Ref{Kind: "nft", Name: "inet provision"}, Attrs: provision.Attrs{"table": "{\"ä\":1}\n"}},
+		{Ref: provision.Ref{Kind: "nft", Name: "inet gone"}},
+		{Ref: provision.Ref{Kind: "nft", Name: "inet told"}, Attrs: provision.Attrs{}, Mode: provision.Report},
+	}
+	kept := Of(wants, "sysctl", "nft")
+	if len(kept) != 2 || kept[0].Kind != "sysctl" || kept[1].Name != "inet provision" {
+		t.Fatalf("picked %v", kept)
+	}
+	w, err := Want(kept)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if w.Kind != file.SecretKind || w.Attrs[file.AttrMode] != "0600" {
+		t.Errorf("the file is %v", w.Ref)
+	}
+	got, err := Parse([]byte(w.Attrs[file.AttrContent]))
+	if err != nil || !reflect.DeepEqual(got, kept) {
+		t.Errorf("got %v, %v", got, err)
+	}
+	if again, _ := Want(got); again.Attrs[file.AttrContent] != w.Attrs[file.AttrContent] {
+		t.Error("written again it differs")
+	}
+	kept[0].Attrs = provision.Attrs{"value": "\xff"}
+	if _, err := Want(kept); err == nil || !strings.Contains(err.Error(), "not text") {
+		t.Errorf("bytes that are no text: %v", err)
+	}
+}
+
+func TestRubbish(t *testing.T) {
+	for _, text := range []string{"", "{", `{"version":2}`, `{"version":1,"wants":[{}]}`, `{"version":1,"wants":[{"kind":"nft","name":"x"}]}`} {
+		if got, err := Parse([]byte(text)); err == nil {
+			t.Errorf("%q: got %v", text, got)
+		}
+	}
+}
+
+func FuzzParse(f *testing.F) {
+	f.Add([]byte(`{"version":1,"wants":[{"kind":"nft","name":"inet provision","attrs":{"table":"x"}}]}`))
+	f.Fuzz(func(t *testing.T, text []byte) {
+		wants, err := Parse(text)
+		if err != nil {
+			return
+		}
+		w, err := Want(wants)
+		if err != nil {
+			t.Skip(err)
+		}
+		if again, err := Parse([]byte(w.Attrs[file.AttrContent])); err != nil || !reflect.DeepEqual(again, wants) {
+			t.Errorf("%v, then %v, %v", wants, again, err)
+		}
+	})
+}
