@@ -53,6 +53,8 @@ func describe(f reflect.StructField, path string) (what string, inner reflect.Ty
 		return "mapping, see below", t, path
 	case t.Kind() == reflect.Slice && t.Elem().Kind() == reflect.Struct:
 		return "list of mappings, see below", t.Elem(), path + "[]"
+	case t.Kind() == reflect.Map && t.Elem().Kind() == reflect.Struct:
+		return "mappings by name, see below", t.Elem(), path + ".NAME"
 	}
 	what = typeName(t)
 	if enum := f.Tag.Get("enum"); enum != "" {

@@ -314,6 +314,10 @@ func typeName(t reflect.Type) string {
 		return fmt.Sprintf("a whole number from 0 to %d", uint64(1)<<t.Bits()-1)
 	case reflect.Float64:
 		return "a number"
+	case reflect.Slice:
+		return "a list of " + typeName(t.Elem())
+	case reflect.Map:
+		return "a mapping of names to " + typeName(t.Elem())
 	}
 	return "text"
 }
