@@ -28,7 +28,10 @@ func Lines(t Table) (text string, ok bool) {
 	}
 	var b strings.Builder
 	fmt.Fprintf(&b, "table %s %s {\n", t.Family, t.Name)
-	first := true
+	if t.Dormant {
+		b.WriteString("\tflags dormant\n")
+	}
+	first := !t.Dormant
 	gap := func() {
 		if !first {
 			b.WriteByte('\n')
@@ -36,7 +39,7 @@ func Lines(t Table) (text string, ok bool) {
 		first = false
 	}
 	for _, s := range t.Sets {
-		if anonymous(s.Name) {
+		if s.Anonymous {
 			continue
 		}
 		gap()

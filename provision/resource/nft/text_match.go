@@ -98,7 +98,7 @@ func (s *sayer) learn(t *term, c Cmp) {
 	case "ip protocol", "ip6 nexthdr":
 		s.l4, s.l4At = c.Data[0], -1
 	case "meta iiftype", "meta oiftype":
-		if v, _ := number(c.Data, true); v == 1 {
+		if v, _ := numeral(c.Data, true); v == 1 {
 			s.ether, s.etherAt = true, at
 		}
 	}
@@ -191,7 +191,7 @@ func (s *sayer) masked(t *term, op, sign string, data []byte) bool {
 
 // bits writes the value of a field that is some bits of what was loaded.
 func (s *sayer) bits(f field, data []byte) (string, bool) {
-	v, ok := number(data, false)
+	v, ok := numeral(data, false)
 	if !ok {
 		return "", false
 	}

@@ -263,7 +263,7 @@ func allOnes(b []byte) bool {
 // value writes data of the term's type.
 func (s *sayer) value(t *term, data []byte) (string, bool) {
 	if t.typ == "integer" {
-		v, ok := number(data, t.host != t.swap)
+		v, ok := numeral(data, t.host != t.swap)
 		if !ok {
 			return hexNumber(data), len(data) > 0
 		}

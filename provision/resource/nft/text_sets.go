@@ -2,15 +2,11 @@ package nft
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
 )
-
-// anonymous sets are those that nft names by itself; they stand in the rule that uses them.
-func anonymous(name string) bool {
-	return strings.HasPrefix(name, "__set") || strings.HasPrefix(name, "__map")
-}
 
 func (s *sayer) set(name string) *Set {
 	if s.table == nil {
@@ -26,12 +22,12 @@ func (s *sayer) set(name string) *Set {
 
 // setText is how a rule names a set.
 func (s *sayer) setText(name string) (string, bool) {
-	if !anonymous(name) {
-		return "@" + name, true
-	}
 	set := s.set(name)
 	if set == nil {
 		return "@" + name, s.table == nil // RuleText knows no sets
+	}
+	if !set.Anonymous {
+		return "@" + name, true
 	}
 	es, ok := elements(*set)
 	return "{ " + strings.Join(es, ", ") + " }", ok
@@ -126,9 +122,18 @@ func elements(set Set) ([]string, bool) {
 	out := make([]string, 0, len(es))
 	good := true
 	for _, e := range es {
-		text, ok := concat(set.Key, e.Key, e.To, swapped)
+		text, ok := "*", true // every key that has no element of its own
+		if len(e.Key) > 0 {
+			text, ok = concat(set.Key, e.Key, e.To, swapped)
+		}
 		if !ok {
 			text, good = hexNumber(e.Key), false
+		}
+		if e.Timeout > 0 && e.Timeout != set.Timeout {
+			text += " timeout " + sayTime(e.Timeout)
+		}
+		if e.Expires > 0 {
+			text += " expires " + sayTime(e.Expires)
 		}
 		if e.Comment != "" {
 			text += " comment " + quote(e.Comment)
@@ -188,8 +193,11 @@ func concat(types []string, from, to []byte, swapped bool) (string, bool) {
 	return strings.Join(out, " . "), len(from) == 0
 }
 
-// compareKeys orders as nft does: as numbers, in the order of the type's bytes.
+// compareKeys orders as nft does: as numbers, in the order of the type's bytes; "*" is last.
 func compareKeys(set Set, swapped bool, a, b []byte) int {
+	if len(a) == 0 || len(b) == 0 {
+		return cmp.Compare(len(b), len(a))
+	}
 	for _, name := range set.Key {
 		d, _ := typeOf(name)
 		n := min(len(a), len(b))

@@ -86,8 +86,8 @@ func typeOf(name string) (dtype, bool) {
 	return dtype{}, false
 }
 
-// number reads up to 8 bytes.
-func number(b []byte, host bool) (uint64, bool) {
+// numeral reads up to 8 bytes.
+func numeral(b []byte, host bool) (uint64, bool) {
 	if len(b) > 8 {
 		return 0, false
 	}
@@ -116,7 +116,7 @@ func sayValue(name string, b []byte, swapped bool) (string, bool) {
 	case TypeIfname:
 		return sayIfname(b)
 	}
-	v, ok := number(b, t.host != swapped)
+	v, ok := numeral(b, t.host != swapped)
 	if !ok {
 		return "", false
 	}
