@@ -15,8 +15,7 @@ const (
 	comment = "provision"
 	accept  = 1 // NF_ACCEPT, linux/netfilter.h
 
-	// Info structures of x_tables matches as iptables fills them; sizes are XT_ALIGN, 8 bytes.
-	sizeConntrack = 168 // struct xt_conntrack_mtinfo3, linux/netfilter/xt_conntrack.h: 164 bytes without
+	sizeConntrack = 164 // struct xt_conntrack_mtinfo3, linux/netfilter/xt_conntrack.h
 	sizeComment   = 256 // struct xt_comment_info
 
 	offMatchFlags = 146 // of xt_conntrack_mtinfo3
@@ -56,11 +55,22 @@ func device(key uint32, name string) []byte {
 }
 
 func conntrackInfo() []byte {
-	info := make([]byte, sizeConntrack)
+	info := make([]byte, align(sizeConntrack))
 	native.PutUint16(info[offMatchFlags:], flagState)
 	// XT_CONNTRACK_STATE_BIT of IP_CT_ESTABLISHED (0) and IP_CT_RELATED (1).
 	native.PutUint16(info[offStateMask:], 1<<1|1<<2)
 	return info
+}
+
+// align is XT_ALIGN of the running kernel (linux/netfilter/x_tables.h): a 64-bit number's place
+// in a structure, which only 32-bit x86 has at multiples of four.
+func align(size int) int {
+	var u unix.Utsname
+	_ = unix.Uname(&u)
+	if m := unix.ByteSliceToString(u.Machine[:]); len(m) == 4 && m[0] == 'i' && m[2:] == "86" {
+		return (size + 3) &^ 3
+	}
+	return (size + 7) &^ 7
 }
 
 func match(name string, revision uint32, info []byte) []byte {
