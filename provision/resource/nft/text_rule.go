@@ -238,7 +238,7 @@ func (s *sayer) left(t *term) (string, bool) {
 		sign string
 		data []byte
 		idle bool
-	}{{"&", and, allOnes(and)}, {"^", xor, allZero(xor)}, {"|", or, allZero(or)}} {
+	}{{"&", and, onlyOnes(and)}, {"^", xor, allZero(xor)}, {"|", or, allZero(or)}} {
 		if op.idle {
 			continue
 		}
@@ -251,7 +251,7 @@ func (s *sayer) left(t *term) (string, bool) {
 	return out, t.text != ""
 }
 
-func allOnes(b []byte) bool {
+func onlyOnes(b []byte) bool {
 	for _, x := range b {
 		if x != 0xff {
 			return false

@@ -1,0 +1,396 @@
+package packet
+
+import (
+	"bytes"
+	"encoding/binary"
+	"fmt"
+
+	"github.com/provision-net/provision/provision/resource/nft"
+)
+
+// registers are the 80 bytes of struct nft_regs, in words of which each may be unknown.
+type registers struct {
+	b     [80]byte
+	known [20]bool
+}
+
+// offset is where a register's bytes begin (nft_parse_register, nf_tables_api.c); 64 are the
+// four of 16 bytes after the verdict's.
+func offset(reg uint32) int {
+	if reg >= 8 {
+		return int(reg-8)*4 + 16
+	}
+	return int(reg) * 16
+}
+
+// put stores bytes; the rest of the last word is zeroed, as the kernel does.
+func (r *registers) put(reg uint32, data []byte, known bool) {
+	at := offset(reg)
+	n := (len(data) + 3) &^ 3
+	if at < 16 || at+n > len(r.b) {
+		return
+	}
+	clear(r.b[at : at+n])
+	copy(r.b[at:], data)
+	for i := at / 4; i < (at+n)/4; i++ {
+		r.known[i] = known
+	}
+}
+
+func (r *registers) get(reg uint32, n int) (data []byte, known bool) {
+	at := offset(reg)
+	if at < 16 || at+n > len(r.b) || n < 0 {
+		return make([]byte, max(n, 0)), false
+	}
+	known = true
+	for i := at / 4; i*4 < at+n; i++ {
+		known = known && r.known[i]
+	}
+	return r.b[at : at+n], known
+}
+
+// outcome is what an expression does to its rule.
+type outcome int
+
+const (
+	goOn    outcome = iota
+	noMatch         // NFT_BREAK: the next rule
+	unsure          // it matches or not: who knows
+	ended           // the rule has given a verdict
+)
+
+// run is a chain's evaluation (nft_do_chain).
+type run struct {
+	m       *machine
+	base    *baseChain
+	regs    registers
+	verdict nft.Verdict
+	depth   int
+	effects []string
+}
+
+// maxJumps is NFT_JUMP_STACK_SIZE.
+const maxJumps = 16
+
+// base runs a base chain; false: the packet is gone, and out says how.
+func (m *machine) base(b *baseChain) bool {
+	r := &run{m: m, base: b}
+	v := r.chain(b.chain)
+	if v.Kind == "" || v.Kind == "continue" || v.Kind == "return" {
+		v.Kind = b.chain.Base.Policy
+		if v.Kind == "" {
+			v.Kind = "accept"
+		}
+		st := Step{
+			Hook: m.at, Family: b.table.Family, Table: b.table.Name, Chain: b.chain.Name,
+			Text: "policy", Effect: v.Kind, Match: true, Comment: b.chain.Comment,
+		}
+		if v.Kind != "accept" || m.p.All {
+			m.step(st)
+		}
+		if v.Kind == "drop" {
+			m.out.Verdict, m.out.By = Dropped, &st
+			m.out.Why = fmt.Sprintf("policy of chain %s of table %s %s", b.chain.Name, b.table.Family, b.table.Name)
+			return false
+		}
+		return true
+	}
+	return v.Kind != "drop"
+}
+
+// chain runs rules until one of them ends the base chain; an empty verdict is the chain's end.
+func (r *run) chain(c *nft.Chain) nft.Verdict {
+	for i := range c.Rules {
+		v := r.rule(c, i)
+		switch v.Kind {
+		case "", "continue":
+		case "jump", "goto":
+			next := r.find(v.Chain)
+			if next == nil || r.depth >= maxJumps {
+				r.m.doubt("chain %s of table %s %s, which rule %d of %s jumps to, is not there", v.Chain, r.base.table.Family, r.base.table.Name, i+1, c.Name)
+				continue
+			}
+			r.depth++
+			w := r.chain(next)
+			r.depth--
+			if w.Kind != "" && w.Kind != "return" {
+				return w
+			}
+			if v.Kind == "goto" { // its return is ours
+				return nft.Verdict{}
+			}
+		case "return":
+			return v
+		default:
+			return v
+		}
+	}
+	return nft.Verdict{}
+}
+
+func (r *run) find(name string) *nft.Chain {
+	for i := range r.base.table.Chains {
+		if r.base.table.Chains[i].Name == name {
+			return &r.base.table.Chains[i]
+		}
+	}
+	return nil
+}
+
+// rule runs one rule. After an expression that cannot be judged only matches are run: one that
+// fails settles it; else the rule is a doubt if it would do anything.
+func (r *run) rule(c *nft.Chain, i int) nft.Verdict {
+	m := r.m
+	rule := &c.Rules[i]
+	r.effects, r.verdict, r.regs = nil, nft.Verdict{}, registers{}
+	doubtful, does := false, ""
+	result := goOn
+	for j := range rule.Exprs {
+		e := &rule.Exprs[j]
+		if act := action(e); doubtful && act != "" {
+			if act != "counter" && act != "log" {
+				does = act
+			}
+			continue
+		}
+		o := r.expr(e)
+		if o == unsure {
+			doubtful = true
+			if act := action(e); act != "" {
+				does = act
+			} else if e.Unknown != nil { // it may be a target
+				does = e.Unknown.Name
+			} else if e.Lookup != nil && e.Lookup.Map && e.Lookup.Dst == 0 {
+				does = "verdict"
+			}
+			continue
+		}
+		if o == noMatch || o == ended {
+			result = o
+			break
+		}
+	}
+	st := Step{
+		Hook: m.at, Family: r.base.table.Family, Table: r.base.table.Name, Chain: c.Name, Rule: i + 1,
+		Depth: r.depth, Comment: rule.Comment,
+	}
+	say := func() { st.Text = ruleText(r.base.table, rule) }
+	switch {
+	case result == noMatch && len(r.effects) > 0 && !doubtful:
+		say()
+		st.Effect, st.Match = r.effectText(nft.Verdict{})+", then does not match", true
+		m.step(st)
+		return nft.Verdict{}
+	case result == noMatch:
+		if m.p.All {
+			say()
+			st.Effect = "does not match"
+			m.step(st)
+		}
+		return nft.Verdict{}
+	case doubtful:
+		say()
+		st.Effect, st.Match = "cannot be judged", true
+		if does != "" {
+			m.doubt("rule %d of chain %s in table %s %s cannot be judged: %s", i+1, c.Name, r.base.table.Family, r.base.table.Name, st.Text)
+		} else {
+			st.Effect += ", changes nothing"
+		}
+		m.step(st)
+		return nft.Verdict{}
+	}
+	v := r.verdict
+	say()
+	st.Match = true
+	st.Effect = r.effectText(v)
+	m.step(st)
+	if v.Kind == "drop" && m.out.Verdict == "" {
+		m.out.Verdict = Dropped
+	}
+	if v.Kind == "drop" {
+		m.out.By = &st
+		m.out.Why = fmt.Sprintf("rule %d of chain %s of table %s %s", i+1, c.Name, r.base.table.Family, r.base.table.Name)
+		if rule.Comment != "" {
+			m.out.Why += " (" + rule.Comment + ")"
+		}
+	}
+	return v
+}
+
+func (r *run) effectText(v nft.Verdict) string {
+	out := ""
+	for _, e := range r.effects {
+		if out != "" {
+			out += ", "
+		}
+		out += e
+	}
+	if v.Kind == "" {
+		if out == "" {
+			out = "goes on"
+		}
+		return out
+	}
+	text := v.Kind
+	if v.Chain != "" {
+		text += " " + v.Chain
+	}
+	if r.m.out.Verdict == Rejected && v.Kind == "drop" {
+		text = "rejected"
+	}
+	if out != "" {
+		return out + ", " + text
+	}
+	return text
+}
+
+func ruleText(t *nft.Table, rule *nft.Rule) string {
+	bare := *rule
+	bare.Comment = ""
+	text, _ := nft.RuleLine(t, bare)
+	return text
+}
+
+// action names what an expression does beyond matching and loading; "" for those.
+func action(e *nft.Expr) string {
+	switch {
+	case e.Verdict != nil:
+		if e.Verdict.Kind == "continue" {
+			return ""
+		}
+		return "verdict"
+	case e.NAT != nil, e.Masq != nil, e.Redir != nil:
+		return "nat"
+	case e.Reject != nil:
+		return "reject"
+	case e.Counter != nil:
+		return "counter"
+	case e.Log != nil:
+		return "log"
+	case e.Notrack != nil:
+		return "notrack"
+	case e.DynSet != nil:
+		return "dynset"
+	case e.Meta != nil && e.Meta.Set:
+		return "meta"
+	case e.Ct != nil && e.Ct.Set:
+		return "ct"
+	case e.Exthdr != nil && e.Exthdr.Set:
+		return "log" // rewriting an option stops nobody
+	}
+	return ""
+}
+
+// expr runs one expression.
+func (r *run) expr(e *nft.Expr) outcome {
+	switch {
+	case e.Meta != nil && !e.Meta.Set:
+		return r.meta(e.Meta)
+	case e.Payload != nil:
+		return r.payload(e.Payload)
+	case e.Cmp != nil:
+		return r.cmp(e.Cmp)
+	case e.Range != nil:
+		return r.inRange(e.Range)
+	case e.Bitwise != nil:
+		return r.bitwise(e.Bitwise)
+	case e.Byteorder != nil:
+		return r.byteorder(e.Byteorder)
+	case e.Immediate != nil:
+		r.regs.put(e.Immediate.Reg, e.Immediate.Data, true)
+		return goOn
+	case e.Lookup != nil:
+		return r.lookup(e.Lookup)
+	case e.Ct != nil && !e.Ct.Set:
+		return r.ct(e.Ct)
+	case e.Fib != nil:
+		return r.fib(e.Fib)
+	case e.Rt != nil:
+		return r.rt(e.Rt)
+	case e.Exthdr != nil && !e.Exthdr.Set:
+		return r.exthdr(e.Exthdr)
+	}
+	return r.act(e)
+}
+
+func (r *run) cmp(c *nft.Cmp) outcome {
+	data, known := r.regs.get(c.Reg, len(c.Data))
+	if !known {
+		return unsure
+	}
+	d := bytes.Compare(data, c.Data)
+	ok := false
+	switch c.Op {
+	case "==":
+		ok = d == 0
+	case "!=":
+		ok = d != 0
+	case "<":
+		ok = d < 0
+	case "<=":
+		ok = d <= 0
+	case ">":
+		ok = d > 0
+	case ">=":
+		ok = d >= 0
+	default:
+		return unsure
+	}
+	return match(ok)
+}
+
+func match(ok bool) outcome {
+	if ok {
+		return goOn
+	}
+	return noMatch
+}
+
+func (r *run) inRange(x *nft.Range) outcome {
+	data, known := r.regs.get(x.Reg, len(x.From))
+	if !known || len(x.From) != len(x.To) {
+		return unsure
+	}
+	in := bytes.Compare(data, x.From) >= 0 && bytes.Compare(data, x.To) <= 0
+	return match(in == (x.Op == "=="))
+}
+
+func (r *run) bitwise(b *nft.Bitwise) outcome {
+	n := int(b.Len)
+	data, known := r.regs.get(b.Src, n)
+	if len(b.Mask) != n || len(b.Xor) != n {
+		return unsure
+	}
+	out := make([]byte, n)
+	masked := true // nothing of the source is left: known all the same
+	for i := range out {
+		out[i] = data[i]&b.Mask[i] ^ b.Xor[i]
+		masked = masked && b.Mask[i] == 0
+	}
+	r.regs.put(b.Dst, out, known || masked)
+	return goOn
+}
+
+func (r *run) byteorder(b *nft.Byteorder) outcome {
+	n, size := int(b.Len), int(b.Size)
+	data, known := r.regs.get(b.Src, n)
+	if size == 0 || n%size != 0 {
+		return unsure
+	}
+	out := make([]byte, n)
+	for i := range out { // both directions swap on a little-endian machine, and do nothing on others
+		unit := i / size * size
+		if little() {
+			out[i] = data[unit+size-1-(i-unit)]
+		} else {
+			out[i] = data[i]
+		}
+	}
+	r.regs.put(b.Dst, out, known)
+	return goOn
+}
+
+func little() bool { return binary.NativeEndian.Uint16([]byte{1, 0}) == 1 }
+
+func host32(v uint32) []byte { return binary.NativeEndian.AppendUint32(nil, v) }
+func host16(v uint16) []byte { return binary.NativeEndian.AppendUint16(nil, v) }
