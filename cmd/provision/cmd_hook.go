@@ -16,6 +16,12 @@ var recoverUnit string
 //go:embed provision-serve.service
 var serveUnit string
 
+//go:embed provision-restore.service
+var restoreUnit string
+
+//go:embed provision-watch.service
+var watchUnit string
+
 // unitProgram is the program's path in the embedded units.
 const unitProgram = "/usr/local/bin/provision"
 
@@ -27,8 +33,8 @@ func newHook(g *globals) *cobra.Command {
 		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	c.AddCommand(&cobra.Command{
-		Use:   "systemd [recover|serve]",
-		Short: "Print the unit that settles at boot what a power cut left, or the one of the server",
+		Use:   "systemd [recover|serve|restore|watch]",
+		Short: "Print a unit for systemd: what settles or puts back things at boot, or what keeps running",
 		Long: `Print a unit for systemd.
 
 recover, the default: runs 'provision recover' at boot, before any network manager starts. It does nothing on a boot
@@ -38,32 +44,47 @@ where nothing was left unfinished. Install it once:
 
 serve: keeps 'provision serve' running, with no more rights than it needs:
   provision hook systemd serve | sudo tee /etc/systemd/system/provision-serve.service
-  sudo systemctl enable --now provision-serve.service`,
-		Args:      oneArg("recover or serve"),
-		ValidArgs: []string{"recover", "serve"},
+  sudo systemctl enable --now provision-serve.service
+
+restore and watch: put the committed firewall, routes and kernel parameters back at boot, and keep them. 'provision
+apply' installs these two itself where the configuration needs them.`,
+		Args:      oneArg("recover, serve, restore or watch"),
+		ValidArgs: []string{"recover", "serve", "restore", "watch"},
 		RunE: func(_ *cobra.Command, args []string) error {
-			unit := recoverUnit
+			name := "recover"
 			if len(args) == 1 {
-				switch args[0] {
-				case "recover":
-				case "serve":
-					unit = serveUnit
-				default:
-					return usageError{fmt.Errorf("there is no unit %q: it is recover or serve", args[0])}
-				}
+				name = args[0]
 			}
-			program, err := os.Executable()
-			if err == nil {
-				program, err = filepath.EvalSymlinks(program)
+			unit, ok := map[string]string{"recover": recoverUnit, "serve": serveUnit, "restore": restoreUnit, "watch": watchUnit}[name]
+			if !ok {
+				return usageError{fmt.Errorf("there is no unit %q: it is recover, serve, restore or watch", name)}
 			}
+			program, err := installed()
 			if err != nil {
-				return fmt.Errorf("cannot tell where this program is: %w", err)
+				return err
 			}
-			_, err = fmt.Fprint(g.stdout, strings.ReplaceAll(unit, unitProgram, unitQuote(program)))
+			_, err = fmt.Fprint(g.stdout, unitFor(unit, program))
 			return err
 		},
 	})
 	return c
+}
+
+// installed is the path of this program.
+func installed() (string, error) {
+	program, err := os.Executable()
+	if err == nil {
+		program, err = filepath.EvalSymlinks(program)
+	}
+	if err != nil {
+		return "", fmt.Errorf("cannot tell where this program is: %w", err)
+	}
+	return program, nil
+}
+
+// unitFor is an embedded unit that starts program.
+func unitFor(unit, program string) string {
+	return strings.ReplaceAll(unit, unitProgram, unitQuote(program))
 }
 
 // unitQuote writes a path for ExecStart= (systemd.service(5), command lines): % and $
