@@ -20,8 +20,29 @@ var (
 
 // decodeLink reads the payload of RTM_NEWLINK: struct ifinfomsg and IFLA_*.
 func decodeLink(p []byte) (Link, bool) {
+	l, spec, ok := splitLink(p, copies{})
+	if spec != nil {
+		l.Sysctl = deviceConf(spec)
+	}
+	return l, ok
+}
+
+// texts makes strings of a link's bytes.
+type texts interface {
+	text(v []byte) string
+	hardwareAddr(v []byte) string
+}
+
+// copies makes a new string each time.
+type copies struct{}
+
+func (copies) text(v []byte) string         { return attrString(v) }
+func (copies) hardwareAddr(v []byte) string { return hardwareAddr(v) }
+
+// splitLink is decodeLink that leaves the device's parameters (IFLA_AF_SPEC) as they are.
+func splitLink(p []byte, s texts) (_ Link, spec []byte, ok bool) {
 	if len(p) < unix.SizeofIfInfomsg {
-		return Link{}, false
+		return Link{}, nil, false
 	}
 	ne := binary.NativeEndian
 	flags := ne.Uint32(p[8:])
@@ -35,11 +56,11 @@ func decodeLink(p []byte) (Link, bool) {
 	attributes(p[unix.SizeofIfInfomsg:], func(t uint16, v []byte) {
 		switch t {
 		case unix.IFLA_IFNAME:
-			l.Name = attrString(v)
+			l.Name = s.text(v)
 		case unix.IFLA_ADDRESS:
-			l.MAC = hardwareAddr(v)
+			l.MAC = s.hardwareAddr(v)
 		case unix.IFLA_PERM_ADDRESS:
-			l.PermMAC = hardwareAddr(v)
+			l.PermMAC = s.hardwareAddr(v)
 		case unix.IFLA_MTU:
 			l.MTU = int(attrU32(v))
 		case unix.IFLA_MASTER:
@@ -55,17 +76,17 @@ func decodeLink(p []byte) (Link, bool) {
 		case unix.IFLA_LINKINFO:
 			attributes(v, func(t uint16, v []byte) {
 				if t == unix.IFLA_INFO_KIND {
-					l.Kind = attrString(v)
+					l.Kind = s.text(v)
 				}
 			})
 		case unix.IFLA_PROP_LIST:
 			attributes(v, func(t uint16, v []byte) {
 				if t == unix.IFLA_ALT_IFNAME {
-					l.Alt = append(l.Alt, attrString(v))
+					l.Alt = append(l.Alt, s.text(v))
 				}
 			})
 		case unix.IFLA_AF_SPEC:
-			l.Sysctl = deviceConf(v)
+			spec = v
 		}
 	})
 	if foreign {
@@ -76,7 +97,7 @@ func decodeLink(p []byte) (Link, bool) {
 	if l.Parent == l.Index {
 		l.Parent = 0
 	}
-	return l, l.Index > 0 && l.Name != ""
+	return l, spec, l.Index > 0 && l.Name != ""
 }
 
 // deviceConf reads IFLA_AF_SPEC: per family a nested attribute with an array of

@@ -37,12 +37,7 @@ func (linuxKernel) Network(ctx context.Context) (Network, error) {
 	}
 	defer c.close()
 	var n Network
-	body := make([]byte, unix.SizeofIfInfomsg+8)
-	// struct ifinfomsg, then IFLA_EXT_MASK: statistics are most of a link's dump.
-	binary.NativeEndian.PutUint16(body[unix.SizeofIfInfomsg:], 8)
-	binary.NativeEndian.PutUint16(body[unix.SizeofIfInfomsg+2:], unix.IFLA_EXT_MASK)
-	binary.NativeEndian.PutUint32(body[unix.SizeofIfInfomsg+4:], skipStats)
-	err = c.dump(ctx, unix.RTM_GETLINK, body, func() { n.Links = nil }, func(p []byte) {
+	err = c.dump(ctx, unix.RTM_GETLINK, linkRequest(), func() { n.Links = nil }, func(p []byte) {
 		if l, ok := decodeLink(p); ok {
 			n.Links = append(n.Links, l)
 		}
@@ -101,6 +96,15 @@ func (linuxKernel) Network(ctx context.Context) (Network, error) {
 	}
 	joinLinks(n.Links)
 	return n, nil
+}
+
+// linkRequest is struct ifinfomsg, then IFLA_EXT_MASK: statistics are most of a link's dump.
+func linkRequest() []byte {
+	body := make([]byte, unix.SizeofIfInfomsg+8)
+	binary.NativeEndian.PutUint16(body[unix.SizeofIfInfomsg:], 8)
+	binary.NativeEndian.PutUint16(body[unix.SizeofIfInfomsg+2:], unix.IFLA_EXT_MASK)
+	binary.NativeEndian.PutUint32(body[unix.SizeofIfInfomsg+4:], skipStats)
+	return body
 }
 
 func noIPv6(err error) bool {

@@ -63,12 +63,17 @@ func (c *netlinkConn) dump(ctx context.Context, typ uint16, body []byte, begin f
 }
 
 func (c *netlinkConn) once(typ uint16, body []byte, each func([]byte)) error {
+	return c.ask(typ, unix.NLM_F_DUMP, body, each)
+}
+
+// ask sends one request, a dump or (with NLM_F_ACK) one for a single answer.
+func (c *netlinkConn) ask(typ, flags uint16, body []byte, each func([]byte)) error {
 	c.seq++
 	req := make([]byte, unix.NLMSG_HDRLEN+len(body))
 	ne := binary.NativeEndian
 	ne.PutUint32(req[0:], uint32(len(req)))
 	ne.PutUint16(req[4:], typ)
-	ne.PutUint16(req[6:], unix.NLM_F_REQUEST|unix.NLM_F_DUMP)
+	ne.PutUint16(req[6:], unix.NLM_F_REQUEST|flags)
 	ne.PutUint32(req[8:], c.seq)
 	copy(req[unix.NLMSG_HDRLEN:], body)
 	if err := unix.Sendto(c.fd, req, 0, &unix.SockaddrNetlink{Family: unix.AF_NETLINK}); err != nil {
