@@ -24,6 +24,11 @@ type Table struct {
 	Name   string  `json:"name"`
 	Sets   []Set   `json:"sets,omitempty"`
 	Chains []Chain `json:"chains,omitempty"`
+	// Dormant: all of its base chains are switched off (NFT_TABLE_F_DORMANT).
+	Dormant bool `json:"dormant,omitempty"`
+	// Owner: it belongs to one process, goes with its socket, and nobody else can change it
+	// (NFT_TABLE_F_OWNER). Only read, never made: a kill switch must outlive its maker.
+	Owner bool `json:"owner,omitempty"`
 }
 
 // Chain is a list of rules; a base chain is one that packets enter by a hook.
@@ -49,6 +54,7 @@ type Base struct {
 type Rule struct {
 	Exprs   []Expr `json:"exprs"`
 	Comment string `json:"comment,omitempty"`
+	Handle  uint64 `json:"-"` // of a rule that was read: the kernel's name for it
 }
 
 // Types of set keys and map data, by nft's names. Concatenations are several of them: each
@@ -75,16 +81,30 @@ type Set struct {
 	Comment  string    `json:"comment,omitempty"`
 	Elements []Element `json:"elements,omitempty"`
 	// Learnt: elements are added at run time (by a daemon or by rules). They survive a change
-	// of the table, and are neither compared nor part of a snapshot.
+	// of the table, and are neither compared nor part of a snapshot. To the kernel these are the
+	// sets with timeouts (and, without Interval, those that rules may add to): a set of ours
+	// has the one or the other.
 	Learnt bool `json:"learnt,omitempty"`
+	// Anonymous: made by nft for one rule ("{ 22, 80 }"), nameless and constant. Only read; no
+	// table of ours has one.
+	Anonymous bool `json:"anonymous,omitempty"`
+	// Count and SHA256 stand for the elements of a large set where a table is an attribute.
+	Count  int    `json:"count,omitempty"`
+	SHA256 string `json:"sha256,omitempty"`
 }
 
 // Element is one key, or with To a range of keys (both ends are in it). All bytes are in
-// network order but for TypeMark. Elements are sorted by Key and do not overlap.
+// network order but for TypeMark. Elements are sorted by Key and do not overlap. The parts of a
+// concatenation are each padded with zeros to a multiple of 4 bytes, data's too. No Key at all
+// stands for every key that has no element ("*").
 type Element struct {
 	Key     []byte   `json:"key"`
 	To      []byte   `json:"to,omitempty"`
 	Data    []byte   `json:"data,omitempty"`
 	Verdict *Verdict `json:"verdict,omitempty"`
 	Comment string   `json:"comment,omitempty"`
+	// Timeout and Expires are milliseconds, of learnt sets only: how long an element lives, and
+	// how long this one still has.
+	Timeout uint64 `json:"timeout,omitempty"`
+	Expires uint64 `json:"-"`
 }

@@ -1,0 +1,282 @@
+package nft
+
+import (
+	"bytes"
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// Canonical is the table as Get reads it after Set: what the kernel fills in is filled in, what
+// has no meaning is left out, and what has no order is sorted: sets by name, elements by key,
+// chains by hook and priority. Rules keep their order. The table given is not changed, but what
+// is returned shares most of its slices.
+func Canonical(t Table) Table {
+	rename := anonymousNames(t)
+	t.Sets = slices.Clone(t.Sets)
+	for i := range t.Sets {
+		t.Sets[i] = canonicalSet(t.Sets[i])
+		if to, ok := rename[t.Sets[i].Name]; ok {
+			t.Sets[i].Name = to
+		}
+	}
+	slices.SortStableFunc(t.Sets, func(a, b Set) int { return strings.Compare(a.Name, b.Name) })
+	t.Chains = slices.Clone(t.Chains)
+	slices.SortStableFunc(t.Chains, compareChains)
+	for i := range t.Chains {
+		c := &t.Chains[i]
+		c.Rules = slices.Clone(c.Rules)
+		for j := range c.Rules {
+			c.Rules[j].Exprs = canonicalExprs(c.Rules[j].Exprs, rename)
+			c.Rules[j].Handle = 0
+		}
+	}
+	return t
+}
+
+// hookOrder is the order in which a packet meets the hooks (enum nf_inet_hooks), devices first.
+func hookOrder(hook string) int {
+	return slices.Index([]string{"ingress", "prerouting", "input", "forward", "output", "postrouting"}, hook)
+}
+
+func compareChains(a, b Chain) int {
+	if (a.Base == nil) != (b.Base == nil) {
+		if a.Base != nil {
+			return -1
+		}
+		return 1
+	}
+	if a.Base != nil {
+		if c := cmp.Or(cmp.Compare(hookOrder(a.Base.Hook), hookOrder(b.Base.Hook)), cmp.Compare(a.Base.Priority, b.Base.Priority)); c != 0 {
+			return c
+		}
+	}
+	return strings.Compare(a.Name, b.Name)
+}
+
+// maxDynamic is how many elements a set takes that rules add to where it says nothing
+// (net/netfilter/nft_dynset.c).
+const maxDynamic = 0xffff
+
+func canonicalSet(s Set) Set {
+	if s.Learnt {
+		s.Elements, s.Count, s.SHA256 = nil, 0, ""
+		if s.Size == 0 && !s.Interval {
+			s.Size = maxDynamic
+		}
+		return s
+	}
+	if len(s.Elements) == 0 {
+		s.Elements = nil
+	}
+	sorted := slices.IsSortedFunc(s.Elements, compareElements)
+	same := !slices.ContainsFunc(s.Elements, func(e Element) bool {
+		return e.To != nil && bytes.Equal(e.Key, e.To) || e.Timeout != 0 || e.Expires != 0
+	})
+	if sorted && same {
+		return s
+	}
+	s.Elements = slices.Clone(s.Elements)
+	slices.SortFunc(s.Elements, compareElements)
+	for i := range s.Elements {
+		e := &s.Elements[i]
+		if bytes.Equal(e.Key, e.To) {
+			e.To = nil
+		}
+		e.Timeout, e.Expires = 0, 0
+	}
+	return s
+}
+
+func compareElements(a, b Element) int { return bytes.Compare(a.Key, b.Key) }
+
+// anonymous is how the names of nft's nameless sets begin; the kernel fills in the number
+// (nf_tables_set_alloc_name).
+const (
+	anonymous     = "__set"
+	anonymousName = anonymous + "%d"
+)
+
+// anonymousNames gives nft's nameless sets new names in the order in which rules use them: the
+// kernel numbers them as it likes, and they are made anew with each rule.
+func anonymousNames(t Table) map[string]string {
+	var names map[string]string
+	for _, s := range t.Sets {
+		if s.Anonymous {
+			if names == nil {
+				names = map[string]string{}
+			}
+			names[s.Name] = s.Name
+		}
+	}
+	if names == nil {
+		return nil
+	}
+	chains := slices.Clone(t.Chains)
+	slices.SortStableFunc(chains, compareChains)
+	n := 0
+	for _, c := range chains {
+		for _, r := range c.Rules {
+			for _, e := range r.Exprs {
+				if e.Lookup == nil {
+					continue
+				}
+				if _, ok := names[e.Lookup.Set]; ok {
+					names[e.Lookup.Set] = fmt.Sprintf(anonymousName, n)
+					n++
+				}
+			}
+		}
+	}
+	return names
+}
+
+// canonicalExprs copies what it changes.
+func canonicalExprs(exprs []Expr, rename map[string]string) []Expr {
+	exprs = slices.Clone(exprs)
+	for i := range exprs {
+		exprs[i] = canonicalExpr(exprs[i], rename)
+	}
+	return exprs
+}
+
+func canonicalExpr(e Expr, rename map[string]string) Expr {
+	switch {
+	case e.Meta != nil:
+		v := *e.Meta
+		v.Reg = register(v.Reg)
+		e.Meta = &v
+	case e.Payload != nil:
+		v := *e.Payload
+		v.Reg = register(v.Reg)
+		e.Payload = &v
+	case e.Cmp != nil:
+		v := *e.Cmp
+		v.Reg = register(v.Reg)
+		e.Cmp = &v
+	case e.Range != nil:
+		v := *e.Range
+		v.Reg = register(v.Reg)
+		e.Range = &v
+	case e.Bitwise != nil:
+		v := *e.Bitwise
+		v.Src, v.Dst = register(v.Src), register(v.Dst)
+		e.Bitwise = &v
+	case e.Byteorder != nil:
+		v := *e.Byteorder
+		v.Src, v.Dst = register(v.Src), register(v.Dst)
+		e.Byteorder = &v
+	case e.Lookup != nil:
+		v := *e.Lookup
+		v.Reg, v.Dst = register(v.Reg), register(v.Dst)
+		if to, ok := rename[v.Set]; ok {
+			v.Set = to
+		}
+		e.Lookup = &v
+	case e.Immediate != nil:
+		v := *e.Immediate
+		v.Reg = register(v.Reg)
+		e.Immediate = &v
+	case e.Ct != nil:
+		v := *e.Ct
+		v.Reg = register(v.Reg)
+		e.Ct = &v
+	case e.Fib != nil:
+		v := *e.Fib
+		v.Reg, v.Flags = register(v.Reg), inOrder(v.Flags, fibFlags)
+		e.Fib = &v
+	case e.Rt != nil:
+		v := *e.Rt
+		v.Reg = register(v.Reg)
+		e.Rt = &v
+	case e.Exthdr != nil:
+		v := *e.Exthdr
+		v.Reg = register(v.Reg)
+		e.Exthdr = &v
+	case e.DynSet != nil:
+		v := *e.DynSet
+		v.Reg, v.Data, v.Exprs = register(v.Reg), register(v.Data), canonicalExprs(v.Exprs, rename)
+		e.DynSet = &v
+	default:
+		return canonicalStatement(e)
+	}
+	return e
+}
+
+func canonicalStatement(e Expr) Expr {
+	switch {
+	case e.Counter != nil:
+		e.Counter = &Counter{}
+	case e.Limit != nil && e.Limit.Burst == 0 && !e.Limit.Bytes:
+		v := *e.Limit
+		v.Burst = 5 // NFT_LIMIT_PKT_BURST_DEFAULT
+		e.Limit = &v
+	case e.Log != nil:
+		v := *e.Log
+		if v.Level != nil && *v.Level == 4 {
+			v.Level = nil
+		}
+		e.Log = &v
+	case e.Reject != nil && e.Reject.Type != "icmp":
+		v := *e.Reject
+		switch v.Type {
+		case "icmpv6": // of the packet's family, and so the same to the kernel
+			v.Type = "icmp"
+		case "tcp reset":
+			v.Code = 0
+		}
+		e.Reject = &v
+	case e.NAT != nil:
+		v := *e.NAT
+		v.AddrMin, v.AddrMax = registers(v.AddrMin, v.AddrMax)
+		v.PortMin, v.PortMax = registers(v.PortMin, v.PortMax)
+		v.Flags = inOrder(v.Flags, natFlags)
+		e.NAT = &v
+	case e.Masq != nil:
+		v := *e.Masq
+		v.PortMin, v.PortMax = registers(v.PortMin, v.PortMax)
+		v.Flags = inOrder(v.Flags, natFlags)
+		e.Masq = &v
+	case e.Redir != nil:
+		v := *e.Redir
+		v.PortMin, v.PortMax = registers(v.PortMin, v.PortMax)
+		v.Flags = inOrder(v.Flags, natFlags)
+		e.Redir = &v
+	}
+	return e
+}
+
+// register is the number that the kernel gives back: the first 4-byte register of a 16-byte one
+// has the number of that (nft_dump_register).
+func register(r uint32) uint32 {
+	if r >= 8 && r < 24 && r%4 == 0 {
+		return r/4 - 1
+	}
+	return r
+}
+
+// registers of a range: the kernel takes the first for the last where there is no last.
+func registers(first, last uint32) (uint32, uint32) {
+	first, last = register(first), register(last)
+	if last == first {
+		last = 0
+	}
+	return first, last
+}
+
+// inOrder sorts words by their place in all, and leaves out what is twice.
+func inOrder(words, all []string) []string {
+	var out []string
+	for _, w := range all {
+		if slices.Contains(words, w) {
+			out = append(out, w)
+		}
+	}
+	for _, w := range words {
+		if !slices.Contains(all, w) {
+			out = append(out, w) // a mistake, told by Problems
+		}
+	}
+	return out
+}

@@ -1,0 +1,198 @@
+package nft
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+
+	"github.com/provision-net/provision/provision"
+)
+
+// AttrTable is the whole table, as Format writes it.
+const AttrTable = "table"
+
+// MaxText is the most that Parse reads, in bytes.
+const MaxText = 16 << 20
+
+// Ref names a table.
+func Ref(family, table string) provision.Ref {
+	return provision.Ref{Kind: Kind, Name: family + " " + table}
+}
+
+// Own asks for a table and everything in it, and nothing else in it. Where a set is Large, the
+// elements have to be given to Blobs.Save too before the want is set.
+func Own(t Table, why string) provision.Want {
+	return provision.Want{Ref: Ref(t.Family, t.Name), Attrs: provision.Attrs{AttrTable: Format(t)}, Why: why}
+}
+
+// line is one line of the text: one thing. Elements follow their set and rules their chain.
+type line struct {
+	Table   *Table   `json:"table,omitempty"`
+	Set     *Set     `json:"set,omitempty"`
+	Element *Element `json:"element,omitempty"`
+	Chain   *Chain   `json:"chain,omitempty"`
+	Rule    *Rule    `json:"rule,omitempty"`
+}
+
+// Format is the canonical text of a table: one JSON object per line, so that two texts can be
+// compared by lines. The elements of large sets are told by their count and digest.
+func Format(t Table) string {
+	t = Canonical(t)
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false)
+	put := func(l line) {
+		if err := enc.Encode(l); err != nil {
+			panic(err) // plain data
+		}
+	}
+	sets, chains := t.Sets, t.Chains
+	t.Sets, t.Chains = nil, nil
+	put(line{Table: &t})
+	for i := range sets {
+		s := sets[i]
+		elems := s.Elements
+		s.Elements = nil
+		if len(elems) > LargeSet {
+			s.Count, s.SHA256 = len(elems), digest(elems)
+			elems = nil
+		}
+		put(line{Set: &s})
+		for j := range elems {
+			put(line{Element: &elems[j]})
+		}
+	}
+	for i := range chains {
+		c := chains[i]
+		rules := c.Rules
+		c.Rules = nil
+		put(line{Chain: &c})
+		for j := range rules {
+			if rules[j].Exprs == nil {
+				rules[j].Exprs = []Expr{}
+			}
+			put(line{Rule: &rules[j]})
+		}
+	}
+	return b.String()
+}
+
+// Parse reads what Format writes. A large set has Count and SHA256 and no elements: Blobs.Load
+// has them.
+func Parse(text string) (Table, error) {
+	if len(text) > MaxText {
+		return Table{}, fmt.Errorf("cannot read a table: its text is longer than %d bytes", MaxText)
+	}
+	dec := json.NewDecoder(strings.NewReader(text))
+	dec.DisallowUnknownFields()
+	var t Table
+	for n := 1; ; n++ {
+		var l line
+		err := dec.Decode(&l)
+		if errors.Is(err, io.EOF) && n > 1 {
+			return t, nil
+		}
+		if err == nil {
+			err = t.take(l, n == 1)
+		}
+		if err != nil {
+			return Table{}, fmt.Errorf("cannot read a table: line %d: %w", n, err)
+		}
+	}
+}
+
+// take adds a line's thing to what the lines before it have made.
+func (t *Table) take(l line, first bool) error {
+	if one := (line{Table: l.Table}); first {
+		if l != one || l.Table == nil || l.Table.Sets != nil || l.Table.Chains != nil {
+			return errors.New("the first line is not a table alone")
+		}
+		*t = *l.Table
+		return nil
+	}
+	switch l {
+	case line{Set: l.Set}:
+		if l.Set == nil || l.Set.Elements != nil || len(t.Chains) > 0 {
+			return errors.New("not a set, or out of place")
+		}
+		t.Sets = append(t.Sets, *l.Set)
+	case line{Element: l.Element}:
+		if len(t.Sets) == 0 || len(t.Chains) > 0 {
+			return errors.New("an element without a set before it")
+		}
+		s := &t.Sets[len(t.Sets)-1]
+		if s.SHA256 != "" {
+			return errors.New("an element of a set whose elements are kept elsewhere")
+		}
+		s.Elements = append(s.Elements, *l.Element)
+	case line{Chain: l.Chain}:
+		if l.Chain.Rules != nil {
+			return errors.New("a chain with rules in it: they have lines of their own")
+		}
+		t.Chains = append(t.Chains, *l.Chain)
+	case line{Rule: l.Rule}:
+		if len(t.Chains) == 0 {
+			return errors.New("a rule without a chain before it")
+		}
+		if err := whole(l.Rule.Exprs); err != nil {
+			return err
+		}
+		c := &t.Chains[len(t.Chains)-1]
+		c.Rules = append(c.Rules, *l.Rule)
+	default:
+		return errors.New("not one thing")
+	}
+	return nil
+}
+
+// whole refuses expressions that are none or several.
+func whole(exprs []Expr) error {
+	for i := range exprs {
+		e := &exprs[i]
+		if e.count() != 1 {
+			return errors.New("an expression that is not one thing")
+		}
+		if e.DynSet != nil {
+			if err := whole(e.DynSet.Exprs); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// count is of how many things an expression speaks.
+func (e *Expr) count() int {
+	n := 0
+	for _, there := range [...]bool{
+		e.Meta != nil, e.Payload != nil, e.Cmp != nil, e.Range != nil, e.Bitwise != nil, e.Byteorder != nil, e.Lookup != nil,
+		e.Immediate != nil, e.Verdict != nil, e.Ct != nil, e.Fib != nil, e.Rt != nil, e.Exthdr != nil, e.Counter != nil,
+		e.Limit != nil, e.Log != nil, e.Reject != nil, e.NAT != nil, e.Masq != nil, e.Redir != nil, e.Notrack != nil,
+		e.DynSet != nil, e.Unknown != nil,
+	} {
+		if there {
+			n++
+		}
+	}
+	return n
+}
+
+// Digests are those of the large sets that a table's text names.
+func Digests(text string) ([]string, error) {
+	t, err := Parse(text)
+	if err != nil {
+		return nil, err
+	}
+	var out []string
+	for _, s := range t.Sets {
+		if s.SHA256 != "" {
+			out = append(out, s.SHA256)
+		}
+	}
+	slices.Sort(out)
+	return slices.Compact(out), nil
+}

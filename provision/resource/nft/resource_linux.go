@@ -1,0 +1,278 @@
+package nft
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/provision-net/provision/provision"
+	"github.com/provision-net/provision/provision/resource/nft/nfnl"
+)
+
+// Resource is the tables of the calling thread's network namespace. Without Blobs it takes no
+// table with a large set.
+type Resource struct {
+	Blobs Blobs
+
+	mu    sync.Mutex
+	ports []uint32 // of the last sockets of ours, so that Watch knows our own changes
+}
+
+var _ provision.Resource = (*Resource)(nil)
+
+// connect opens a socket and remembers its port.
+func (r *Resource) connect() (*nfnl.Conn, error) {
+	c, err := dial()
+	if err != nil {
+		return nil, err
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if !slices.Contains(r.ports, c.Port()) {
+		if len(r.ports) >= 256 {
+			r.ports = slices.Delete(r.ports, 0, 128)
+		}
+		r.ports = append(r.ports, c.Port())
+	}
+	return c, nil
+}
+
+func (r *Resource) ours(port uint32) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.Contains(r.ports, port)
+}
+
+func parseName(name string) (family, table string, err error) {
+	family, table, ok := strings.Cut(name, " ")
+	if _, known := familyNumber(family); !ok || !known || table == "" || strings.ContainsAny(table, " \x00") || len(table) > maxName {
+		return "", "", fmt.Errorf(`cannot understand the table %q: want a family (inet, ip, ip6, arp, bridge, netdev) and a name`, name)
+	}
+	return family, table, nil
+}
+
+// Get implements provision.Resource. The elements of large sets are told by their digest.
+func (r *Resource) Get(ctx context.Context, name string) (provision.Attrs, error) {
+	family, table, err := parseName(name)
+	if err != nil {
+		return nil, err
+	}
+	c, err := r.connect()
+	if err != nil {
+		return nil, err
+	}
+	defer c.Close()
+	t, _, err := readTable(ctx, c, family, table)
+	if t == nil || err != nil {
+		return nil, err
+	}
+	return provision.Attrs{AttrTable: Format(*t)}, nil
+}
+
+// Set implements provision.Resource, in one transaction that holds or fails as a whole. What
+// have and want share stays as it is: chains, rules with their counters, sets; learnt sets keep
+// their elements. Afterwards the table is read and compared with want.
+func (r *Resource) Set(ctx context.Context, name string, have, want provision.Attrs) error {
+	family, table, err := parseName(name)
+	if err != nil {
+		return err
+	}
+	goal, err := r.goal(family, table, want)
+	if err != nil {
+		return err
+	}
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	c, err := r.connect()
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	for range attempts {
+		now, gen, err := readTable(ctx, c, family, table)
+		if err != nil {
+			return err
+		}
+		if err := upToDate(name, now, have); err != nil {
+			return err
+		}
+		err = r.change(ctx, c, gen, now, goal, family, table)
+		if err == errRaced {
+			continue
+		}
+		return err
+	}
+	return raced("table " + name)
+}
+
+// upToDate refuses what is no longer as it was when it was read.
+func upToDate(name string, now *Table, have provision.Attrs) error {
+	if (now == nil) != (have == nil) {
+		return fmt.Errorf("table %s: %w", name, provision.ErrStale)
+	}
+	if now != nil && Format(*now) != have[AttrTable] {
+		return fmt.Errorf("table %s: %w", name, provision.ErrStale)
+	}
+	return nil
+}
+
+// target is a table that is wanted: nil leaves the table as it is.
+type target struct {
+	remove bool
+	table  *Table
+	text   string
+}
+
+// goal reads and judges what is wanted, before anything is done.
+func (r *Resource) goal(family, table string, want provision.Attrs) (target, error) {
+	if want == nil {
+		return target{remove: true}, nil
+	}
+	for k := range want {
+		if k != AttrTable {
+			return target{}, fmt.Errorf("cannot set %s of table %s %s: unknown attribute", k, family, table)
+		}
+	}
+	text, ok := want[AttrTable]
+	if !ok {
+		return target{}, nil
+	}
+	t, err := Parse(text)
+	if err != nil {
+		return target{}, err
+	}
+	if t.Family != family || t.Name != table {
+		return target{}, fmt.Errorf("cannot set table %s %s: the text is of table %s %s", family, table, t.Family, t.Name)
+	}
+	if t.Owner || t.Dormant {
+		return target{}, fmt.Errorf("cannot set table %s %s: no table is made dormant or with an owner", family, table)
+	}
+	if err := t.sendable(); err != nil {
+		return target{}, fmt.Errorf("cannot set table %s %s: %w", family, table, err)
+	}
+	if err := r.Blobs.Load(&t); err != nil {
+		return target{}, fmt.Errorf("cannot set table %s %s: %w", family, table, err)
+	}
+	t = Canonical(t)
+	if Format(t) != text {
+		return target{}, fmt.Errorf("cannot set table %s %s: the text is not as Format writes it", family, table)
+	}
+	return target{table: &t, text: text}, nil
+}
+
+// change makes goal of now.
+func (r *Resource) change(ctx context.Context, c *nfnl.Conn, gen uint32, now *Table, goal target, family, table string) error {
+	if now == nil && goal.remove || !goal.remove && goal.table == nil && now != nil {
+		return nil
+	}
+	if goal.table == nil && !goal.remove {
+		goal.table = &Table{Family: family, Name: table}
+		goal.text = Format(*goal.table)
+	}
+	if now != nil && now.Owner {
+		return fmt.Errorf("cannot change table %s %s: it belongs to another process (flags owner) and goes with it", family, table)
+	}
+	if now != nil {
+		// What goes now can come back: the snapshot names it by its digest only.
+		if err := r.keep(*now, goal.table); err != nil {
+			return err
+		}
+	}
+	var batch *changes
+	var err error
+	if goal.remove {
+		if batch, err = newChanges(family, table); err == nil {
+			batch.deleteTable()
+		}
+	} else {
+		batch, err = diff(now.sorted(), *goal.table)
+	}
+	if err != nil {
+		return fmt.Errorf("cannot change table %s %s: %w", family, table, err)
+	}
+	if batch.batch.Len() == 0 {
+		return nil
+	}
+	if err := batch.send(ctx, c, gen); err != nil {
+		return err
+	}
+	return compare(ctx, c, gen, family, table, goal)
+}
+
+// keep saves the elements of large sets that a change takes something from.
+func (r *Resource) keep(now Table, goal *Table) error {
+	var lost Table
+	for _, s := range now.Sets {
+		if s.Learnt || len(s.Elements) <= LargeSet {
+			continue
+		}
+		same := goal != nil && slices.ContainsFunc(goal.Sets, func(w Set) bool {
+			return w.Name == s.Name && len(w.Elements) == len(s.Elements) && digest(w.Elements) == digest(canonicalSet(s).Elements)
+		})
+		if !same {
+			lost.Sets = append(lost.Sets, s)
+		}
+	}
+	return r.Blobs.Save(lost)
+}
+
+// compare reads the table again: only what is there counts.
+func compare(ctx context.Context, c *nfnl.Conn, gen uint32, family, table string, goal target) error {
+	after, now, err := readTable(ctx, c, family, table)
+	if err != nil {
+		return fmt.Errorf("table %s %s was changed, but: %w", family, table, err)
+	}
+	text := ""
+	if after != nil {
+		text = Format(*after)
+	}
+	if text == goal.text {
+		return nil
+	}
+	if now != gen+1 {
+		return fmt.Errorf("table %s %s: %w", family, table, provision.ErrStale)
+	}
+	return fmt.Errorf("cannot change table %s %s: the kernel made something else of it: %s", family, table, firstDifference(text, goal.text))
+}
+
+// firstDifference shows the first line in which two texts differ.
+func firstDifference(is, want string) string {
+	a, b := strings.Split(is, "\n"), strings.Split(want, "\n")
+	for i := range max(len(a), len(b)) {
+		x, y := "nothing", "nothing"
+		if i < len(a) {
+			x = a[i]
+		}
+		if i < len(b) {
+			y = b[i]
+		}
+		if x != y {
+			return fmt.Sprintf("line %d is %.300s and should be %.300s", i+1, x, y)
+		}
+	}
+	return "nothing that can be seen"
+}
+
+// sorted is the canonical table with the handles of its rules, and with learnt elements.
+func (t *Table) sorted() *Table {
+	if t == nil {
+		return nil
+	}
+	out := Canonical(*t)
+	byChain := byName(t.Chains, chainName)
+	for i := range out.Chains {
+		for j := range out.Chains[i].Rules {
+			out.Chains[i].Rules[j].Handle = byChain[out.Chains[i].Name].Rules[j].Handle
+		}
+	}
+	sets := byName(t.Sets, setName)
+	for i := range out.Sets {
+		if s := sets[out.Sets[i].Name]; s != nil && out.Sets[i].Learnt {
+			out.Sets[i].Elements = s.Elements
+		}
+	}
+	return &out
+}
