@@ -74,11 +74,15 @@ func Accepted(msg []byte) (cut []byte, rcode int, ok bool) {
 		return nil, 0, false
 	}
 	_ = total // what follows the last record is cut off like the additional section
-	msg = msg[:end]
 	wire.SetCount(msg, 3, 0)
 	if wire.Flags(msg)&wire.TC != 0 {
-		return msg, rcode, true // asked again over TCP, or given on as truncated: never kept
+		// Asked again over TCP, or given on as truncated: never kept. Nobody may use its records (RFC 2181 section 9), so that
+		// they can be read is not worth a look and they are not given on.
+		wire.SetCount(msg, 1, 0)
+		wire.SetCount(msg, 2, 0)
+		return msg[:wire.QuestionEnd(msg)], rcode, true
 	}
+	msg = msg[:end]
 	var m miekg.Msg
 	if m.Unpack(msg) != nil || len(m.Answer) != wire.Count(msg, 1) || len(m.Ns) != wire.Count(msg, 2) {
 		return nil, 0, false

@@ -1,6 +1,7 @@
 package wire
 
-// SkipName returns the offset behind the name at off, not following pointers; -1 if it does not end inside msg.
+// SkipName returns the offset behind the name at off, not following pointers; -1 if it does not end inside msg. A pointer into
+// the header is none: what it points to changes with the message's number, and no name is there (RFC 1035 section 4.1.4).
 func SkipName(msg []byte, off int) int {
 	for off < len(msg) {
 		c := int(msg[off])
@@ -10,7 +11,7 @@ func SkipName(msg []byte, off int) int {
 		case c < 64:
 			off += 1 + c
 		case c >= 0xc0:
-			if off+2 > len(msg) {
+			if off+2 > len(msg) || U16(msg[off:])&0x3fff < HeaderLen {
 				return -1
 			}
 			return off + 2
