@@ -374,8 +374,13 @@ func (r *run) bitwise(b *nft.Bitwise) outcome {
 func (r *run) byteorder(b *nft.Byteorder) outcome {
 	n, size := int(b.Len), int(b.Size)
 	data, known := r.regs.get(b.Src, n)
-	if size == 0 || n%size != 0 {
+	if size == 0 {
 		return unsure
+	}
+	n -= n % size // less than a unit is left as it is
+	data = data[:n]
+	if n == 0 {
+		return goOn
 	}
 	out := make([]byte, n)
 	for i := range out { // both directions swap on a little-endian machine, and do nothing on others

@@ -43,7 +43,8 @@ func Lines(t Table) (text string, ok bool) {
 			continue
 		}
 		gap()
-		ok = setText(&b, s, learns[s.Name]) && ok
+		ours := t.Family == OwnFamily && t.Name == OwnTable // there every learnt set may be added to by rules
+		ok = setText(&b, s, learns[s.Name] || ours && s.Learnt && !s.Interval) && ok
 	}
 	for _, c := range t.Chains {
 		gap()

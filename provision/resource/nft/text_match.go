@@ -22,7 +22,7 @@ func (s *sayer) cmp(es []Expr) (int, bool) {
 	}
 	op := map[string]string{"==": "", "!=": "!= ", "<": "< ", "<=": "<= ", ">": "> ", ">=": ">= "}
 	sign, ok := op[c.Op]
-	if !ok {
+	if !ok || strings.ContainsAny(c.Op, "<>") && t.native() {
 		return 1, false
 	}
 	if t.mask != nil {
@@ -68,6 +68,13 @@ func (s *sayer) cmp(es []Expr) (int, bool) {
 	return 1, true
 }
 
+// native: its bytes are in host order. The kernel compares bytes, so "more" and "less" mean
+// nothing then.
+func (t *term) native() bool {
+	d, _ := typeOf(t.typ)
+	return t.size > 1 && (t.host || d.host) != t.swap
+}
+
 // match says "LEFT RIGHT"; bare bytes of a header make nothing superfluous.
 func (s *sayer) match(t *term, left, right string) {
 	if strings.HasPrefix(left, "@") {
@@ -97,6 +104,8 @@ func (s *sayer) learn(t *term, c Cmp) {
 		s.l4, s.l4At = c.Data[0], at
 	case "ip protocol", "ip6 nexthdr":
 		s.l4, s.l4At = c.Data[0], -1
+	case "icmp type", "icmpv6 type":
+		s.echo = map[string]bool{"icmp": c.Data[0] == 8 || c.Data[0] == 0, "icmpv6": c.Data[0] == 128 || c.Data[0] == 129}[t.proto]
 	case "meta iiftype", "meta oiftype":
 		if v, _ := numeral(c.Data, true); v == 1 {
 			s.ether, s.etherAt = true, at
@@ -222,8 +231,8 @@ func (s *sayer) between(t *term, sign string, from, to []byte) bool {
 	if !ok || !ok2 || !ok3 || t.split != nil || t.typ == TypeIfname {
 		return false
 	}
-	if d, _ := typeOf(t.typ); d.host && !t.swap {
-		return false // memcmp of host order is no range of numbers
+	if t.native() {
+		return false
 	}
 	s.match(t, left, sign+a+"-"+z)
 	return true

@@ -102,7 +102,12 @@ func needs(proto string) (nf, l4, ether bool) {
 func (s *sayer) payload(p Payload) *term {
 	proto := s.header(p.Base)
 	t := &term{size: p.Len, typ: "integer", proto: proto}
-	for _, f := range fieldsOf(proto) {
+	fields := fieldsOf(proto)
+	if s.echo && (proto == "icmp" || proto == "icmpv6") {
+		fields = append(fields, field{proto: proto, name: "id", off: 4, len: 2, typ: "integer"},
+			field{proto: proto, name: "sequence", off: 6, len: 2, typ: "integer"})
+	}
+	for _, f := range fields {
 		if f.mask != nil {
 			if f.off == p.Offset && f.len == p.Len {
 				t.subs = append(t.subs, f)

@@ -1,6 +1,7 @@
 package nft
 
 import (
+	"fmt"
 	"strings"
 )
 
@@ -40,7 +41,8 @@ type sayer struct {
 	nf       string // ip, ip6: the network header that is certain here
 	l4       uint8  // the transport header that is certain here
 	ether    bool
-	nfAt     int // where the condition stands that made it so; -1: it must stay
+	echo     bool // an ICMP echo message
+	nfAt     int  // where the condition stands that made it so; -1: it must stay
 	l4At     int
 	etherAt  int
 	pending  *term // of a first comparison that may be half of a range
@@ -211,6 +213,9 @@ func (s *sayer) bitwise(b Bitwise) bool {
 
 func (s *sayer) byteorder(b Byteorder) bool {
 	src := s.reg(b.Src)
+	if src != nil && b.Len < b.Size && b.Src == b.Dst {
+		return true // turns nothing: nft does this to single bytes in concatenations
+	}
 	if src == nil || b.Size != b.Len || src.size > 8 {
 		return false
 	}
@@ -234,6 +239,8 @@ func (s *sayer) left(t *term) (string, bool) {
 		xor[i] = t.xor[i] & t.mask[i]
 	}
 	out := t.text
+	plain := *t // the mask was laid on before a byteorder expression, if there was one
+	plain.swap = false
 	for _, op := range []struct {
 		sign string
 		data []byte
@@ -242,7 +249,7 @@ func (s *sayer) left(t *term) (string, bool) {
 		if op.idle {
 			continue
 		}
-		v, ok := s.value(t, op.data)
+		v, ok := s.value(&plain, op.data)
 		if !ok {
 			return "", false
 		}
@@ -263,6 +270,10 @@ func onlyOnes(b []byte) bool {
 // value writes data of the term's type.
 func (s *sayer) value(t *term, data []byte) (string, bool) {
 	if t.typ == "integer" {
+		if strings.HasPrefix(t.text, "@") && t.mask == nil {
+			v, ok := numeral(data, false)
+			return fmt.Sprintf("0x%x", v), ok
+		}
 		v, ok := numeral(data, t.host != t.swap)
 		if !ok {
 			return hexNumber(data), len(data) > 0

@@ -40,7 +40,7 @@ func (s *sayer) key(set *Set, reg uint32) ([]*term, string, bool) {
 	pos := offset(reg)
 	take := func() bool {
 		t := s.regs[pos]
-		if t == nil || t.set != "" || t.data != nil {
+		if t == nil || t.set != "" || t.data != nil || t.size == 0 {
 			return false
 		}
 		w, ok := s.left(t)
@@ -70,6 +70,7 @@ func (s *sayer) key(set *Set, reg uint32) ([]*term, string, bool) {
 	return terms, strings.Join(words, " . "), len(terms) > 0
 }
 
+// lookup says a match, a verdict map or a map; nat's maps of ranges have one register for each end.
 func (s *sayer) lookup(l Lookup) bool {
 	set := s.set(l.Set)
 	terms, left, ok := s.key(set, l.Reg)
@@ -117,7 +118,9 @@ func (s *sayer) lookup(l Lookup) bool {
 // elements writes all elements of a set, in nft's order.
 func elements(set Set) ([]string, bool) {
 	es := slices.Clone(set.Elements)
-	swapped := set.Interval && len(set.Key) == 1 // intervals of host order are kept in network order
+	// Single intervals of numbers in host order are kept in network order, or they were no intervals.
+	d, _ := typeOf(set.Key[0])
+	swapped := set.Interval && len(set.Key) == 1 && d.host
 	slices.SortStableFunc(es, func(a, b Element) int { return compareKeys(set, swapped, a.Key, b.Key) })
 	out := make([]string, 0, len(es))
 	good := true
@@ -155,16 +158,21 @@ func elements(set Set) ([]string, bool) {
 
 // dataText writes a map's value; nat prefixes are both ends of a range.
 func dataText(types []string, data []byte) (string, bool) {
-	size := 0
-	for _, t := range types {
-		d, _ := typeOf(t)
-		size += int(align4(uint32(d.size)))
-	}
-	if d, _ := typeOf(types[0]); len(types) == 1 && len(data) >= 2*d.size && d.prefix {
-		n := len(data) / 2
-		return sayRange(types[0], data[:d.size], data[n:n+d.size], false)
+	if d, ok := typeByName(types[0]); ok && len(types) == 1 && len(data) == d.size && d.size == 2*TypeSize(d.whole()) {
+		return sayRange(d.whole(), data[:d.size/2], data[d.size/2:], false)
 	}
 	return concat(types, data, nil, false)
+}
+
+// whole is the type by a number alone, whatever the size: a map's value that has twice the size
+// of its type is a range.
+func (d datatype) whole() string {
+	for _, x := range datatypes {
+		if x.number == d.number {
+			return x.name
+		}
+	}
+	return ""
 }
 
 // concat writes the parts of a key; with to each part is a range.
@@ -205,7 +213,7 @@ func compareKeys(set Set, swapped bool, a, b []byte) int {
 			n = min(n, int(align4(uint32(d.size))))
 		}
 		x, y := a[:n], b[:n]
-		if (d.host || name == TypeIfname) && !swapped {
+		if (d.host && !swapped) || name == TypeIfname && !set.Interval {
 			x, y = reversed(x), reversed(y)
 		}
 		if c := bytes.Compare(x, y); c != 0 {
@@ -250,7 +258,8 @@ func setText(b *strings.Builder, set Set, dynamic bool) bool {
 	if set.Interval {
 		flags = append(flags, "interval")
 	}
-	if set.Timeout > 0 && len(flags) > 0 { // alone it goes without saying
+	// A default timeout says it all, where it is the only flag.
+	if set.Timeout > 0 && len(flags) > 0 || set.Timeout == 0 && set.Learnt {
 		flags = append(flags, "timeout")
 	}
 	if len(flags) > 0 {

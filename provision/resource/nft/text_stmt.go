@@ -89,6 +89,9 @@ func (s *sayer) operand(typ string, reg uint32) (string, bool) {
 		}
 		return sayValue(typ, t.data, false)
 	}
+	if d, _ := typeOf(typ); t.typ != "" && t.native() != (d.host && t.size > 1) {
+		return "", false // it would arrive in the wrong order
+	}
 	text, ok := s.left(t)
 	if !strings.HasPrefix(t.text, "@") {
 		s.use(t)

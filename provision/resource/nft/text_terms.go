@@ -61,7 +61,8 @@ func ctTerm(c Ct) *term {
 	case "direction":
 		t.typ = "ct_dir"
 	case "expiration":
-		t.typ = "time"
+		t.typ, t.size = "time", 4
+		return t
 	case "helper":
 		t.typ = TypeIfname // 16 bytes of text, quoted
 	case "l3proto":
@@ -105,7 +106,7 @@ func fibTerm(f Fib) *term {
 		t.typ, t.size = TypeIfname, 16
 	case "present":
 		t.text = "fib " + strings.Join(flags, " . ") + " oif"
-		t.typ, t.size = "boolean", 1
+		t.typ = "boolean"
 	default:
 		return nil
 	}

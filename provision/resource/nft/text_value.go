@@ -74,10 +74,12 @@ func typeOf(name string) (dtype, bool) {
 		return dtype{size: 1, names: names{0: "host", 1: "broadcast", 2: "multicast", 3: "other"}}, true
 	case "devgroup":
 		return dtype{size: 4, host: true, prefix: true, names: names{0: `"default"`}}, true
-	case "uid", "gid", "realm", "classid", "time":
+	case "uid", "gid", "realm", "classid":
 		return dtype{size: 4, host: true}, true
+	case "time":
+		return dtype{host: true}, true
 	case "boolean":
-		return dtype{size: 1, names: names{0: "missing", 1: "exists"}}, true
+		return dtype{host: true, names: names{0: "missing", 1: "exists"}}, true
 	case "integer":
 		return dtype{}, true
 	case TypeVerdict:
