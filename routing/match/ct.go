@@ -67,5 +67,5 @@ func FibDaddrType(typ uint32) []nft.Expr {
 // (strict reverse path, RFC 3704 section 2.2), for both families; the mark is asked too, so
 // policy routing is respected where the mark is restored before.
 func NoReversePath() []nft.Expr {
-	return []nft.Expr{{Fib: &nft.Fib{Result: "present", Flags: []string{"saddr", "mark", "iif"}, Reg: 1}}, equal([]byte{0})}
+	return []nft.Expr{{Fib: &nft.Fib{Result: "present", Flags: []string{"saddr", "mark", "iif"}, Reg: 1}}, equal(host32(0))}
 }

@@ -93,6 +93,17 @@ func Names(names []string) []nft.Element {
 	return out
 }
 
+// Types are the elements of a set of TypeICMPv6.
+func Types(types ...uint8) []nft.Element {
+	types = slices.Clone(types)
+	slices.Sort(types)
+	var out []nft.Element
+	for _, t := range slices.Compact(types) {
+		out = append(out, nft.Element{Key: []byte{t}})
+	}
+	return out
+}
+
 // NameVerdicts are the elements of a verdict map from interface names.
 func NameVerdicts(to map[string]nft.Verdict) []nft.Element {
 	var out []nft.Element

@@ -58,7 +58,7 @@ func filterWords() []word {
 		{`tcp sport 1024-65535 tcp dport @gp`, Join(SPortRange(TCP, 1024, 65535), DPortIn(TCP, "gp"))},
 		{`icmp type echo-request`, ICMPType(EchoRequest)},
 		{`icmpv6 type nd-neighbor-solicit`, ICMPv6Type(NeighSolicit)},
-		{`icmpv6 type 130-132`, ICMPv6Range(MLDQuery, MLDDone)},
+		{`icmpv6 type @types`, ICMPv6In("types")},
 		{`ip6 saddr fe80::/10 icmpv6 type nd-router-advert`, Join(SAddr(px("fe80::/10")), ICMPv6Type(RouterAdvert))},
 		{`ct state established,related`, CtState(nft.StateEstablished | nft.StateRelated)},
 		{`ct state invalid`, CtState(nft.StateInvalid)},
@@ -120,6 +120,7 @@ func TestWordsAreNftsOwn(t *testing.T) {
  set g6 { type ipv6_addr; flags interval; }
  set ifs { type ifname; }
  set gp { type inet_service; flags interval; }
+ set types { type icmpv6_type; }
  set protos { type inet_proto; }
  map vm { type ifname : verdict; }
  set learnt { type ipv4_addr; size 1000; flags dynamic, timeout; timeout 60s; }

@@ -47,10 +47,12 @@ func ICMPv6Type(typ uint8) []nft.Expr {
 	return append(icmp(6), equal([]byte{typ}))
 }
 
-// ICMPv6Range holds for ICMPv6 messages of the types from..to.
-func ICMPv6Range(from, to uint8) []nft.Expr {
-	return append(icmp(6), within([]byte{from}, []byte{to})...)
-}
+// ICMPv6In looks the type of an ICMPv6 message up in a set of TypeICMPv6. (A range of types
+// would do, but nft writes one in words that it cannot read again.)
+func ICMPv6In(set string) []nft.Expr { return append(icmp(6), lookup(set)) }
+
+// TypeICMPv6 is nft's name for the type of a set's key: the type of an ICMPv6 message, one byte.
+const TypeICMPv6 = "icmpv6_type"
 
 func icmp(family int) []nft.Expr {
 	proto := uint8(ICMP)

@@ -1,0 +1,90 @@
+package firewall
+
+import (
+	"slices"
+
+	"github.com/provision-net/provision/routing/match"
+)
+
+// shadows finds rules that never decide anything, because an earlier one already decides all
+// that they could. The other way round they contradict it: an error. Saying the same again is
+// only worth a note.
+func (r *resolver) shadows() {
+	for j, b := range r.rules {
+		for _, a := range r.rules[:j] {
+			if !a.covers(b) {
+				continue
+			}
+			if a.action == b.action && sameNAT(a, b) {
+				r.note(b.path, "is never asked: %s already says the same for all of it", a.name())
+			} else {
+				r.fail(b.path, "is never asked and contradicts %s, which comes first and decides all of it: put this rule before it or leave it out", a.name())
+			}
+			break
+		}
+	}
+}
+
+func sameNAT(a, b *rule) bool {
+	return a.conf.NATSource == b.conf.NATSource && a.conf.NATDestination == b.conf.NATDestination
+}
+
+// covers says that every packet that reaches b fits a as well.
+func (a *rule) covers(b *rule) bool {
+	if !a.from.begins(b.from) || !a.to.ends(b.to) || a.send != nil && b.send == nil {
+		return false
+	}
+	for _, f := range b.families {
+		if !slices.Contains(a.families, f) || !a.src.covers(b.src, f) || !a.meets(b, f) {
+			return false
+		}
+	}
+	if a.traffic == nil {
+		return true
+	}
+	if b.traffic == nil {
+		return false
+	}
+	for _, t := range b.traffic {
+		if !slices.ContainsFunc(a.traffic, func(x traffic) bool { return x.covers(t) }) {
+			return false
+		}
+	}
+	return true
+}
+
+// meets compares destinations as the rules see them: a rule that changes them is compared by
+// what it takes, one that does not meets packets that were already changed.
+func (a *rule) meets(b *rule, family int) bool {
+	if a.send != nil || b.send == nil {
+		return a.dst.covers(b.dst, family)
+	}
+	t, changed := b.send.to[family]
+	if !changed {
+		return a.dst.covers(b.dst, family)
+	}
+	if t.self || t.port != 0 && a.traffic != nil {
+		return a.dst.any && a.traffic == nil
+	}
+	var after addrs
+	after.add(t.all())
+	return a.dst.covers(after, family)
+}
+
+// begins says that everything that begins at b begins at a. Any is not this machine itself.
+func (a end) begins(b end) bool {
+	if a.any {
+		return !b.self
+	}
+	return a.same(b)
+}
+
+// ends says that everything that ends at b ends at a. Any is this machine too.
+func (a end) ends(b end) bool { return a.any || a.same(b) }
+
+func (a end) same(b end) bool {
+	if a.self || b.self || b.any {
+		return a.self && b.self
+	}
+	return a.zone == b.zone && (a.iface == "" || a.iface == b.iface || b.iface != "" && match.Covers(a.iface, b.iface))
+}

@@ -1,0 +1,188 @@
+package firewall
+
+import (
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/provision-net/provision/provision/intent"
+	"github.com/provision-net/provision/routing/match"
+)
+
+// zone is a Zone with everything settled.
+type zone struct {
+	name           string
+	exact          []string // names of interfaces, sorted
+	patterns       []string // beginnings with a star, sorted
+	outside        bool
+	input, forward string
+	log            bool
+	management     bool
+	masq4          bool
+	masq6          string // "", auto, yes
+	antiSpoofing   bool
+	mss            uint16
+}
+
+// has says whether every interface that name means is one of the zone's.
+func (z *zone) has(name string) bool {
+	return slices.Contains(z.exact, name) || slices.ContainsFunc(z.patterns, func(p string) bool { return match.Covers(p, name) })
+}
+
+func (z *zone) interfaces() []string { return append(slices.Clone(z.exact), z.patterns...) }
+
+// zoneName: what the kernel's names of chains can be made of, and never one of nft's own words,
+// because chains are called input.NAME and the like.
+func zoneName(s string) bool {
+	return regexp.MustCompile(`^[a-zA-Z0-9][a-zA-Z0-9_-]{0,31}$`).MatchString(s)
+}
+
+// ifaceProblem says what is wrong with a name of an interface (dev_valid_name of net/core/dev.c).
+func ifaceProblem(name string) string {
+	bare := strings.TrimSuffix(name, "*")
+	switch {
+	case name == "*" || name == anyWord:
+		return "would be every interface: name those of this zone; what is in no zone is refused anyway"
+	case bare == "" || bare == "." || bare == "..":
+		return fmt.Sprintf("%q is no name of an interface", name)
+	case len(bare) > 15:
+		return fmt.Sprintf("%q is longer than the 15 letters that the kernel knows", name)
+	case strings.ContainsAny(bare, "*?[]/:\"\\ \t\n") || strings.ContainsFunc(bare, func(r rune) bool { return r < 0x21 || r > 0x7e }):
+		return fmt.Sprintf("%q: a star may stand at the end only, and blanks, /, : and quotes nowhere", name)
+	case name == "lo":
+		return "lo is this machine itself and always allowed: leave it out"
+	}
+	return ""
+}
+
+// side settles what a zone faces.
+func (c Zone) side(name string) string {
+	if c.Side != "" {
+		return c.Side
+	}
+	if c.Masquerade || slices.Contains([]string{"outside", "wan", "internet", "public"}, name) {
+		return outside
+	}
+	return inside
+}
+
+func (r *resolver) zones(members []intent.Member) {
+	for _, name := range sorted(r.p.Zones) {
+		c, path := r.p.Zones[name], "zones."+name
+		switch {
+		case name == anyWord || name == selfWord:
+			r.fail(path, "%s has a meaning of its own in rules: call the zone something else", name)
+		case !zoneName(name):
+			r.fail(path, "a zone's name is 1 to 32 letters, digits, - and _, and begins with a letter or digit")
+		}
+		for key, v := range map[string]string{"side": c.Side, "input": c.Input, "forward": c.Forward, "masquerade-ipv6": c.MasqueradeIPv6} {
+			words := []string{allow, deny, reject}
+			switch key {
+			case "side":
+				words = []string{inside, outside}
+			case "masquerade-ipv6":
+				words = []string{"auto", "yes", "no"}
+			}
+			if v != "" && !slices.Contains(words, v) {
+				r.fail(path+"."+key, "%q is not one of %s", v, strings.Join(words, ", "))
+			}
+		}
+		if c.MSS != 0 && c.MSS < 536 {
+			r.fail(path+".mss", "%d is less than the 536 bytes that every IPv4 path carries", c.MSS)
+		}
+		if !c.Masquerade && c.MasqueradeIPv6 != "" && c.MasqueradeIPv6 != "no" {
+			r.fail(path+".masquerade-ipv6", "says how to masquerade, but masquerade is not true")
+		}
+		out := c.side(name) == outside
+		z := &zone{name: name, outside: out, management: !out, log: c.Log == nil || *c.Log, antiSpoofing: c.AntiSpoofing, mss: c.MSS, masq4: c.Masquerade}
+		if c.Masquerade && c.MasqueradeIPv6 != "no" {
+			z.masq6 = "auto"
+			if c.MasqueradeIPv6 == "yes" {
+				z.masq6 = "yes"
+			}
+		}
+		if c.Management != nil {
+			z.management = *c.Management
+		}
+		z.input, z.forward = refusal(c.Input, out), refusal(c.Forward, out)
+		r.zone = append(r.zone, z)
+		for i, n := range c.Interfaces {
+			r.member(z, n, fmt.Sprintf("%s.interfaces[%d]", path, i), "")
+		}
+	}
+	for _, m := range members {
+		z := r.named(m.Zone)
+		if z == nil {
+			if !zoneName(m.Zone) || m.Zone == anyWord || m.Zone == selfWord {
+				r.fail("zones", "%s asks for a zone %q, which cannot be a name of one", m.Why, m.Zone)
+				continue
+			}
+			c := Zone{}
+			out := c.side(m.Zone) == outside
+			z = &zone{name: m.Zone, outside: out, management: !out, log: true, input: refusal("", out), forward: refusal("", out)}
+			r.zone = append(r.zone, z)
+			r.note("zones", "zone %s is not written here; %s asks for it, so it has the defaults of a zone that faces %s", m.Zone, m.Why, c.side(m.Zone))
+		}
+		for _, n := range m.Interfaces {
+			if z.has(n) {
+				continue // said twice is no harm
+			}
+			r.member(z, n, "zones."+z.name+".interfaces", " ("+m.Why+")")
+		}
+	}
+	slices.SortFunc(r.zone, func(a, b *zone) int { return strings.Compare(a.name, b.name) })
+	for _, z := range r.zone {
+		slices.Sort(z.exact)
+		slices.Sort(z.patterns)
+	}
+}
+
+// refusal is the default verdict of a side: no answer to the internet, one to people at home.
+func refusal(word string, outside bool) string {
+	switch {
+	case word != "":
+		return word
+	case outside:
+		return deny
+	}
+	return reject
+}
+
+// member puts an interface into a zone unless it already is in one.
+func (r *resolver) member(z *zone, name, path, why string) {
+	if text := ifaceProblem(name); text != "" {
+		r.fail(path, "%s%s", text, why)
+		return
+	}
+	for _, o := range r.zone {
+		for _, n := range o.interfaces() {
+			if !match.Overlap(n, name) {
+				continue
+			}
+			switch {
+			case o != z && n == name:
+				r.fail(path, "%s is already in zone %s: an interface is in one zone%s", name, o.name, why)
+			case o != z:
+				r.fail(path, "%s and %s of zone %s name the same interfaces: an interface is in one zone%s", name, n, o.name, why)
+			default:
+				r.fail(path, "%s and %s name the same interfaces: leave one out%s", name, n, why)
+			}
+			return
+		}
+	}
+	if match.Pattern(name) {
+		z.patterns = append(z.patterns, name)
+	} else {
+		z.exact = append(z.exact, name)
+	}
+}
+
+func (r *resolver) named(name string) *zone {
+	for _, z := range r.zone {
+		if z.name == name {
+			return z
+		}
+	}
+	return nil
+}
