@@ -1,7 +1,6 @@
 package nft
 
 import (
-	"bytes"
 	"fmt"
 	"slices"
 
@@ -11,9 +10,6 @@ import (
 
 // chunk is how much of a message's list of elements is filled before another one is begun.
 const chunk = 60000
-
-// ranged tells sets whose ranges are one element each, not a beginning and an end.
-func (s *Set) ranged() bool { return s.Interval && len(s.Key) > 1 }
 
 // flags are NFT_SET_*.
 func (s *Set) flags() uint32 {
@@ -98,8 +94,6 @@ func putDesc(b []byte, s *Set) []byte {
 	}
 	return nfnl.Close(b, desc)
 }
-
-func (s *Set) verdicts() bool { return slices.Equal(s.Data, []string{TypeVerdict}) }
 
 // elementWriter fills messages with elements.
 type elementWriter struct {
@@ -212,7 +206,7 @@ func (w *elementWriter) rest(e *Element, open bool) {
 }
 
 func allOnes(key []byte) bool {
-	return len(bytes.TrimLeft(key, "\xff")) == 0
+	return !slices.ContainsFunc(key, func(b byte) bool { return b != 0xff })
 }
 
 func increment(key []byte) {

@@ -118,3 +118,9 @@ func byteOrder(parts []string) uint32 {
 }
 
 func typeText(parts []string) string { return strings.Join(parts, " . ") }
+
+// ranged tells sets whose ranges are one element each, not a beginning and an end.
+func (s *Set) ranged() bool { return s.Interval && len(s.Key) > 1 }
+
+// verdicts tells verdict maps.
+func (s *Set) verdicts() bool { return len(s.Data) == 1 && s.Data[0] == TypeVerdict }
