@@ -2,6 +2,7 @@ package killswitch
 
 import (
 	"fmt"
+	"net/netip"
 	"slices"
 	"strings"
 	"time"
@@ -29,7 +30,7 @@ func (c Config) Decide(s State, o Observation, ask Ask, now time.Duration) (Stat
 	why, open := d.opening()
 	d.ways(open)
 	d.start()
-	d.detour(open)
+	d.detours(open)
 	status, reasons := Armed, []string(nil)
 	switch {
 	case len(broken) > 0:
@@ -209,7 +210,7 @@ func (d *decision) ways(open bool) {
 // and once the clock is right. Until then they stay allowed, towards the chosen servers.
 func (d *decision) start() {
 	var want []uint16
-	if d.o.Tunnel.Up && d.o.Tunnel.Fresh {
+	if d.heard() {
 		want = append(want, 53)
 	}
 	if d.o.Synchronised {
@@ -231,19 +232,33 @@ func (d *decision) start() {
 	d.s.done, d.s.closed = want, d.now
 }
 
-// detour leads around the tunnel's table what is open.
-func (d *decision) detour(open bool) {
-	want := NoDetour
-	switch {
-	case open:
-		want = AllDetour
-	case d.s.Window.Until != 0 && d.s.Window.Self:
-		want = OwnDetour
+// detours leads around the tunnel's table what is open, and what the start needs.
+func (d *decision) detours(open bool) {
+	want := Detours{All: open, Own: d.s.Window.Until != 0 && d.s.Window.Self}
+	add := func(list []string) { want.To = append(want.To, slices.Concat(addrs(list, 4), addrs(list, 6))...) }
+	if !d.heard() {
+		add(d.c.BootstrapDNS)
 	}
-	if want != d.o.Detour {
-		d.do(Action{Do: Around, Detour: want})
+	if !d.o.Synchronised {
+		add(d.c.NTP)
+	}
+	for _, s := range d.c.Endpoints {
+		if ap, err := netip.ParseAddrPort(s); err == nil {
+			want.To = append(want.To, ap.Addr().Unmap())
+		}
+	}
+	if d.o.NoIPv6 {
+		want.To = slices.DeleteFunc(want.To, netip.Addr.Is6)
+	}
+	slices.SortFunc(want.To, netip.Addr.Compare)
+	want.To = slices.Compact(want.To)
+	if !want.Equal(d.o.Detours) {
+		d.do(Action{Do: Around, Detours: want})
 	}
 }
+
+// heard: the tunnel is up and somebody answers at its other end.
+func (d *decision) heard() bool { return d.o.Tunnel.Up && d.o.Tunnel.Fresh }
 
 func (d *decision) note(format string, args ...any) {
 	d.s.Notes = append(d.s.Notes, fmt.Sprintf(format, args...))

@@ -89,7 +89,8 @@ add guard-done "\x00{" 10m0s`},
 		{"the clock is lost", home, armed, func(o *Observation) { o.Synchronised, o.Uplinks = false, nil }, Ask{}, Armed,
 			"armed because there is no way out; the clock is not synchronised: 192.0.2.123 may be asked outside the tunnel", `
 clear guard-done
-add guard-done "\x005" 10m0s`},
+add guard-done "\x005" 10m0s
+lead what goes to 192.0.2.123 around the tunnel`},
 		{"the ruleset was flushed", always, armed, func(o *Observation) { o.Missing = []string{"a", "b", "c", "d", "e"} }, Ask{}, Broken, "", `
 turn IPv4 forwarding off
 turn IPv6 forwarding off
@@ -108,16 +109,16 @@ log kill switch is broken: the rule to table 80 is not there`},
 		{"opened for an hour", always, armed, nil, Ask{Open: true, For: time.Hour, Who: "uid 0"}, Open, "", `
 log kill switch: opened by uid 0 for 1h0m0s
 add guard-open "wlan0" 1m30s
-lead all packets around the tunnel
+lead everything around the tunnel
 log kill switch is open: by choice`},
-		{"opened, ends before its lease", always, with(armed, func(s *State) { s.Status, s.OpenUntil, s.Reasons = Open, now+10*time.Second, []string{"by choice"} }), func(o *Observation) { o.Detour = AllDetour }, Ask{}, Open, "", `
+		{"opened, ends before its lease", always, with(armed, func(s *State) { s.Status, s.OpenUntil, s.Reasons = Open, now+10*time.Second, []string{"by choice"} }), func(o *Observation) { o.Detours.All = true }, Ask{}, Open, "", `
 add guard-open "wlan0" 10s`},
-		{"the hour is over", always, with(armed, func(s *State) { s.Status, s.OpenUntil, s.open = Open, now, []string{"wlan0"} }), func(o *Observation) { o.Detour = AllDetour }, Ask{}, Armed, "", `
+		{"the hour is over", always, with(armed, func(s *State) { s.Status, s.OpenUntil, s.open = Open, now, []string{"wlan0"} }), func(o *Observation) { o.Detours.All = true }, Ask{}, Armed, "", `
 log kill switch: the time it was opened for is over
 clear guard-open
 lead nothing around the tunnel
 log kill switch is armed`},
-		{"closed by hand", always, with(armed, func(s *State) { s.Status, s.OpenUntil, s.open = Open, forever, []string{"wlan0"} }), func(o *Observation) { o.Detour = AllDetour }, Ask{Close: true}, Armed, "", `
+		{"closed by hand", always, with(armed, func(s *State) { s.Status, s.OpenUntil, s.open = Open, forever, []string{"wlan0"} }), func(o *Observation) { o.Detours.All = true }, Ask{Close: true}, Armed, "", `
 log kill switch: closed
 clear guard-open
 lead nothing around the tunnel
@@ -127,23 +128,23 @@ log kill switch: opened until it is closed or the machine restarts
 turn IPv4 forwarding off
 turn IPv6 forwarding off
 put the guard in place
-lead all packets around the tunnel
+lead everything around the tunnel
 log kill switch is broken: chain guard-post is not there`},
 		{"trusted Wi-Fi", home, armed, nil, Ask{}, Open, "", `
 add guard-open "wlan0" 1m30s
-lead all packets around the tunnel
+lead everything around the tunnel
 log kill switch is open: every way out is trusted`},
 		{"the same name without encryption", home, with(armed, func(s *State) {
 			s.Status, s.Reasons, s.open, s.renew = Open, []string{"every way out is trusted"}, []string{"wlan0"}, now
 		}),
-			func(o *Observation) { o.Uplinks[0].Encrypted, o.Detour = false, AllDetour }, Ask{}, Armed, `armed because the Wi-Fi "Home" of wlan0 has a trusted name but no encryption`, `
+			func(o *Observation) { o.Uplinks[0].Encrypted, o.Detours.All = false, true }, Ask{}, Armed, `armed because the Wi-Fi "Home" of wlan0 has a trusted name but no encryption`, `
 clear guard-open
 lead nothing around the tunnel
 log kill switch is armed`},
 		{"one of two is not trusted", home, armed, func(o *Observation) { o.Uplinks = append(o.Uplinks, Uplink{Name: "usb1"}) }, Ask{}, Armed, "armed because usb1 is not in the list", ""},
 		{"renewed", home, with(armed, func(s *State) {
 			s.Status, s.Reasons, s.open, s.renew = Open, []string{"every way out is trusted"}, []string{"wlan0"}, now-lease/3
-		}), func(o *Observation) { o.Detour = AllDetour }, Ask{}, Open, "", `
+		}), func(o *Observation) { o.Detours.All = true }, Ask{}, Open, "", `
 add guard-open "wlan0" 1m30s`},
 		{"a window for both", always, armed, nil, Ask{Window: true, Self: true, Client: netip.MustParseAddr("10.55.0.2"), For: time.Hour}, Armed, "a portal's window is open for this machine and 10.55.0.2, 5m0s more", `
 add guard-self "wlan0" 5m0s
@@ -151,7 +152,7 @@ add guard-window "wlan0" 5m0s
 add guard-portal4 "\xc0\x00\x025" 5m0s
 add guard-client4 "\n7\x00\x02" 5m0s
 log kill switch: a window of 5m0s for this machine and 10.55.0.2 by wlan0: name servers of the network, and TCP to 80, 443
-lead own packets around the tunnel`},
+lead this machine's packets around the tunnel`},
 		{"a window for nobody", always, armed, nil, Ask{Window: true}, Armed, "", `
 log kill switch: no window: it has to be for this machine or for a client`},
 		{"a window to nowhere", always, armed, func(o *Observation) { o.Uplinks = nil }, Ask{Window: true, Self: true}, Armed, "", `
@@ -162,7 +163,7 @@ turn IPv6 forwarding off
 put the guard in place
 log kill switch: no window: the guard is not in place
 log kill switch is broken: x`},
-		{"a window ends", always, with(armed, func(s *State) { s.Window = Window{Until: now, Self: true} }), func(o *Observation) { o.Detour = OwnDetour }, Ask{}, Armed, "", `
+		{"a window ends", always, with(armed, func(s *State) { s.Window = Window{Until: now, Self: true} }), func(o *Observation) { o.Detours.Own = true }, Ask{}, Armed, "", `
 log kill switch: the window for this machine is closed
 clear guard-self
 clear guard-window
@@ -177,7 +178,7 @@ turn IPv6 forwarding off
 put the guard in place
 log kill switch: the window for fd00::2 is gone with the table
 log kill switch is broken: x`},
-		{"a detour of before", always, armed, func(o *Observation) { o.Detour = AllDetour }, Ask{}, Armed, "", `
+		{"a detour of before", always, armed, func(o *Observation) { o.Detours.All = true }, Ask{}, Armed, "", `
 lead nothing around the tunnel`},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

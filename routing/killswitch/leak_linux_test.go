@@ -304,8 +304,8 @@ func TestStart(t *testing.T) {
 	l := newLab(t, nil)
 	l.tunnelGone()
 	l.tunnel = TunnelState{}
-	servers := []probe{{kind: "udp", to: "192.0.2.53", port: 53, mark: labMark}, {kind: "tcp", to: "192.0.2.53", port: 53, mark: labMark}, {kind: "udp", to: "192.0.2.123", port: 123, mark: labMark},
-		{kind: "udp", to: "192.0.2.54", port: 53, mark: labMark}, {kind: "udp", to: "192.0.2.124", port: 123, mark: labMark}, {kind: "udp", to: "192.0.2.123", port: 53, mark: labMark}}
+	servers := []probe{{kind: "udp", to: "192.0.2.53", port: 53}, {kind: "tcp", to: "192.0.2.53", port: 53}, {kind: "udp", to: "192.0.2.123", port: 123},
+		{kind: "udp", to: "192.0.2.54", port: 53}, {kind: "udp", to: "192.0.2.124", port: 123}, {kind: "udp", to: "192.0.2.123", port: 53}}
 	const dns, tcp, ntp = "udp 198.51.100.2 > 192.0.2.53 53", "tcp 198.51.100.2 > 192.0.2.53 53", "udp 198.51.100.2 > 192.0.2.123 123"
 	check := func(when string, want ...string) {
 		t.Helper()

@@ -84,7 +84,7 @@ func (m *model) Do(_ context.Context, a Action) error {
 		}
 		m.sets[a.Set][string(a.Key)] = m.now + a.Timeout
 	case Around:
-		m.o.Detour = a.Detour
+		m.o.Detours = a.Detours
 	}
 	return nil
 }
@@ -133,7 +133,7 @@ func (m *model) accident(r *rand.Rand) {
 			m.o.Uplinks = append(m.o.Uplinks, uplinks[r.IntN(len(uplinks))])
 		}
 	case 10:
-		m.o.Detour = []Detour{NoDetour, OwnDetour, AllDetour}[r.IntN(3)]
+		m.o.Detours = Detours{All: r.IntN(2) == 0, Own: r.IntN(2) == 0}
 	case 11:
 		m.now += time.Duration(r.IntN(int(20 * time.Minute)))
 	case 12:
@@ -163,7 +163,7 @@ func randomAsk(r *rand.Rand) Ask {
 // Whatever happens, in any order: forwarding is only ever turned on where a look has just seen all
 // layers; while one is missing the first thing is to turn it off; and what follows is quiet.
 func TestNothingOpensIt(t *testing.T) {
-	configs := []Config{{Tunnel: "wg0"}, {Tunnel: "wg0", Arm: "untrusted", Trusted: []Trust{{SSID: "Home"}, {Interface: "eth0"}}, Window: "3m"}}
+	configs := []Config{{Tunnel: "wg0", NTP: []string{"2001:db8::123", "192.0.2.123"}, BootstrapDNS: []string{"192.0.2.53"}}, {Tunnel: "wg0", Arm: "untrusted", Trusted: []Trust{{SSID: "Home"}, {Interface: "eth0"}}, Window: "3m"}}
 	for seed := range uint64(400) {
 		r := rand.New(rand.NewPCG(seed, 7))
 		c := configs[seed%2]
@@ -230,6 +230,9 @@ func TestNothingOpensIt(t *testing.T) {
 			}
 			if _, closed := m.sets[SetDone][string([]byte{0, 53})]; closed && !(m.o.Tunnel.Up && m.o.Tunnel.Fresh) {
 				t.Fatalf("seed %d: name servers are closed though the tunnel is not heard", seed)
+			}
+			if to := m.o.Detours.To; len(c.NTP) > 0 && slices.Contains(to, netip.MustParseAddr("192.0.2.123")) == m.o.Synchronised {
+				t.Fatalf("seed %d: synchronised %v, but detours lead to %v", seed, m.o.Synchronised, to)
 			}
 			// And if nobody is here from now on: every opening ends.
 			dead := m.now

@@ -96,10 +96,7 @@ func (a Action) String() string {
 	case Add:
 		return fmt.Sprintf("put %x into %s for %s", a.Key, a.Set, a.Timeout)
 	case Around:
-		if a.Detour == NoDetour {
-			return "lead nothing around the tunnel"
-		}
-		return fmt.Sprintf("lead %s packets around the tunnel", a.Detour)
+		return "lead " + a.Detours.String() + " around the tunnel"
 	}
 	return a.Text
 }

@@ -34,8 +34,8 @@ type Observation struct {
 	Uplinks []Uplink
 	// Synchronised: the clock is.
 	Synchronised bool
-	// Detours are the detours that are in place.
-	Detour Detour
+	// Detours are those that are in place.
+	Detours Detours
 }
 
 // TunnelState is what is known of the tunnel's device.
@@ -69,17 +69,6 @@ type Ask struct {
 	For          time.Duration
 	Who          string // for the log
 }
-
-// Detour leads packets around the tunnel's table by a policy rule: for the machine's own packets
-// (iif lo lookup main) or for all. It lets nothing out by itself: the guard still decides.
-type Detour string
-
-// Detours.
-const (
-	NoDetour  Detour = ""
-	OwnDetour Detour = "own"
-	AllDetour Detour = "all"
-)
 
 // State is what the switch remembers. The zero value is that of a fresh start.
 type State struct {
@@ -117,7 +106,7 @@ const (
 	Rules   Verb = "rules"   // bring the policy rules about
 	Clear   Verb = "clear"   // empty Set
 	Add     Verb = "add"     // put Key into Set, for Timeout; renew it if it is there
-	Around  Verb = "detour"  // have exactly Detour in place
+	Around  Verb = "detours" // have exactly Detours in place
 	Log     Verb = "log"     // tell Text
 )
 
@@ -129,6 +118,6 @@ type Action struct {
 	Set     string        `json:"set,omitempty"`
 	Key     []byte        `json:"key,omitempty"`
 	Timeout time.Duration `json:"timeout,omitempty"`
-	Detour  Detour        `json:"detour,omitempty"`
+	Detours Detours       `json:"detours,omitzero"`
 	Text    string        `json:"text,omitempty"`
 }

@@ -145,18 +145,29 @@ func (l *lab) Observe(ctx context.Context) (Observation, error) {
 	const last = "unreachable default"
 	o.Unreachable4 = strings.Contains(read("ip -4 route show table 80 metric 4278198272"), last)
 	o.Unreachable6 = strings.Contains(read("ip -6 route show table 80 metric 4278198272"), last)
+	var detours []DetourRule
 	for _, f := range []string{"-4", "-6"} {
 		rules := read("ip " + f + " rule show")
 		if !strings.Contains(rules, "suppress_prefixlength 0") || !strings.Contains(rules, "lookup 80") {
 			o.Rules = append(o.Rules, "rules of ip "+f+" are not there")
 		}
-		switch {
-		case strings.Contains(rules, "20:\tfrom all iif lo lookup main"):
-			o.Detour = OwnDetour
-		case strings.Contains(rules, "20:\tfrom all lookup main"):
-			o.Detour = AllDetour
+		family := 4
+		if f == "-6" {
+			family = 6
+		}
+		for line := range strings.Lines(rules) {
+			pref, rest, _ := strings.Cut(strings.TrimSpace(line), ":\tfrom all ")
+			if pref != "20" && pref != "21" && pref != "22" {
+				continue
+			}
+			r := DetourRule{Family: family, OwnOnly: strings.Contains(rest, "iif lo ")}
+			if to, ok := strings.CutPrefix(rest, "to "); ok {
+				r.To, _ = parsePrefix(strings.Fields(to)[0])
+			}
+			detours = append(detours, r)
 		}
 	}
+	o.Detours = DetoursOf(detours)
 	o.Forwarding4 = strings.TrimSpace(read("cat /proc/sys/net/ipv4/ip_forward")) != "0"
 	o.Forwarding6 = strings.TrimSpace(read("cat /proc/sys/net/ipv6/conf/all/forwarding")) != "0"
 	return o, err
@@ -208,13 +219,21 @@ func (l *lab) Do(ctx context.Context, a Action) error {
 		try(fmt.Sprintf("nft add element inet provision %s { %s timeout %dms }", a.Set, keyText(a), a.Timeout.Milliseconds()))
 	case Around:
 		for _, f := range []string{"-4", "-6"} {
-			_, _ = l.box.Try("ip " + f + " rule del pref 20")
-			switch a.Detour {
-			case OwnDetour:
-				try("ip " + f + " rule add pref 20 iif lo lookup main protocol 158")
-			case AllDetour:
-				try("ip " + f + " rule add pref 20 lookup main protocol 158")
+			for pref := 20; pref <= 22; {
+				if _, e := l.box.Try(fmt.Sprintf("ip %s rule del pref %d", f, pref)); e != nil {
+					pref++
+				}
 			}
+		}
+		for _, r := range a.Detours.Rules() {
+			line := fmt.Sprintf("ip -%d rule add pref %d lookup main protocol 158", r.Family, 20+r.Offset())
+			if r.OwnOnly {
+				line += " iif lo"
+			}
+			if r.To.IsValid() {
+				line += " to " + r.To.String()
+			}
+			try(line)
 		}
 	case Log:
 		l.Logf("log: %s", a.Text)
