@@ -187,6 +187,9 @@ func (m *machine) outLink() *facts.Link {
 }
 
 func (m *machine) unroutable() (Result, bool) {
+	if m.escapes() {
+		return m.end(NoRoute, escapeWhy, nil), true
+	}
 	switch m.route.Kind {
 	case fib.Unicast, fib.Local, fib.Broadcast:
 		return Result{}, false
@@ -200,12 +203,28 @@ func (m *machine) reroute(why string) bool {
 	q := fib.Query{Dst: m.s.dst, Src: m.s.src, Oif: m.p.Out, Mark: m.s.mark.v}
 	m.route = fib.Lookup(m.f, q)
 	m.step(Step{Text: m.routeText(), Effect: why + ": " + m.routeWhy(), Match: true})
+	m.out.Verdict, m.out.Why = NoRoute, m.refused()
+	if m.escapes() {
+		m.out.Why = escapeWhy
+		return false
+	}
 	switch m.route.Kind {
 	case fib.Unicast, fib.Local, fib.Broadcast:
+		m.out.Verdict, m.out.Why = "", ""
 		return true
 	}
-	m.out.Verdict, m.out.Why = NoRoute, m.refused()
 	return false
+}
+
+const escapeWhy = "a packet from the loopback's address cannot leave the machine (route_localnet is off)"
+
+// escapes is the check of __mkroute_output (net/ipv4/route.c).
+func (m *machine) escapes() bool {
+	if m.s.six() || !m.s.src.IsLoopback() || m.route.Kind != fib.Unicast {
+		return false
+	}
+	l := m.linkAt(m.route.Link)
+	return l != nil && l.ARPHRD != arphrdLoopback && l.Sysctl["ipv4.route_localnet"] != "1"
 }
 
 func (m *machine) refused() string {

@@ -201,7 +201,14 @@ func (m *machine) masqueradeAs() netip.Addr {
 			return r.Src
 		}
 	}
-	return m.addrOf(out, m.route.NextHop(m.s.dst))
+	a := m.addrOf(out, m.route.NextHop(m.s.dst))
+	for _, l := range m.f.Links { // the loopback's own address is for the host alone
+		if a.IsValid() || m.s.six() {
+			break
+		}
+		a = m.addrOf(&l, netip.Addr{})
+	}
+	return a
 }
 
 // addrOf is the first address of a device, better one whose subnet holds near.

@@ -7,13 +7,13 @@ import (
 	"testing"
 )
 
-func metaOf(key string, reg uint32) Expr { return Expr{Meta: &Meta{Key: key, Reg: reg}} }
+func metaOf(key string, reg uint32) Expr   { return Expr{Meta: &Meta{Key: key, Reg: reg}} }
 func equals(reg uint32, data ...byte) Expr { return Expr{Cmp: &Cmp{Op: "==", Reg: reg, Data: data}} }
 func reads(base string, off, n uint32) Expr {
 	return Expr{Payload: &Payload{Base: base, Offset: off, Len: n, Reg: 1}}
 }
-func ends(kind string) Expr { return Expr{Verdict: &Verdict{Kind: kind}} }
-func hostOrder(v uint32) []byte   { return binary.NativeEndian.AppendUint32(nil, v) }
+func ends(kind string) Expr     { return Expr{Verdict: &Verdict{Kind: kind}} }
+func hostOrder(v uint32) []byte { return binary.NativeEndian.AppendUint32(nil, v) }
 
 // TestRuleText has what no compiler of nft's makes, but somebody's may: the words must be true
 // or be no words.

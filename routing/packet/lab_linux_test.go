@@ -1,0 +1,418 @@
+package packet
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"encoding/json"
+	"fmt"
+	"net/netip"
+	"os"
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/provision-net/provision/provision/facts"
+	"github.com/provision-net/provision/provision/host/nstest"
+	"github.com/provision-net/provision/provision/resource/nft"
+)
+
+const printFacts = "PACKET_TEST_PRINT_FACTS"
+
+// TestMain lets the test binary run itself inside a namespace to read its facts.
+func TestMain(m *testing.M) {
+	if os.Getenv(printFacts) != "" {
+		f, err := facts.Gatherer{}.Gather(context.Background())
+		if err == nil {
+			err = json.NewEncoder(os.Stdout).Encode(f)
+		}
+		if err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		os.Exit(0)
+	}
+	os.Exit(m.Run())
+}
+
+// lab is a router r between a (on lan0) and b (on wan0), with a second way out, wan1.
+type lab struct {
+	t       *testing.T
+	r, a, b *nstest.NS
+	facts   *facts.Facts
+	fences  uint16
+	ports   uint16
+	known   map[string]bool
+}
+
+// judge is a table that stands behind all others and writes down what has passed, and from
+// where to where. Our packets are known by their TTL.
+const judge = `table inet judge {
+	set out4 { type ifname . ipv4_addr . ipv4_addr . mark . inet_service . inet_service; size 4096; flags dynamic; }
+	set ping-out4 { type ifname . ipv4_addr . ipv4_addr . mark; size 4096; flags dynamic; }
+	set out6 { type ifname . ipv6_addr . ipv6_addr . mark . inet_service . inet_service; size 4096; flags dynamic; }
+	set ping-out6 { type ifname . ipv6_addr . ipv6_addr . mark; size 4096; flags dynamic; }
+	set in4 { type ifname . ipv4_addr . ipv4_addr . mark . inet_service . inet_service; size 4096; flags dynamic; }
+	set ping-in4 { type ifname . ipv4_addr . ipv4_addr . mark; size 4096; flags dynamic; }
+	set in6 { type ifname . ipv6_addr . ipv6_addr . mark . inet_service . inet_service; size 4096; flags dynamic; }
+	set ping-in6 { type ifname . ipv6_addr . ipv6_addr . mark; size 4096; flags dynamic; }
+	set fence { type inet_service; size 65535; flags dynamic; }
+	chain first { type filter hook prerouting priority -1000; policy accept;
+		udp dport 60999 add @fence { udp sport } drop
+	}
+	chain out { type filter hook postrouting priority 1000; policy accept;
+		ip ttl 76-77 meta l4proto { tcp, udp } add @out4 { oifname . ip saddr . ip daddr . meta mark . th sport . th dport }
+		ip ttl 76-77 meta l4proto { icmp, ipv6-icmp } add @ping-out4 { oifname . ip saddr . ip daddr . meta mark }
+		ip6 hoplimit 76-77 meta l4proto { tcp, udp } add @out6 { oifname . ip6 saddr . ip6 daddr . meta mark . th sport . th dport }
+		ip6 hoplimit 76-77 meta l4proto { icmp, ipv6-icmp } add @ping-out6 { oifname . ip6 saddr . ip6 daddr . meta mark }
+	}
+	chain in { type filter hook input priority 1000; policy accept;
+		ip ttl 76-77 meta l4proto { tcp, udp } add @in4 { iifname . ip saddr . ip daddr . meta mark . th sport . th dport }
+		ip ttl 76-77 meta l4proto { icmp, ipv6-icmp } add @ping-in4 { iifname . ip saddr . ip daddr . meta mark }
+		ip6 hoplimit 76-77 meta l4proto { tcp, udp } add @in6 { iifname . ip6 saddr . ip6 daddr . meta mark . th sport . th dport }
+		ip6 hoplimit 76-77 meta l4proto { icmp, ipv6-icmp } add @ping-in6 { iifname . ip6 saddr . ip6 daddr . meta mark }
+	}
+}
+`
+
+func newLab(t *testing.T) *lab {
+	t.Helper()
+	for _, tool := range []string{"nft", "ip", "ping"} {
+		if _, err := exec.LookPath(tool); err != nil {
+			t.Skipf("skipped: no %s; install nftables, iproute2 and iputils-ping", tool)
+		}
+	}
+	l := &lab{t: t, r: nstest.New(t), a: nstest.New(t), b: nstest.New(t), fences: 20000, ports: 30000, known: map[string]bool{}}
+	for _, n := range []*nstest.NS{l.r, l.a, l.b} {
+		n.Sh("sysctl -qw net.ipv6.conf.default.accept_dad=0\nsysctl -qw net.ipv6.conf.all.accept_dad=0\nsysctl -qw net.ipv6.conf.default.router_solicitations=0\nsysctl -qw net.ipv6.conf.default.addr_gen_mode=1")
+	}
+	l.a.Pair("eth0", l.r, "lan0")
+	l.b.Pair("eth0", l.r, "wan0")
+	l.b.Pair("eth1", l.r, "wan1")
+	l.r.Sh(`sysctl -qw net.ipv4.ip_forward=1
+		sysctl -qw net.ipv6.conf.all.forwarding=1
+		ip addr add 10.55.0.1/24 dev lan0
+		ip addr add 192.0.2.1/24 dev wan0
+		ip addr add 198.51.100.1/24 dev wan1
+		ip addr add fd55::1/64 dev lan0 nodad
+		ip addr add 2001:db8:2::1/64 dev wan0 nodad
+		ip addr add 2001:db8:51::1/64 dev wan1 nodad
+		ip route add default via 192.0.2.254
+		ip route add 203.0.113.0/24 via 198.51.100.254
+		ip route add unreachable 203.0.114.0/24
+		ip route add default via 198.51.100.254 table 77
+		ip rule add fwmark 0x10/0xf0 lookup 77 priority 100
+		ip rule add fwmark 0x20/0xf0 prohibit priority 101
+		ip -6 route add default via 2001:db8:2::254
+		ip -6 route add default via 2001:db8:51::254 table 77
+		ip -6 rule add fwmark 0x10/0xf0 lookup 77 priority 100`)
+	l.a.Sh("ip addr add 10.55.0.2/24 dev eth0\nip route add default via 10.55.0.1\nip addr add fd55::2/64 dev eth0 nodad\nip -6 route add default via fd55::1")
+	l.b.Sh("ip addr add 192.0.2.254/24 dev eth0\nip route add default via 192.0.2.1\nip addr add 2001:db8:2::254/64 dev eth0 nodad\nip -6 route add default via 2001:db8:2::1")
+	l.load(judge)
+	// Neighbours know each other, or the first packets would wait for them.
+	l.fence(l.a, "10.55.0.1")
+	l.fence(l.b, "192.0.2.1")
+	l.a.Sh("ping -c 1 -W 3 fd55::1")
+	l.b.Sh("ping -c 1 -W 3 2001:db8:2::1")
+	l.facts = factsOf(t, l.r)
+	return l
+}
+
+func factsOf(t *testing.T, ns *nstest.NS) *facts.Facts {
+	t.Helper()
+	cmd := exec.Command("/proc/self/exe")
+	cmd.Env = append(os.Environ(), printFacts+"=1")
+	var out, errs bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &errs
+	var err error
+	ns.Do(func() { err = cmd.Run() })
+	if err != nil {
+		t.Fatalf("facts: %v: %s", err, errs.String())
+	}
+	f := new(facts.Facts)
+	if err := json.Unmarshal(out.Bytes(), f); err != nil {
+		t.Fatal(err)
+	}
+	return f
+}
+
+// load gives nft a ruleset for the router.
+func (l *lab) load(text string) {
+	l.t.Helper()
+	if err := l.tryLoad(text); err != nil {
+		l.t.Fatal(err)
+	}
+}
+
+func (l *lab) tryLoad(text string) error {
+	var out []byte
+	var err error
+	l.r.Do(func() {
+		cmd := exec.Command("nft", "-f", "-")
+		cmd.Stdin = strings.NewReader(strings.ReplaceAll(text, "; } }", "; }\n}")) // nft wants a line's end there
+		out, err = cmd.CombinedOutput()
+	})
+	if err != nil {
+		return fmt.Errorf("nft: %v: %s\n%s", err, out, text)
+	}
+	return nil
+}
+
+// world is what the simulator is told: facts and tables as the kernel has them.
+func (l *lab) world() World {
+	l.t.Helper()
+	var tables []nft.Table
+	var err error
+	l.r.Do(func() { tables, err = nft.DumpAll(context.Background()) })
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	w := World{Facts: l.facts}
+	for _, t := range tables {
+		if t.Name != "judge" {
+			w.Tables = append(w.Tables, t)
+		}
+	}
+	return w
+}
+
+// seen is what the judge has written down: where it went last, and how it looked then.
+type seen struct {
+	in           bool
+	dev          string
+	src, dst     netip.Addr
+	mark         uint32
+	sport, dport uint16
+}
+
+func (s seen) String() string {
+	way := "leaves by " + s.dev
+	if s.in {
+		way = "delivered"
+	}
+	if s.dev == "" {
+		return "lost"
+	}
+	return fmt.Sprintf("%s as %v %d to %v %d mark %#x", way, s.src, s.sport, s.dst, s.dport, s.mark)
+}
+
+// observe reads the judge's book and empties it.
+func (l *lab) observe() seen {
+	l.t.Helper()
+	t := l.book()
+	var out seen
+	for _, name := range []string{"out4", "ping-out4", "out6", "ping-out6", "in4", "ping-in4", "in6", "ping-in6"} { // what came in is later than what went out
+		for _, s := range t.Sets {
+			i := slices.IndexFunc(s.Elements, func(e nft.Element) bool { return !l.known[name+string(e.Key)] })
+			if s.Name != name || i < 0 {
+				continue
+			}
+			k := s.Elements[i].Key
+			l.known[name+string(k)] = true
+			n := 4
+			if name[len(name)-1] == '6' {
+				n = 16
+			}
+			out = seen{in: strings.Contains(name, "in4") || strings.Contains(name, "in6"), dev: string(bytes.TrimRight(k[:16], "\x00"))}
+			out.src, _ = netip.AddrFromSlice(k[16 : 16+n])
+			out.dst, _ = netip.AddrFromSlice(k[16+n : 16+2*n])
+			k = k[16+2*n:]
+			out.mark = binary.NativeEndian.Uint32(k)
+			if len(k) == 12 {
+				out.sport, out.dport = binary.BigEndian.Uint16(k[4:]), binary.BigEndian.Uint16(k[8:])
+			}
+		}
+	}
+	var flush strings.Builder
+	for _, s := range t.Sets {
+		if strings.HasPrefix(s.Name, "ping") && len(s.Elements) > 0 { // pings look alike
+			clear(l.known)
+			fmt.Fprintf(&flush, "flush set inet judge %s\n", s.Name)
+		}
+	}
+	if flush.Len() > 0 {
+		for _, name := range []string{"out4", "out6", "in4", "in6"} {
+			fmt.Fprintf(&flush, "flush set inet judge %s\n", name)
+		}
+		l.load(flush.String())
+	}
+	if out.dev == "lo" && !out.in { // went out to this machine itself, and never came in
+		return seen{}
+	}
+	return out
+}
+
+func (l *lab) book() *nft.Table {
+	l.t.Helper()
+	var t *nft.Table
+	var err error
+	l.r.Do(func() { t, err = nft.Dump(context.Background(), "inet", "judge") })
+	if err != nil || t == nil {
+		l.t.Fatalf("the judge is gone: %v", err)
+	}
+	return t
+}
+
+// fence waits until a packet that was sent after all others has reached the router.
+func (l *lab) fence(from *nstest.NS, to string) {
+	l.t.Helper()
+	l.fences++
+	addr := netip.MustParseAddr(to)
+	src := netip.MustParseAddr("10.55.0.2")
+	switch from {
+	case l.b:
+		src = netip.MustParseAddr("192.0.2.254")
+	case l.r:
+		src = addr
+	}
+	p := raw(Packet{From: src, To: addr, Proto: "udp", Sport: l.fences, Dport: 60999, TTL: 9}, 0)
+	deadline := time.Now().Add(3 * time.Second)
+	l.inject(from, p, addr, 0)
+	for {
+		for _, s := range l.book().Sets {
+			if s.Name != "fence" {
+				continue
+			}
+			for _, e := range s.Elements {
+				if binary.BigEndian.Uint16(e.Key) == l.fences {
+					return
+				}
+			}
+		}
+		if time.Now().After(deadline) {
+			l.t.Fatalf("the fence packet from %v never came", src)
+		}
+	}
+}
+
+// inject sends bytes as an IP packet.
+func (l *lab) inject(ns *nstest.NS, b []byte, to netip.Addr, mark uint32) error {
+	var err error
+	ns.Do(func() { err = sendRaw(b, to, mark) })
+	return err
+}
+
+func sendRaw(b []byte, to netip.Addr, mark uint32) error {
+	domain, level, opt := unix.AF_INET, unix.IPPROTO_IP, unix.IP_HDRINCL
+	if to.Is6() {
+		domain, level, opt = unix.AF_INET6, unix.IPPROTO_IPV6, unix.IPV6_HDRINCL
+	}
+	fd, err := unix.Socket(domain, unix.SOCK_RAW|unix.SOCK_CLOEXEC, unix.IPPROTO_RAW)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(fd)
+	if err := unix.SetsockoptInt(fd, level, opt, 1); err != nil {
+		return err
+	}
+	if mark != 0 {
+		if err := unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_MARK, int(mark)); err != nil {
+			return err
+		}
+	}
+	if to.Is6() {
+		return unix.Sendto(fd, b, 0, &unix.SockaddrInet6{Addr: to.As16()})
+	}
+	return unix.Sendto(fd, b, 0, &unix.SockaddrInet4{Addr: to.As4()})
+}
+
+// raw makes the bytes of a packet; seq tells the packets of a TCP flow apart.
+func raw(p Packet, seq uint32) []byte {
+	m := newMachine(World{}, p)
+	s := m.s
+	if p.TTL == 0 {
+		s.ttl = 77
+	}
+	var l4 []byte
+	switch s.proto {
+	case protoTCP:
+		l4 = s.transport().b
+		binary.BigEndian.PutUint32(l4[4:], 1000+seq)
+		if s.flags&flagACK != 0 {
+			ack := uint32(5001)
+			if s.flags&flagSYN != 0 {
+				binary.BigEndian.PutUint32(l4[4:], 5000)
+				ack = 1001
+			}
+			binary.BigEndian.PutUint32(l4[8:], ack)
+		}
+		binary.BigEndian.PutUint16(l4[14:], 8192)
+		if len(l4) == 24 {
+			binary.BigEndian.PutUint16(l4[22:], 1460)
+		}
+	case protoUDP:
+		l4 = append(s.transport().b, "data"...)
+		binary.BigEndian.PutUint16(l4[4:], uint16(len(l4)))
+	default:
+		l4 = append(s.transport().b, "data"...)
+		binary.BigEndian.PutUint16(l4[4:], p.Sport) // echo identifier
+	}
+	sumAt := map[uint8]int{protoTCP: 16, protoUDP: 6, protoICMP: 2, protoICMPv6: 2}[s.proto]
+	pseudo := append(s.src.AsSlice(), s.dst.AsSlice()...)
+	pseudo = append(pseudo, 0, s.proto, byte(len(l4)>>8), byte(len(l4)))
+	if s.proto == protoICMP {
+		pseudo = nil
+	}
+	binary.BigEndian.PutUint16(l4[sumAt:], checksum(append(pseudo, l4...)))
+	head := s.network().b
+	if s.six() {
+		head = head[:40]
+		binary.BigEndian.PutUint16(head[4:], uint16(len(l4)))
+	} else {
+		head = head[:20]
+		binary.BigEndian.PutUint16(head[2:], uint16(20+len(l4)))
+		binary.BigEndian.PutUint16(head[4:], 1)
+	}
+	return append(head, l4...)
+}
+
+func checksum(b []byte) uint16 {
+	var n uint32
+	for i := 0; i+1 < len(b); i += 2 {
+		n += uint32(b[i])<<8 | uint32(b[i+1])
+	}
+	if len(b)%2 == 1 {
+		n += uint32(b[len(b)-1]) << 8
+	}
+	for n>>16 != 0 {
+		n = n>>16 + n&0xffff
+	}
+	return ^uint16(n)
+}
+
+// send puts a packet on its way as the kernel would meet it, and reports what became of it.
+func (l *lab) send(p Packet, seq uint32) seen {
+	l.t.Helper()
+	from, fence := l.r, "127.0.0.1"
+	switch p.In {
+	case "lan0":
+		from, fence = l.a, "10.55.0.1"
+	case "wan0":
+		from, fence = l.b, "192.0.2.1"
+	}
+	// A packet that this machine's own rules drop is refused by the socket.
+	if err := l.inject(from, raw(p, seq), p.To, p.Mark); err != nil && from != l.r {
+		l.t.Fatalf("cannot send %v: %v", p, err)
+	}
+	l.fence(from, fence)
+	return l.observe()
+}
+
+// says is the simulator's answer in the judge's words.
+func says(r Result) seen {
+	switch r.Verdict {
+	case Leaves:
+		return seen{dev: r.Dev, src: r.Src, dst: r.Dst, mark: r.Mark, sport: r.Sport, dport: r.Dport}
+	case Delivered:
+		dev := r.packet.In
+		if dev == "" {
+			dev = "lo"
+		}
+		return seen{in: true, dev: dev, src: r.Src, dst: r.Dst, mark: r.Mark, sport: r.Sport, dport: r.Dport}
+	}
+	return seen{}
+}
