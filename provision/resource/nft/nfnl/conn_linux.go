@@ -89,14 +89,14 @@ func (c *Conn) within(ctx context.Context, limit time.Duration, f func() error) 
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	end, ok := ctx.Deadline()
+	end, ctxs := ctx.Deadline()
 	if limit > 0 {
-		if by := time.Now().Add(limit); !ok || by.Before(end) {
-			end = by
+		if by := time.Now().Add(limit); !ctxs || by.Before(end) {
+			end, ctxs = by, false
 		}
 	}
 	if err := c.file.SetReadDeadline(end); err != nil {
-		return err
+		return closed(err)
 	}
 	stop := context.AfterFunc(ctx, func() { _ = c.file.SetReadDeadline(time.Unix(1, 0)) })
 	defer stop()
@@ -105,10 +105,16 @@ func (c *Conn) within(ctx context.Context, limit time.Duration, f func() error) 
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
+		if ctxs { // its own timer is about to fire
+			return context.DeadlineExceeded
+		}
 		return fmt.Errorf("the kernel does not answer for %s: %w", limit, err)
 	}
 	return err
 }
+
+// closed is the error of a socket that was closed meanwhile: the poller has one of its own.
+func closed(err error) error { return fmt.Errorf("%w: %w", os.ErrClosed, err) }
 
 // receive returns the next datagram, which holds until the next call. With wait it waits for
 // one, else there is EAGAIN when there is none.
@@ -125,10 +131,12 @@ func (c *Conn) receive(wait bool) ([]byte, error) {
 				}
 			}
 		})
-		if rerr != nil {
+		switch {
+		case errors.Is(rerr, os.ErrDeadlineExceeded):
 			return nil, rerr
-		}
-		if err != nil {
+		case rerr != nil:
+			return nil, closed(rerr)
+		case err != nil:
 			return nil, err
 		}
 		if flags&unix.MSG_TRUNC != 0 {
@@ -173,4 +181,9 @@ func (c *Conn) send(ctx context.Context, b []byte) error {
 	case <-limit.C:
 		return fmt.Errorf("the kernel does not take the message for %s: %w", patience, os.ErrDeadlineExceeded)
 	}
+}
+
+// Buffer sets how many bytes may wait in the socket to be read.
+func (c *Conn) Buffer(size int) error {
+	return c.raw.Control(func(fd uintptr) { grow(int(fd), unix.SO_RCVBUFFORCE, unix.SO_RCVBUF, size) })
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -155,6 +156,19 @@ func (c *Conn) Next(ctx context.Context, into []Message) ([]Message, error) {
 		datagram, err = c.receive(true)
 		return err
 	})
+	return split(datagram, into, err)
+}
+
+// Poll is Next that does not wait: EAGAIN says that there is nothing.
+func (c *Conn) Poll(into []Message) ([]Message, error) {
+	if err := c.file.SetReadDeadline(time.Time{}); err != nil {
+		return into, closed(err)
+	}
+	datagram, err := c.receive(false)
+	return split(datagram, into, err)
+}
+
+func split(datagram []byte, into []Message, err error) ([]Message, error) {
 	for err == nil && len(datagram) > 0 {
 		var m Message
 		if m, datagram, err = next(datagram); err == nil && m.kind>>8 == subsystem {
