@@ -54,6 +54,9 @@ func (m *model) Run(_ context.Context, c host.Command) (host.Output, error) {
 	if route && take("out", "on") {
 		line, words = "route:"+line+"!out_"+words[0], words[1:]
 	}
+	if take("to", "any", "port") {
+		line, words = strings.Replace(line, "any any", words[2]+" "+words[0], 1), words[3:]
+	}
 	tail := ""
 	if take("comment") {
 		tail = " comment=" + hex.EncodeToString([]byte(words[0]))
@@ -78,7 +81,7 @@ func TestConformance(t *testing.T) {
 	enginetest.Resource(t, func(*testing.T) enginetest.ResourceCase {
 		m := newModel()
 		c := enginetest.ResourceCase{Resource: &Resource{Files: m, Runner: m}, Name: Name}
-		for _, rules := range [][]Rule{{{"usb0", ""}}, {{"usb0", "wlan0"}, {"usb0", ""}}, {{"usb*", "wg0"}}} {
+		for _, rules := range [][]Rule{{{In: "usb0", Out: ""}}, {{In: "usb0", Out: "wlan0"}, {In: "usb0", Out: ""}}, {{In: "usb*", Out: "wg0"}, {In: "wlan0", Proto: "udp", Port: 51820}}} {
 			c.Values = append(c.Values, Want(rules, "").Attrs)
 		}
 		return c
@@ -90,7 +93,7 @@ func TestCommands(t *testing.T) {
 	m := newModel()
 	r := &Resource{Files: m, Runner: m}
 	before4, before6 := m.files[file4], m.files[file6]
-	first, second := Want([]Rule{{"usb0", ""}, {"usb0", "wlan0"}}, "").Attrs, Want([]Rule{{"usb0", ""}, {"usb*", "wg0"}}, "").Attrs
+	first, second := Want([]Rule{{In: "usb0", Out: ""}, {In: "usb0", Out: "wlan0"}}, "").Attrs, Want([]Rule{{In: "usb0", Out: ""}, {In: "usb*", Out: "wg0"}, {In: "wlan0", Proto: "udp", Port: 51820}, {In: "wlan0", Out: "usb0", Proto: "tcp", Port: 80}}, "").Attrs
 	for _, s := range []struct{ have, want provision.Attrs }{{nil, first}, {first, first}, {first, second}, {second, nil}} {
 		if err := r.Set(t.Context(), Name, s.have, s.want); err != nil {
 			t.Fatal(err)
@@ -100,9 +103,13 @@ func TestCommands(t *testing.T) {
 		"ufw allow in on usb0 comment provision",
 		"ufw route allow in on usb0 out on wlan0 comment provision",
 		"ufw route allow in on usb+ out on wg0 comment provision",
+		"ufw allow in on wlan0 to any port 51820 proto udp comment provision",
+		"ufw route allow in on wlan0 out on usb0 to any port 80 proto tcp comment provision",
 		"ufw route delete allow in on usb0 out on wlan0",
 		"ufw delete allow in on usb0",
 		"ufw route delete allow in on usb+ out on wg0",
+		"ufw delete allow in on wlan0 to any port 51820 proto udp",
+		"ufw route delete allow in on wlan0 out on usb0 to any port 80 proto tcp",
 	}
 	if !slices.Equal(m.ran, want) {
 		t.Errorf("ran\n%s", strings.Join(m.ran, "\n"))
@@ -116,10 +123,10 @@ func TestRefusals(t *testing.T) {
 	m := newModel()
 	r := &Resource{Files: m, Runner: m}
 	// Somebody's own rule is neither renamed nor, later, removed.
-	if err := r.Set(t.Context(), Name, nil, Want([]Rule{{"lan0", ""}}, "").Attrs); err == nil || !strings.Contains(err.Error(), "not ours") {
+	if err := r.Set(t.Context(), Name, nil, Want([]Rule{{In: "lan0", Out: ""}}, "").Attrs); err == nil || !strings.Contains(err.Error(), "not ours") {
 		t.Errorf("got %v", err)
 	}
-	for _, bad := range []string{"usb0", "usb0>a b", "b>; a>", "a>; a>", "eth0:1>", "!eth0>", ">eth0", "abcdefghijklmnop>"} {
+	for _, bad := range []string{"usb0", "usb0>a b", "b>; a>", "a>; a>", "eth0:1>", "!eth0>", "usb0> tcp", "usb0> tcp 0", "usb0> icmp 8", "usb0> tcp 080", ">eth0", "abcdefghijklmnop>"} {
 		if err := r.Set(t.Context(), Name, nil, provision.Attrs{AttrRules: bad}); err == nil {
 			t.Errorf("%q was accepted", bad)
 		}
@@ -138,7 +145,7 @@ func TestRefusals(t *testing.T) {
 	if have, err := r.Get(t.Context(), Name); have != nil || err != nil {
 		t.Errorf("without ufw: %v, %v", have, err)
 	}
-	if err := r.Set(t.Context(), Name, nil, Want([]Rule{{"usb0", ""}}, "").Attrs); !errors.Is(err, provision.ErrPending) {
+	if err := r.Set(t.Context(), Name, nil, Want([]Rule{{In: "usb0", Out: ""}}, "").Attrs); !errors.Is(err, provision.ErrPending) {
 		t.Errorf("without ufw: %v", err)
 	}
 }

@@ -36,20 +36,31 @@ func tuples(file, any string) []tuple {
 		}
 		t.text = "? " + strings.ReplaceAll(strings.Join(words, " "), ";", ",")
 		// action, protocol, port and address of the destination, of the source, devices
-		if len(words) == 7 && strings.Join(words[1:6], " ") == "any any "+any+" any "+any {
+		if len(words) == 7 && words[3] == any && words[4] == "any" && words[5] == any && (words[1] == "any") == (words[2] == "any") {
+			port := ""
+			if words[1] != "any" {
+				port = " " + words[1] + " " + words[2]
+			}
 			in, out, through := strings.Cut(words[6], "!")
 			dev, isIn := strings.CutPrefix(in, "in_")
 			to, isOut := strings.CutPrefix(out, "out_")
 			switch {
 			case words[0] == "allow" && isIn && !through:
-				t.text = Rule{In: star(dev)}.String()
+				t.read(Rule{In: star(dev)}.String() + port)
 			case words[0] == "route:allow" && isIn && isOut:
-				t.text = Rule{In: star(dev), Out: star(to)}.String()
+				t.read(Rule{In: star(dev), Out: star(to)}.String() + port)
 			}
 		}
 		out = append(out, t)
 	}
 	return out
+}
+
+// read takes a rule that is one of those we write.
+func (t *tuple) read(text string) {
+	if _, err := parseRule(text); err == nil {
+		t.text = text
+	}
 }
 
 // has finds a rule of the given text.
