@@ -1,0 +1,64 @@
+package watch
+
+import "time"
+
+// Repairs that do not last, and repairs that fail, are repeated more and more slowly.
+const (
+	// quick is how many repairs of one thing are made at once: a link that flaps a few times is
+	// nobody's fight.
+	quick     = 3
+	firstWait = time.Second
+	mostWait  = 5 * time.Minute
+	// calm is how long a repair has to last until it counts as the first again.
+	calm = time.Minute
+	// A repair that failed is tried again soon: the kernel may still be busy with the device.
+	failWait     = 50 * time.Millisecond
+	mostFailWait = time.Minute
+)
+
+// attempt is what is known about the repairs of one thing.
+type attempt struct {
+	acts   int // repairs that did not last
+	failed int // failures in a row
+	first  time.Time
+	last   time.Time
+	wait   time.Duration
+	who    string
+}
+
+// next is when it may be tried again.
+func (a *attempt) next() time.Time { return a.last.Add(a.wait) }
+
+// settled reports whether the last repair has lasted long enough to forget the ones before.
+func (a *attempt) settled(now time.Time) bool { return now.Sub(a.last) > max(calm, 2*a.wait) }
+
+// fought reports whether somebody undoes what is repaired.
+func (a *attempt) fought() bool { return a.acts > quick }
+
+// acted notes a repair, or a failed one.
+func (a *attempt) acted(now time.Time, failed bool) {
+	if a.last.IsZero() || a.settled(now) {
+		*a = attempt{first: now}
+	}
+	a.last, a.wait = now, 0
+	if failed {
+		a.failed++
+		a.wait = doubled(failWait, a.failed-1, mostFailWait)
+		return
+	}
+	a.failed = 0
+	a.acts++
+	if a.acts >= quick {
+		a.wait = doubled(firstWait, a.acts-quick, mostWait)
+	}
+}
+
+// doubled is d doubled n times, at most most.
+func doubled(d time.Duration, n int, most time.Duration) time.Duration {
+	for range n {
+		if d *= 2; d >= most {
+			return most
+		}
+	}
+	return d
+}
