@@ -67,7 +67,9 @@ func (c *changes) explain(f nfnl.Failure) error {
 		return fail("%w: it has no nf_tables: %w", ErrUnsupported, f.Errno)
 	case f.Errno == unix.EOPNOTSUPP:
 		return fail("%w: %w%s", ErrUnsupported, f.Errno, said)
-	case f.Errno == unix.ENOENT && why.exprs != nil:
+	case f.Errno == unix.ENOENT && why.exprs != nil && f.Offset >= 0:
+		return fail("it names a chain or a set that is not there: %w%s", f.Errno, said)
+	case f.Errno == unix.ENOENT && why.exprs != nil: // an old kernel, which does not point
 		return fail("%w, or what it names is not there: one of %s is missing: %w", ErrUnsupported, strings.Join(kinds(why.exprs), ", "), f.Errno)
 	case f.Errno == unix.ENOENT && strings.HasPrefix(why.what, "make chain"):
 		return fail("%w: it has no chains of this type (nft_chain_nat for nat): %w", ErrUnsupported, f.Errno)
@@ -97,10 +99,10 @@ func kinds(exprs []Expr) []string {
 	return out
 }
 
-// missing finds the expression that the kernel does not know: it points at its name (or, for
-// what one family lacks, says EOPNOTSUPP at the whole of it).
+// missing finds the expression that the kernel does not know: it points at it. What can name
+// something that is not there is in every kernel.
 func (c *changes) missing(f nfnl.Failure, why cause) (name, module string) {
-	if why.exprs == nil || f.Offset < 0 || f.Errno != unix.ENOENT && f.Errno != unix.EOPNOTSUPP {
+	if why.exprs == nil || f.Errno != unix.ENOENT {
 		return "", ""
 	}
 	_, attrs := c.batch.Message(f.Index)
@@ -121,6 +123,9 @@ func (c *changes) missing(f nfnl.Failure, why cause) (name, module string) {
 		return nil
 	})
 	if n < 0 || n >= len(why.exprs) {
+		return "", ""
+	}
+	if e := why.exprs[n]; e.Lookup != nil || e.Verdict != nil || e.DynSet != nil {
 		return "", ""
 	}
 	k := why.exprs[n].kernelName()
