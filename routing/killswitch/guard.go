@@ -35,11 +35,7 @@ const (
 
 // Guard is the guard's fragment of the own table.
 func Guard(in Input) nft.Table {
-	g := &guard{Input: in, inside: in.Config.Inside}
-	if len(g.inside) == 0 {
-		g.inside = in.Inside
-	}
-	g.inside = slices.Compact(slices.Sorted(slices.Values(g.inside)))
+	g := &guard{Input: in, inside: in.inside()}
 	t := nft.Table{Family: nft.OwnFamily, Name: nft.OwnTable, Sets: g.sets()}
 	t.Chains = []nft.Chain{g.ways(), g.start(), g.own(), g.portal()}
 	if c, ok := g.dns(); ok {
