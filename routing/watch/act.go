@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/provision-net/provision/provision/facts"
 )
 
 // noted is a note that was told.
@@ -44,7 +46,7 @@ func (e *Engine) done(j *running, r Repair, err error, ev Event, first time.Time
 		a = &attempt{}
 		j.attempts[r.Key] = a
 	}
-	a.acted(now, err != nil)
+	a.acted(now, err != nil, excused(r, ev))
 	args := []any{"job", j.Name(), "what", r.Key, "why", r.Why}
 	if err != nil {
 		j.status.Failed++
@@ -76,6 +78,14 @@ func (e *Engine) done(j *running, r Repair, err error, ev Event, first time.Time
 		e.Log.Warn("what is repaired does not last: somebody undoes it", "job", j.Name(), "what", r.Key, "probably", a.who,
 			"times", a.acts, "since", a.first.Format(time.RFC3339), "again_not_before", a.wait)
 	}
+}
+
+// excused reports whether the device of a route has just changed: the kernel takes its routes
+// away then, and nobody else.
+func excused(r Repair, ev Event) bool {
+	return slices.ContainsFunc(ev.Causes, func(c Cause) bool {
+		return c.Index != 0 && slices.ContainsFunc(r.Routes, func(rt facts.Route) bool { return rt.Link == c.Index })
+	})
 }
 
 // doer is the process that an event of the same thing names.

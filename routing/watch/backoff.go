@@ -35,10 +35,15 @@ func (a *attempt) settled(now time.Time) bool { return now.Sub(a.last) > max(cal
 // fought reports whether somebody undoes what is repaired.
 func (a *attempt) fought() bool { return a.acts > quick }
 
-// acted notes a repair, or a failed one.
-func (a *attempt) acted(now time.Time, failed bool) {
+// acted notes a repair, or a failed one. An excused one has its reason in a device that went
+// down and came back: that is nobody's fight.
+func (a *attempt) acted(now time.Time, failed, excused bool) {
 	if a.last.IsZero() || a.settled(now) {
 		*a = attempt{first: now}
+	}
+	if excused && !failed {
+		a.last, a.wait, a.failed = now, 0, 0
+		return
 	}
 	a.last, a.wait = now, 0
 	if failed {

@@ -334,7 +334,7 @@ func (e *Engine) work(ctx context.Context, j *running, s *State, ev Event, first
 			e.note(j, r)
 			continue
 		}
-		if a := j.attempts[r.Key]; a != nil && !a.settled(s.Now) && s.Now.Before(a.next()) {
+		if a := j.attempts[r.Key]; a != nil && !excused(r, ev) && !a.settled(s.Now) && s.Now.Before(a.next()) {
 			later(a.next())
 			continue
 		}

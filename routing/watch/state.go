@@ -26,8 +26,8 @@ type State struct {
 // this network namespace.
 type Martians struct {
 	ReversePath uint64 `json:"reverse_path"` // TcpExt IPReversePathFilter of /proc/net/netstat: rp_filter
-	Source      uint64 `json:"source"`       // in_martian_src of /proc/net/stat/rt_cache, the former among them
-	Destination uint64 `json:"destination"`  // in_martian_dst
+	Source      uint64 `json:"source"`       // in_martian_src of /proc/net/stat/rt_cache: of the whole machine, the former among them
+	Destination uint64 `json:"destination"`  // in_martian_dst, of the whole machine
 }
 
 // Neighbour is an address that is answered for on a device.
@@ -69,6 +69,7 @@ type Event struct {
 type Cause struct {
 	What  string // "route4 of table 1000 gone"
 	Table uint32 // of a route or rule
+	Index int    // of the device that has changed, or its addresses
 	NFT   bool   // in nf_tables
 	Gone  bool
 	Who   string // the process that did it, as far as known: "systemd-networkd, process 411"
@@ -90,3 +91,10 @@ func (e *Event) add(o Event) {
 
 // maxCauses is how many causes are kept of what came together.
 const maxCauses = 16
+
+// Join makes one event of two.
+func Join(a, b Event) Event {
+	a.Causes = a.Causes[:len(a.Causes):len(a.Causes)]
+	a.add(b)
+	return a
+}
