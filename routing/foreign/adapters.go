@@ -52,7 +52,7 @@ func (a Adapters) Plan(s Seen, flows []Flow) provision.Desired {
 		switch {
 		case !auto && !slices.Contains(a, name):
 			continue
-		case !found && auto:
+		case auto && (!found || p.State == Installed && name != "ufw"):
 			continue
 		case !found || name == "firewalld" && p.State == Installed:
 			d.Notes = append(d.Notes, provision.Note{Level: "warning", Subject: "firewall.adapters", Text: name + " is asked for and is not running here: nothing was told to it"})
@@ -89,7 +89,10 @@ func docker(s Seen, p Product, flows []Flow) provision.Desired {
 		}
 		var pairs []dockeruser.Pair
 		for _, l := range flows {
-			pair := dockeruser.Pair{In: l.In, Out: l.Out}
+			pair := dockeruser.Pair{In: l.In, Out: l.Out, Published: l.Published}
+			if !l.Published && l.Port != 0 && (l.Proto == "tcp" || l.Proto == "udp") {
+				pair.Proto, pair.Port = l.Proto, l.Port
+			}
 			if l.hook() != "forward" || !slices.Contains(l.families(), f.family) || slices.Contains(pairs, pair) {
 				continue
 			}
@@ -135,18 +138,23 @@ func ufwRules(flows []Flow) provision.Desired {
 	return d
 }
 
-// zones puts the devices that our policy lets through to others, or to every port of this machine,
-// into the zone that accepts everything. A device with single ports open stays where it is.
+// trusted lists the devices that go into the zone which accepts everything: those from which our
+// policy lets everything through to others, or to this machine. A device with single ports open,
+// as that to the outside, stays where it is.
+func trusted(flows []Flow) []string {
+	var out []string
+	for _, l := range flows {
+		if l.hook() != "output" && l.Port == 0 && !l.Published && l.Proto != "icmp" && l.Proto != "icmpv6" && !slices.Contains(out, l.In) {
+			out = append(out, l.In)
+		}
+	}
+	return out
+}
+
 func zones(flows []Flow) provision.Desired {
 	var d provision.Desired
-	var done, left []string
-	for _, l := range flows {
-		whole := l.hook() == "forward" && !l.Published || l.hook() == "input" && l.Port == 0 && (l.Proto == "" || l.Proto == "tcp" || l.Proto == "udp")
-		if l.hook() == "output" || !whole || slices.Contains(done, l.In) {
-			continue
-		}
-		done = append(done, l.In)
-		dev := l.In
+	in := trusted(flows)
+	for _, dev := range in {
 		if base, ok := strings.CutSuffix(dev, "*"); ok {
 			dev = base + "+"
 		}
@@ -156,14 +164,10 @@ func zones(flows []Flow) provision.Desired {
 		}
 		d.Wants = append(d.Wants, firewalld.Want(dev, firewalld.Trusted, "firewall.adapters: firewalld rejects what comes from a device of its default zone"))
 	}
-	for _, l := range flows {
-		if c := firewalldCommand(l); l.hook() == "input" && l.Port != 0 && !slices.Contains(done, l.In) && !slices.Contains(left, c) {
-			left = append(left, c)
-		}
-	}
-	if len(left) > 0 {
+	inward := slices.DeleteFunc(slices.Clone(flows), func(l Flow) bool { return l.hook() == "output" }) // accepted by default
+	if left := firewalldCommands(inward, in); len(left) > 0 {
 		d.Notes = append(d.Notes, provision.Note{Level: "info", Subject: "firewall.adapters: firewalld",
-			Text: "single ports of devices that are not inside are left to you, each also with --permanent: " + strings.Join(left, "; ")})
+			Text: "single ports of other devices are left to you: " + strings.Join(left, "; ")})
 	}
 	return d
 }

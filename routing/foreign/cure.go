@@ -6,10 +6,14 @@ import (
 	"strings"
 )
 
-// cure is what helps against a finding, and the adapter of ours that does it.
-func cure(s Seen, f Finding) (text, adapter string) {
-	if f.Harmless {
+// cure is what helps against a finding, and the adapter of ours that does it. all are the flows of
+// our whole policy.
+func cure(s Seen, f Finding, all []Flow) (text, adapter string) {
+	if f.Harmless || f.Drops == Some {
 		return "", ""
+	}
+	if f.Table == xtables {
+		return "look at it with " + legacyTool(f.Family) + "; better, let update-alternatives --config iptables choose iptables-nft, and have the rules made again", ""
 	}
 	var do []string
 	each := func(say func(Flow) string) {
@@ -31,7 +35,13 @@ func cure(s Seen, f Finding) (text, adapter string) {
 			if l.hook() != "forward" {
 				return ""
 			}
-			return fmt.Sprintf("%s -I DOCKER-USER -i %s -o %s -j ACCEPT", tool(f.Family), l.In, l.Out)
+			only := ""
+			if l.Published {
+				only = " -m conntrack --ctstate DNAT"
+			} else if l.Port != 0 {
+				only = fmt.Sprintf(" -p %s --dport %d", l.Proto, l.Port)
+			}
+			return fmt.Sprintf("%s -I DOCKER-USER -i %s -o %s%s -j ACCEPT", tool(f.Family), plus(l.In), plus(l.Out), only)
 		})
 		return "firewall.adapters: [docker] puts accept rules into DOCKER-USER and keeps them there; by hand: " + strings.Join(do, "; ") +
 			"; docker sets no such policy where forwarding was on before it started", "docker"
@@ -39,17 +49,15 @@ func cure(s Seen, f Finding) (text, adapter string) {
 		each(ufwCommand)
 		return "firewall.adapters: [ufw]; by hand: " + strings.Join(do, "; "), "ufw"
 	case "firewalld":
-		each(firewalldCommand)
-		text, adapter = "", "firewalld"
-		for _, l := range f.Flows {
-			if l.hook() == "output" || l.Published || l.Port != 0 && !forwards(f.Flows, l.In) {
-				adapter = ""
-			}
+		in := trusted(all)
+		do = firewalldCommands(f.Flows, nil)
+		if slices.ContainsFunc(f.Flows, func(l Flow) bool { return l.hook() != "output" && slices.Contains(in, l.In) }) {
+			text = "firewall.adapters: [firewalld] puts " + strings.Join(in, ", ") + " into zone trusted; "
 		}
-		if adapter != "" {
-			text = "firewall.adapters: [firewalld] puts the inside device into zone trusted; "
+		if len(firewalldCommands(f.Flows, in)) == 0 {
+			adapter = "firewalld"
 		}
-		return text + "by hand, the same again with --permanent: " + strings.Join(do, "; "), adapter
+		return text + "by hand: " + strings.Join(do, "; "), adapter
 	case "oracle-cloud":
 		return fmt.Sprintf("Oracle's images end INPUT and FORWARD with a REJECT and load it at each boot from /etc/iptables: %s -D %s -j REJECT --reject-with %s, then netfilter-persistent save",
 			tool(f.Family), f.Chain, map[string]string{"ip": "icmp-host-prohibited", "ip6": "icmp6-adm-prohibited"}[f.Family]), ""
@@ -69,9 +77,6 @@ func cure(s Seen, f Finding) (text, adapter string) {
 		}
 		return fmt.Sprintf("%s -D %s %d, or accept it before that rule", tool(f.Family), f.Chain, f.Rule), ""
 	}
-	if strings.HasSuffix(f.Table, "(x_tables)") {
-		return "look at it with " + legacyTool(f.Family) + "; better, let update-alternatives --config iptables choose iptables-nft, and load the rules again", ""
-	}
 	return fmt.Sprintf("accept it in chain %s of table %s %s too; whoever made that table knows how", f.Chain, f.Family, f.Table), ""
 }
 
@@ -89,26 +94,41 @@ func ufwCommand(l Flow) string {
 	}
 	switch l.hook() {
 	case "forward":
-		return fmt.Sprintf("ufw route allow in on %s out on %s%s", l.In, l.Out, to)
+		return fmt.Sprintf("ufw route allow in on %s out on %s%s", plus(l.In), plus(l.Out), to)
 	case "input":
-		return fmt.Sprintf("ufw allow in on %s%s", l.In, to)
+		return fmt.Sprintf("ufw allow in on %s%s", plus(l.In), to)
 	}
-	return strings.TrimSpace(fmt.Sprintf("ufw allow out on %s%s", l.Out, to))
+	return strings.TrimSpace(fmt.Sprintf("ufw allow out on %s%s", plus(l.Out), to))
 }
 
-func firewalldCommand(l Flow) string {
-	switch {
-	case l.hook() == "output":
-		return fmt.Sprintf("firewall-cmd --policy=POLICY --add-port=%d/%s", l.Port, l.Proto)
-	case l.hook() == "input" && l.Port != 0:
-		return fmt.Sprintf("firewall-cmd --zone=$(firewall-cmd --get-zone-of-interface=%s || firewall-cmd --get-default-zone) --add-port=%d/%s", l.In, l.Port, l.Proto)
+// firewalldCommands are what a person would type for those flows that come by none of the devices in.
+func firewalldCommands(flows []Flow, in []string) []string {
+	var out []string
+	for _, l := range flows {
+		var c string
+		switch {
+		case l.hook() != "output" && (slices.Contains(in, l.In) || l.Published):
+			continue // firewalld accepts what dnat has changed (ct status dnat)
+		case l.hook() == "input" && l.Port != 0:
+			c = fmt.Sprintf("firewall-cmd --permanent --zone=Z --add-port=%d/%s where Z is the zone of %s (firewall-cmd --get-zone-of-interface=%s, or else --get-default-zone)", l.Port, l.Proto, l.In, l.In)
+		case l.Port != 0 || l.hook() == "output":
+			c = fmt.Sprintf("a policy of firewalld's (man firewalld.policies) for %s", l)
+		default:
+			c = "firewall-cmd --zone=trusted --change-interface=" + plus(l.In) + ", the same again with --permanent"
+		}
+		if !slices.Contains(out, c) {
+			out = append(out, c)
+		}
 	}
-	return "firewall-cmd --zone=trusted --change-interface=" + l.In
+	return out
 }
 
-// forwards reports whether one of the flows is forwarded from a device without a port.
-func forwards(flows []Flow, in string) bool {
-	return slices.ContainsFunc(flows, func(l Flow) bool { return l.In == in && l.hook() == "forward" && !l.Published })
+// plus writes a pattern of devices as iptables, ufw and firewalld do.
+func plus(dev string) string {
+	if base, ok := strings.CutSuffix(dev, "*"); ok {
+		return base + "+"
+	}
+	return dev
 }
 
 func hasChain(s Seen, family, chain string) bool {

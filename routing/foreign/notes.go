@@ -44,7 +44,7 @@ func Notes(s Seen) []provision.Note {
 	}
 	if b := Bridged(s); len(b) > 0 {
 		add("info", "bridge netfilter", "frames between the ports of %s pass the forward chains of iptables and of inet tables (net.bridge.bridge-nf-call-iptables=1): "+
-			"our policy accepts what comes in and leaves by one and the same bridge; other firewalls may not", strings.Join(b, ", "))
+			"a policy for routed packets has to accept first what comes in and leaves by one and the same bridge", strings.Join(b, ", "))
 	}
 	if len(s.Legacy4)+len(s.Legacy6) > 0 && slices.ContainsFunc(s.Tables, compat) {
 		add("warning", "iptables", "the old x_tables (%s) and iptables-nft are both in use: rules of both filter, and each tool shows its own only",

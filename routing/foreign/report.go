@@ -45,6 +45,9 @@ func (f Finding) String() string {
 	}
 	how := map[Drops]string{All: "drops", Most: "drops, but for what its earlier rules accept,", Some: "drops some of", Perhaps: "may drop"}[f.Drops]
 	where := fmt.Sprintf("chain %s of table %s %s", f.Chain, f.Family, f.Table)
+	if f.Table == xtables {
+		return fmt.Sprintf("%s: the table filter of the old x_tables (%s) may drop %s", f.Product, f.Text, strings.Join(slices.Compact(flows), ", "))
+	}
 	if f.Rule == 0 {
 		return fmt.Sprintf("%s: the policy of %s %s %s", f.Product, where, how, strings.Join(slices.Compact(flows), ", "))
 	}
@@ -111,7 +114,7 @@ func Report(s Seen, flows []Flow) []Finding {
 	out = append(out, unreadable(s, flows)...)
 	for i := range out {
 		out[i].Flows = join(out[i].Flows)
-		out[i].Cure, out[i].Adapter = cure(s, out[i])
+		out[i].Cure, out[i].Adapter = cure(s, out[i], flows)
 	}
 	rank := map[Drops]int{All: 0, Most: 1, Perhaps: 2, Some: 3}
 	slices.SortStableFunc(out, func(a, b Finding) int {
@@ -195,6 +198,9 @@ func found(s Seen, t nft.Table, base nft.Chain, e event, flow Flow) Finding {
 	return f
 }
 
+// xtables stands for a table that nf_tables does not have.
+const xtables = "filter of x_tables"
+
 // unreadable tells of the old x_tables, whose rules nf_tables does not show.
 func unreadable(s Seen, flows []Flow) []Finding {
 	var out []Finding
@@ -206,7 +212,7 @@ func unreadable(s Seen, flows []Flow) []Finding {
 		if !slices.Contains(l.tables, "filter") {
 			continue
 		}
-		f := Finding{Product: byLegacy, Family: l.name, Table: "filter (x_tables)", Chain: "INPUT, FORWARD and OUTPUT", Drops: Perhaps, Text: "rules that only " + legacyTool(l.name) + " shows"}
+		f := Finding{Product: byLegacy, Family: l.name, Table: xtables, Drops: Perhaps, Text: "rules that only " + legacyTool(l.name) + " shows"}
 		for _, p := range Detect(s) {
 			if p.Backend == byLegacy {
 				f.Product = p.Name

@@ -36,6 +36,7 @@ func (w *walker) base(c nft.Chain) {
 // met their end in it.
 func (w *walker) chain(c nft.Chain, on truth, depth int) (ended bool) {
 	if depth > 16 {
+		w.accepted = blind
 		return false
 	}
 	for i, r := range c.Rules {

@@ -47,7 +47,8 @@ func TestConformance(t *testing.T) {
 			enginetest.Resource(t, func(t *testing.T) enginetest.ResourceCase {
 				world(t)
 				c := enginetest.ResourceCase{Resource: Resource{}, Name: family}
-				for _, pairs := range [][]Pair{{{"usb0", "wlan0"}}, {{"usb0", "wlan0"}, {"usb*", "wg0"}}, {{"abcdefghijklmno", "abcdefghijklmn*"}}} {
+				for _, pairs := range [][]Pair{{{In: "usb0", Out: "wlan0"}}, {{In: "usb0", Out: "wlan0"}, {In: "usb*", Out: "wg0"}}, {{In: "abcdefghijklmno", Out: "abcdefghijklmn*"}},
+					{{In: "wlan0", Out: "usb0", Published: true}, {In: "wlan0", Out: "usb0", Proto: "tcp", Port: 443}, {In: "wlan0", Out: "usb0", Proto: "udp", Port: 65535}}} {
 					c.Values = append(c.Values, Want(family, pairs, "").Attrs)
 				}
 				return c
@@ -61,7 +62,7 @@ func TestConformance(t *testing.T) {
 func TestPlace(t *testing.T) {
 	world(t)
 	before := nft(t, "", "list", "ruleset")
-	w := Want("ip", []Pair{{"usb0", "wlan0"}}, "")
+	w := Want("ip", []Pair{{In: "usb0", Out: "wlan0"}}, "")
 	if err := (Resource{}).Set(t.Context(), "ip", nil, w.Attrs); err != nil {
 		t.Fatal(err)
 	}
@@ -95,7 +96,7 @@ func TestPlace(t *testing.T) {
 // Without docker there is nothing to do and nothing to undo.
 func TestNoDocker(t *testing.T) {
 	nstest.Network(t)
-	w := Want("ip", []Pair{{"usb0", "wlan0"}}, "")
+	w := Want("ip", []Pair{{In: "usb0", Out: "wlan0"}}, "")
 	if have, err := (Resource{}).Get(t.Context(), "ip"); have != nil || err != nil {
 		t.Errorf("got %v, %v", have, err)
 	}
@@ -113,7 +114,7 @@ func TestNoDocker(t *testing.T) {
 // A rule with our comment that is not ours is seen, so it can be removed.
 func TestDamage(t *testing.T) {
 	world(t)
-	w := Want("ip", []Pair{{"usb0", "wlan0"}}, "")
+	w := Want("ip", []Pair{{In: "usb0", Out: "wlan0"}}, "")
 	if err := (Resource{}).Set(t.Context(), "ip", nil, w.Attrs); err != nil {
 		t.Fatal(err)
 	}
@@ -150,12 +151,12 @@ func TestDamage(t *testing.T) {
 }
 
 func TestParse(t *testing.T) {
-	for _, ok := range []string{"usb0>wlan0", "usb0>wlan0; wlan0>usb0 replies"} {
+	for _, ok := range []string{"usb0>wlan0", "usb0>wlan0; wlan0>usb0 replies", "a>b dnat; a>b tcp 443; a>b udp 1"} {
 		if _, err := parse(ok); err != nil {
 			t.Errorf("%q: %v", ok, err)
 		}
 	}
-	for _, bad := range []string{"", "usb0", "usb0>", ">wlan0", "usb0>wlan0 x", "b>a; a>b", "a>b; a>b", "a>b/c", "*>b", "a>abcdefghijklmnop", "a+>b", "? 00"} {
+	for _, bad := range []string{"", "usb0", "usb0>", ">wlan0", "usb0>wlan0 x", "usb0>wlan0 ", "a>b tcp 0", "a>b tcp 080", "a>b sctp 9", "a>b tcp 65536", "b>a; a>b", "a>b; a>b", "a>b/c", "*>b", "a>abcdefghijklmnop", "a+>b", "? 00"} {
 		if r, err := parse(bad); err == nil {
 			t.Errorf("%q is accepted as %v", bad, r)
 		}
@@ -163,8 +164,9 @@ func TestParse(t *testing.T) {
 }
 
 func FuzzDecode(f *testing.F) {
-	f.Add(rule{in: "usb0", out: "wlan*", replies: true}.exprs())
+	f.Add(rule{in: "usb0", out: "wlan*", only: "replies"}.exprs())
 	f.Add(rule{in: "usb0", out: "wlan0"}.exprs())
+	f.Add(rule{in: "wlan0", out: "usb0", only: "tcp 443"}.exprs())
 	f.Fuzz(func(t *testing.T, b []byte) {
 		_ = plainReturn(b)
 		r, ours := decode(b)

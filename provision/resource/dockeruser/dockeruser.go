@@ -9,13 +9,16 @@
 //	iptables -A DOCKER-USER -i A -o B -m comment --comment provision -j ACCEPT
 //	iptables -A DOCKER-USER -i B -o A -m conntrack --ctstate RELATED,ESTABLISHED -m comment --comment provision -j ACCEPT
 //
-// makes (iptables 1.8.9 and 1.8.11). The comment marks what is ours: nothing else is looked at or
+// makes (iptables 1.8.9 and 1.8.11), with --ctstate DNAT in the first for what is published and
+// -p tcp --dport for single ports. The latter are in the form of iptables before 1.8.8, which
+// older and newer ones read: from 1.8.8 on it writes them without x_tables. The comment marks what is ours: nothing else is looked at or
 // removed. Rules of the administrator stand first; ours come last, before docker's own RETURN.
 package dockeruser
 
 import (
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/provision-net/provision/provision"
@@ -24,20 +27,40 @@ import (
 // Kind of reference.
 const Kind = "docker-user"
 
-// AttrRules is the only attribute: our rules, sorted, separated by "; ". A rule is "usb0>wlan0"
-// (everything that comes in by usb0 and leaves by wlan0) or "wlan0>usb0 replies" (only packets of
-// connections that exist).
+// AttrRules is the only attribute: our rules, sorted, separated by "; ". A rule is one of
+//
+//	usb0>wlan0          everything that comes in by usb0 and leaves by wlan0
+//	wlan0>usb0 dnat     only what dnat has given another destination
+//	wlan0>usb0 tcp 443  only this port
+//	wlan0>usb0 replies  only packets of connections that exist
 const AttrRules = "rules"
 
 // Pair lets new connections through from In to Out, and their answers back. Names of devices may
 // end with *.
-type Pair struct{ In, Out string }
+type Pair struct {
+	In, Out   string
+	Published bool   // only what dnat has given another destination
+	Proto     string // tcp or udp: only Port
+	Port      uint16
+}
 
 // Want is our rules for the pairs in DOCKER-USER of a family: "ip" or "ip6".
 func Want(family string, pairs []Pair, why string) provision.Want {
-	var rules []rule
+	all := map[rule]bool{}
 	for _, p := range pairs {
-		rules = append(rules, rule{in: p.In, out: p.Out}, rule{in: p.Out, out: p.In, replies: true})
+		r := rule{in: p.In, out: p.Out}
+		if p.Published {
+			r.only = "dnat"
+		} else if p.Port != 0 {
+			r.only = p.Proto + " " + strconv.Itoa(int(p.Port))
+		}
+		all[r], all[rule{in: p.Out, out: p.In, only: "replies"}] = true, true
+	}
+	var rules []rule
+	for r := range all {
+		if r.only == "" || !all[rule{in: r.in, out: r.out}] {
+			rules = append(rules, r)
+		}
 	}
 	w := provision.Want{Ref: provision.Ref{Kind: Kind, Name: family}, Why: why}
 	if len(rules) > 0 {
@@ -65,7 +88,7 @@ func Check(name string) error {
 
 type rule struct {
 	in, out string
-	replies bool
+	only    string // "", dnat, replies, "tcp 443"
 	// other is a rule with our comment that is none of ours, in hexadecimal.
 	other string
 }
@@ -74,10 +97,30 @@ func (r rule) String() string {
 	switch {
 	case r.other != "":
 		return "? " + r.other
-	case r.replies:
-		return r.in + ">" + r.out + " replies"
+	case r.only != "":
+		return r.in + ">" + r.out + " " + r.only
 	}
 	return r.in + ">" + r.out
+}
+
+// port reads only where it is a port.
+func (r rule) port() (proto string, port uint16, ok bool) {
+	proto, text, found := strings.Cut(r.only, " ")
+	n, err := strconv.ParseUint(text, 10, 16)
+	if !found || err != nil || n == 0 || strconv.FormatUint(n, 10) != text || proto != "tcp" && proto != "udp" {
+		return "", 0, false
+	}
+	return proto, uint16(n), true
+}
+
+func (r rule) check() error {
+	if _, _, port := r.port(); !port && r.only != "" && r.only != "dnat" && r.only != "replies" {
+		return fmt.Errorf("rule %q: want nothing, dnat, replies, or a port as in tcp 443 behind the devices", r)
+	}
+	if err := Check(r.in); err != nil {
+		return err
+	}
+	return Check(r.out)
 }
 
 // format gives the canonical form: sorted, but what is there twice is told twice.
@@ -93,19 +136,17 @@ func format(rules []rule) string {
 // parse reads a value that is to be set.
 func parse(value string) ([]rule, error) {
 	var rules []rule
-	var names []string
 	for text := range strings.SplitSeq(value, "; ") {
-		pair, tail, replies := strings.Cut(text, " ")
+		pair, only, more := strings.Cut(text, " ")
 		in, out, ok := strings.Cut(pair, ">")
-		if !ok || replies && tail != "replies" {
-			return nil, fmt.Errorf("rule %q: want usb0>wlan0 or \"wlan0>usb0 replies\"", text)
+		if !ok || more && only == "" {
+			return nil, fmt.Errorf("rule %q: want usb0>wlan0, and perhaps dnat, replies or tcp 443 behind it", text)
 		}
-		rules, names = append(rules, rule{in: in, out: out, replies: replies}), append(names, in, out)
-	}
-	for _, n := range names {
-		if err := Check(n); err != nil {
+		r := rule{in: in, out: out, only: only}
+		if err := r.check(); err != nil {
 			return nil, err
 		}
+		rules = append(rules, r)
 	}
 	if format(rules) != value {
 		return nil, fmt.Errorf("rules %q are not sorted", value)

@@ -177,7 +177,7 @@ func (c *conn) change(generation uint32, remove []uint64, add []rule, before uin
 	batch := c.message(unix.NFNL_MSG_BATCH_BEGIN, 0, unix.AF_UNSPEC, unix.NFNL_SUBSYS_NFTABLES, be32(unix.NFNL_BATCH_GENID, generation))
 	n := 0
 	for _, r := range add {
-		attrs := append(where[:2:2], attr(unix.NFTA_RULE_EXPRESSIONS|unix.NLA_F_NESTED, r.exprs()))
+		attrs := append(where[:2:2], attr(unix.NFTA_RULE_EXPRESSIONS|unix.NLA_F_NESTED, r.exprs()), r.compat())
 		flags := uint16(unix.NLM_F_CREATE | unix.NLM_F_ACK)
 		if before == 0 {
 			flags |= unix.NLM_F_APPEND

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"encoding/hex"
+	"strconv"
 	"strings"
 
 	"github.com/provision-net/provision/provision/host/netdev"
@@ -31,8 +32,17 @@ func (r rule) exprs() []byte {
 	var b []byte
 	b = append(b, device(unix.NFT_META_IIFNAME, r.in)...)
 	b = append(b, device(unix.NFT_META_OIFNAME, r.out)...)
-	if r.replies {
-		b = append(b, match("conntrack", 3, conntrackInfo())...)
+	if proto, port, ok := r.port(); ok {
+		b = append(b, expr("meta", append(be32(unix.NFTA_META_KEY, unix.NFT_META_L4PROTO), be32(unix.NFTA_META_DREG, unix.NFT_REG_1)...))...)
+		b = append(b, compare([]byte{protocol(proto)})...)
+		b = append(b, match(proto, 0, portInfo(proto, port))...)
+	}
+	switch r.only {
+	case "replies":
+		// XT_CONNTRACK_STATE_BIT of IP_CT_ESTABLISHED (0) and IP_CT_RELATED (1).
+		b = append(b, match("conntrack", 3, conntrackInfo(1<<1|1<<2))...)
+	case "dnat":
+		b = append(b, match("conntrack", 3, conntrackInfo(1<<7))...) // XT_CONNTRACK_STATE_DNAT
 	}
 	info := make([]byte, sizeComment)
 	copy(info, comment)
@@ -50,16 +60,43 @@ func device(key uint32, name string) []byte {
 		data = append(data, 0)
 	}
 	b := expr("meta", append(be32(unix.NFTA_META_KEY, key), be32(unix.NFTA_META_DREG, unix.NFT_REG_1)...))
-	cmp := append(be32(unix.NFTA_CMP_SREG, unix.NFT_REG_1), be32(unix.NFTA_CMP_OP, unix.NFT_CMP_EQ)...)
-	return append(b, expr("cmp", append(cmp, attr(unix.NFTA_CMP_DATA|unix.NLA_F_NESTED, attr(unix.NFTA_DATA_VALUE, data))...))...)
+	return append(b, compare(data)...)
 }
 
-func conntrackInfo() []byte {
+func compare(data []byte) []byte {
+	cmp := append(be32(unix.NFTA_CMP_SREG, unix.NFT_REG_1), be32(unix.NFTA_CMP_OP, unix.NFT_CMP_EQ)...)
+	return expr("cmp", append(cmp, attr(unix.NFTA_CMP_DATA|unix.NLA_F_NESTED, attr(unix.NFTA_DATA_VALUE, data))...))
+}
+
+func conntrackInfo(states uint16) []byte {
 	info := make([]byte, align(sizeConntrack))
 	native.PutUint16(info[offMatchFlags:], flagState)
-	// XT_CONNTRACK_STATE_BIT of IP_CT_ESTABLISHED (0) and IP_CT_RELATED (1).
-	native.PutUint16(info[offStateMask:], 1<<1|1<<2)
+	native.PutUint16(info[offStateMask:], states)
 	return info
+}
+
+// portInfo is struct xt_tcp or xt_udp (linux/netfilter/xt_tcpudp.h): from any source port.
+func portInfo(proto string, port uint16) []byte {
+	size := map[string]int{"tcp": 12, "udp": 10}[proto]
+	info := make([]byte, align(size))
+	native.PutUint16(info[2:], 0xffff)
+	native.PutUint16(info[4:], port)
+	native.PutUint16(info[6:], port)
+	return info
+}
+
+func protocol(name string) byte {
+	return map[string]byte{"tcp": unix.IPPROTO_TCP, "udp": unix.IPPROTO_UDP}[name]
+}
+
+// compat is NFTA_RULE_COMPAT: nft_compat.c lets a match of one protocol only into rules that say
+// so. The kernel does not give it back.
+func (r rule) compat() []byte {
+	proto, _, ok := r.port()
+	if !ok {
+		return nil
+	}
+	return attr(unix.NFTA_RULE_COMPAT|unix.NLA_F_NESTED, append(be32(unix.NFTA_RULE_COMPAT_PROTO, uint32(protocol(proto))), be32(unix.NFTA_RULE_COMPAT_FLAGS, 0)...))
 }
 
 // align is XT_ALIGN of the running kernel (linux/netfilter/x_tables.h): a 64-bit number's place
@@ -171,12 +208,17 @@ func decode(b []byte) (r rule, ours bool) {
 	}
 	r.in, rest = readDevice(unix.NFT_META_IIFNAME, rest)
 	r.out, rest = readDevice(unix.NFT_META_OIFNAME, rest)
-	if len(rest) > 0 {
-		if name, _ := matched(rest[0]); name == "conntrack" {
-			r.replies = true
+	for _, t := range rest {
+		info := t.values()[3]
+		switch name, _ := matched(t); {
+		case t.name != "match":
+		case name == "conntrack" && len(info) > offStateMask+2:
+			r.only = map[uint16]string{1<<1 | 1<<2: "replies", 1 << 7: "dnat"}[native.Uint16(info[offStateMask:])]
+		case (name == "tcp" || name == "udp") && len(info) >= 8:
+			r.only = name + " " + strconv.Itoa(int(native.Uint16(info[4:])))
 		}
 	}
-	if Check(r.in) == nil && Check(r.out) == nil && same(list, r) {
+	if r.check() == nil && same(list, r) {
 		return r, true
 	}
 	return rule{other: hex.EncodeToString(b)}, true
