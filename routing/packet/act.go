@@ -32,7 +32,7 @@ func (r *run) act(e *nft.Expr) outcome {
 	case e.Counter != nil:
 		return goOn
 	case e.Limit != nil: // taken as not exceeded
-		return match(!e.Limit.Over)
+		return when(!e.Limit.Over)
 	case e.Log != nil:
 		if e.Log.Prefix != "" {
 			r.effect("logged as %q", e.Log.Prefix)

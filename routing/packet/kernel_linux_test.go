@@ -3,8 +3,6 @@ package packet
 import (
 	"net/netip"
 	"testing"
-
-	"github.com/provision-net/provision/provision/resource/nft"
 )
 
 var addr = netip.MustParseAddr
@@ -192,5 +190,3 @@ func (l *lab) wipe(w World) {
 		l.load("delete table " + t.Family + " " + t.Name + "\n")
 	}
 }
-
-var _ = nft.Kind

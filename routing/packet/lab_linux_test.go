@@ -107,7 +107,7 @@ func newLab(t *testing.T) *lab {
 		ip -6 route add default via 2001:db8:51::254 table 77
 		ip -6 rule add fwmark 0x10/0xf0 lookup 77 priority 100`)
 	l.a.Sh("ip addr add 10.55.0.2/24 dev eth0\nip route add default via 10.55.0.1\nip addr add fd55::2/64 dev eth0 nodad\nip -6 route add default via fd55::1")
-	l.b.Sh("ip addr add 192.0.2.254/24 dev eth0\nip route add default via 192.0.2.1\nip addr add 2001:db8:2::254/64 dev eth0 nodad\nip -6 route add default via 2001:db8:2::1")
+	l.b.Sh("ip addr add 192.0.2.254/24 dev eth0\nip route add default via 192.0.2.1\nip route add 192.0.2.77 via 192.0.2.1\nip route add 192.0.2.9 via 192.0.2.1\nip addr add 2001:db8:2::254/64 dev eth0 nodad\nip -6 route add default via 2001:db8:2::1")
 	l.load(judge)
 	var err error
 	l.r.Do(func() { l.tap, err = openTap() })

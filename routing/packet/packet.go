@@ -145,7 +145,7 @@ func explain(w World, p Packet) Result {
 
 // answer follows the reply to a packet that was sent or delivered.
 func answer(w World, p Packet, r Result) Result {
-	q := Packet{From: r.Dst, To: r.Src, Proto: p.Proto, Sport: r.Dport, Dport: r.Sport, State: Established, All: p.All, Flags: flagSYN | flagACK}
+	q := Packet{From: r.Dst, To: r.Src, Proto: p.Proto, Sport: r.Dport, Dport: r.Sport, State: Established, All: p.All, Flags: flagSYN | flagACK, TTL: p.TTL}
 	if r.Verdict == Leaves {
 		q.In = r.Dev
 	}

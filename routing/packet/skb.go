@@ -220,7 +220,9 @@ func protocol(name string, six bool) (uint8, bool) {
 		return protoTCP, true
 	case "udp":
 		return protoUDP, true
-	case "icmp", "icmpv6", "ipv6-icmp", "ping", "":
+	case "icmpv6", "ipv6-icmp":
+		return protoICMPv6, true
+	case "icmp", "":
 		if six {
 			return protoICMPv6, true
 		}

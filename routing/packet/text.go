@@ -52,11 +52,11 @@ func (s Step) line() string {
 	if s.Rule > 0 {
 		text = fmt.Sprintf("%d: %s", s.Rule, s.Text)
 	}
-	if s.Comment != "" {
-		text += fmt.Sprintf("  # %s", s.Comment)
-	}
 	if s.Effect != "" && s.Effect != "goes on" && !strings.HasSuffix(s.Text, s.Effect) {
 		text += "  -> " + s.Effect
+	}
+	if s.Comment != "" {
+		text += fmt.Sprintf("  # %s", s.Comment)
 	}
 	return text
 }

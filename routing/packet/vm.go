@@ -158,7 +158,7 @@ func (r *run) rule(c *nft.Chain, i int) nft.Verdict {
 			doubtful = true
 			if act := action(e); act != "" {
 				does = act
-			} else if e.Unknown != nil { // it may be a target
+			} else if e.Unknown != nil && e.Unknown.Name != "match" { // an xt target, or who knows what
 				does = e.Unknown.Name
 			} else if e.Lookup != nil && e.Lookup.Map && e.Lookup.Dst == 0 {
 				does = "verdict"
@@ -336,10 +336,10 @@ func (r *run) cmp(c *nft.Cmp) outcome {
 	default:
 		return unsure
 	}
-	return match(ok)
+	return when(ok)
 }
 
-func match(ok bool) outcome {
+func when(ok bool) outcome {
 	if ok {
 		return goOn
 	}
@@ -352,7 +352,7 @@ func (r *run) inRange(x *nft.Range) outcome {
 		return unsure
 	}
 	in := bytes.Compare(data, x.From) >= 0 && bytes.Compare(data, x.To) <= 0
-	return match(in == (x.Op == "=="))
+	return when(in == (x.Op == "=="))
 }
 
 func (r *run) bitwise(b *nft.Bitwise) outcome {
