@@ -17,6 +17,7 @@ import (
 	"github.com/provision-net/provision/provision/guard"
 	"github.com/provision-net/provision/provision/host"
 	"github.com/provision-net/provision/provision/resource/file"
+	"github.com/provision-net/provision/routing"
 )
 
 // DefaultStateDir holds the engine's snapshots and ledger (folder engine) and the
@@ -34,6 +35,8 @@ type Options struct {
 	Source   Source
 	StateDir string
 	Log      *slog.Logger
+	// Units are installed where the configuration needs them.
+	Units routing.Units
 }
 
 // Agent is the union of the wings on one machine.
@@ -88,6 +91,7 @@ type Goal struct {
 	Facts   *facts.Facts
 	Desired provision.Desired
 	Report  backends.Report
+	Routing routing.Result
 }
 
 // Goal gathers facts and asks the planners.
@@ -96,19 +100,24 @@ func (a *Agent) Goal(ctx context.Context) (Goal, error) {
 	if err != nil {
 		return Goal{}, err
 	}
-	return a.goal(f)
+	return a.goal(ctx, f)
 }
 
-func (a *Agent) goal(f *facts.Facts) (Goal, error) {
+func (a *Agent) goal(ctx context.Context, f *facts.Facts) (Goal, error) {
 	mem, err := a.memory()
 	if err != nil {
 		return Goal{Facts: f}, err
 	}
 	d, report, err := backends.Plan(f, a.Config.Network, mem, a.backends)
-	if a.offline() {
-		d = filesOnly(d)
+	g := Goal{Facts: f, Desired: d, Report: report}
+	if err == nil {
+		g.Routing, err = a.routing(ctx, f)
+		g.Desired.Append(g.Routing.Desired)
 	}
-	return Goal{Facts: f, Desired: d, Report: report}, err
+	if a.offline() {
+		g.Desired = filesOnly(g.Desired)
+	}
+	return g, err
 }
 
 // memory reads which metrics were allotted before. An ordinary user cannot read
@@ -155,7 +164,7 @@ func (a *Agent) Detect(ctx context.Context) (Detection, error) {
 	if err != nil {
 		return Detection{}, err
 	}
-	g, err := a.goal(f)
+	g, err := a.goal(ctx, f)
 	if err != nil && g.Report.Schema == 0 {
 		return Detection{}, err
 	}
@@ -282,6 +291,9 @@ func (a *Agent) Apply(ctx context.Context, o ApplyOptions) (Outcome, error) {
 		}
 		if lost := guard.Predict(g.Facts, g.after()).Lost(); lost != "" && !o.Force {
 			return g.Desired, opts, fmt.Errorf("refused, nothing was changed: %s (--force applies it all the same)", lost)
+		}
+		if err := g.cuts(plan); err != nil && !o.Force {
+			return g.Desired, opts, err
 		}
 		if a.offline() {
 			return g.Desired, opts, nil

@@ -15,6 +15,7 @@ import (
 	"github.com/provision-net/provision/backends"
 	"github.com/provision-net/provision/cmd/provision/internal/strict"
 	"github.com/provision-net/provision/dnsdhcp"
+	"github.com/provision-net/provision/routing"
 )
 
 // Config is the whole configuration file; each wing owns its slice.
@@ -25,6 +26,8 @@ type Config struct {
 	Network backends.Config `yaml:"network" help:"NICs under netplan, NetworkManager, ifupdown, networkd or dhcpcd"`
 	// Serve is for the links on which clients are served.
 	Serve dnsdhcp.Config `yaml:"serve" help:"DHCP, DNS and router advertisements that this machine serves, by provision serve"`
+	// Routing is for what passes through this machine.
+	Routing routing.Config `yaml:"routing" help:"forwarding, firewall, kill switch and what provision watch keeps"`
 }
 
 // DefaultPath is where the configuration is looked for first.
@@ -122,6 +125,9 @@ func Parse(name string, text []byte) (Config, error) {
 	}
 	for _, p := range c.Serve.Problems() {
 		add("serve."+p.Path, p.Text)
+	}
+	for _, p := range c.Routing.Problems() {
+		add("routing."+p.Path, p.Text)
 	}
 	if len(problems) > 0 {
 		slices.SortStableFunc(problems, func(a, b strict.Problem) int {

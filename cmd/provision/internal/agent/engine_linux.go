@@ -55,6 +55,7 @@ func (a *Agent) engine() (*provision.Engine, error) {
 		e.Resources[sysctl.Kind] = &sysctl.Resource{Files: root, Devices: netdev.Read}
 		e.Resources[routemetric.Kind] = routemetric.Resource{}
 		e.Resources[routemetric.DaemonKind] = routemetric.Resource{Daemon: true}
+		a.routingResources(e, root)
 		actor := a.actor()
 		for _, kind := range daemon.Kinds() {
 			e.Actors[kind] = actor

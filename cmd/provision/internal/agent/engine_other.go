@@ -9,7 +9,9 @@ import (
 	"time"
 
 	"github.com/provision-net/provision/provision"
+	"github.com/provision-net/provision/provision/facts"
 	"github.com/provision-net/provision/provision/host"
+	"github.com/provision-net/provision/routing/foreign"
 )
 
 func newRunner() (host.Runner, func() int64) { return nil, func() int64 { return 0 } }
@@ -26,4 +28,8 @@ func (a *Agent) restoreForeign(context.Context) error { return nil }
 
 func (a *Agent) arm(context.Context, time.Duration) error {
 	return fmt.Errorf("%w: --confirm works on Linux", ErrMissing)
+}
+
+func (a *Agent) seen(context.Context, *facts.Facts) (foreign.Seen, error) {
+	return foreign.Seen{}, nil
 }

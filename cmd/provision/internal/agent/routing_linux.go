@@ -1,0 +1,51 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"syscall"
+
+	"github.com/provision-net/provision/provision"
+	"github.com/provision-net/provision/provision/facts"
+	"github.com/provision-net/provision/provision/facts/tree"
+	"github.com/provision-net/provision/provision/host"
+	"github.com/provision-net/provision/provision/resource/dockeruser"
+	"github.com/provision-net/provision/provision/resource/firewalld"
+	"github.com/provision-net/provision/provision/resource/nft"
+	"github.com/provision-net/provision/provision/resource/ufw"
+	"github.com/provision-net/provision/provision/resource/unit"
+	"github.com/provision-net/provision/routing/foreign"
+)
+
+// routingResources registers the sorts of state that the wing of the way out plans.
+func (a *Agent) routingResources(e *provision.Engine, root *host.Root) {
+	e.Resources[nft.Kind] = &nft.Resource{Blobs: a.blobs(root)}
+	e.Resources[dockeruser.Kind] = dockeruser.Resource{}
+	e.Resources[ufw.Kind] = &ufw.Resource{Files: root, Runner: a.runner}
+	e.Resources[firewalld.Kind] = &firewalld.Resource{Open: firewalld.Bus, Files: root}
+	e.Actors[unit.Kind] = &unit.Actor{Open: unit.Systemd, Log: a.Log}
+}
+
+// blobs keeps the elements of large sets beside the snapshots.
+func (a *Agent) blobs(root *host.Root) nft.Blobs {
+	return nft.Blobs{Files: root, Dir: filepath.Join(a.StateDir, "sets")}
+}
+
+// seen is what other firewalls there are on this machine. Who may not read the rules still
+// learns what files and processes tell.
+func (a *Agent) seen(ctx context.Context, f *facts.Facts) (foreign.Seen, error) {
+	s := foreign.Gather(tree.Live())
+	for _, l := range f.Links {
+		s.Devices = append(s.Devices, foreign.Device{Name: l.Name, Index: l.Index, Kind: l.Kind, Ports: len(l.Ports)})
+	}
+	tables, err := nft.DumpAll(ctx)
+	switch {
+	case errors.Is(err, nft.ErrUnsupported), errors.Is(err, syscall.EPERM), errors.Is(err, syscall.EACCES):
+	case err != nil:
+		return s, fmt.Errorf("cannot read the firewalls of others: %w", err)
+	}
+	s.Tables = tables
+	return s, nil
+}

@@ -1,0 +1,73 @@
+// Package routing is the wing of the way out: forwarding, the firewall, the kill switch, policy
+// routing, and what keeps all of it in place. It puts together what its rooms plan: one own
+// nf_tables table from their fragments, the kernel's parameters, and the file from which all of
+// it comes back after a reboot.
+package routing
+
+import (
+	"github.com/provision-net/provision/routing/firewall"
+	"github.com/provision-net/provision/routing/foreign"
+	"github.com/provision-net/provision/routing/forward"
+	"github.com/provision-net/provision/routing/killswitch"
+	"github.com/provision-net/provision/routing/watch"
+)
+
+// Config is the slice "routing" of the configuration file.
+type Config struct {
+	Forwarding string              `yaml:"forwarding" enum:"auto,yes,no" default:"auto" help:"pass packets on between interfaces, IPv4 and IPv6: auto (when zones, a tunnel or a served link need it), yes, or no (switched off)"`
+	Interfaces []forward.Interface `yaml:"interfaces" help:"kernel settings of single interfaces; the first entry whose name fits decides"`
+	Zones      firewall.Zones      `yaml:"zones" help:"interfaces that are treated alike, by the zone's name; with one or more of them there is a firewall"`
+	Groups     firewall.Groups     `yaml:"groups" help:"lists of addresses by name, for source and destination of rules"`
+	Firewall   firewall.Config     `yaml:"firewall" help:"rules and the few switches around them"`
+	Adapters   foreign.Adapters    `yaml:"adapters" help:"firewalls of others that are told what this policy lets through, by their own extension points: docker, ufw, firewalld, or auto for those that are there; default is none"`
+	KillSwitch killswitch.Config   `yaml:"kill-switch" help:"a tunnel is the only way out, or there is none"`
+	Watch      watch.Config        `yaml:"watch" help:"what provision watch keeps in place"`
+}
+
+// Problem is something wrong in the slice. Path is relative to "routing".
+type Problem struct {
+	Path string `json:"path"`
+	Text string `json:"text"`
+}
+
+// Problems lists everything that is wrong in c without looking at a machine.
+func (c Config) Problems() []Problem {
+	var out []Problem
+	for _, p := range c.forward().Problems() {
+		out = append(out, Problem(p))
+	}
+	if c.hasFirewall() {
+		for _, p := range c.policy().Problems() {
+			out = append(out, Problem(p))
+		}
+	} else if len(c.Firewall.Rules) > 0 {
+		out = append(out, Problem{"firewall.rules", "there are rules but no zones: say under routing.zones which interfaces are inside and which outside"})
+	}
+	for _, p := range c.Adapters.Problems("adapters") {
+		out = append(out, Problem(p))
+	}
+	for _, p := range c.KillSwitch.Problems() {
+		out = append(out, Problem{under("kill-switch", p.Path), p.Text})
+	}
+	for _, p := range c.Watch.Problems() {
+		out = append(out, Problem{under("watch", p.Path), p.Text})
+	}
+	return out
+}
+
+func under(key, path string) string {
+	if path == "" {
+		return key
+	}
+	return key + "." + path
+}
+
+func (c Config) forward() forward.Config {
+	return forward.Config{Forwarding: c.Forwarding, Interfaces: c.Interfaces}
+}
+
+func (c Config) policy() firewall.Policy {
+	return firewall.Policy{Zones: c.Zones, Groups: c.Groups, Firewall: c.Firewall}
+}
+
+func (c Config) hasFirewall() bool { return len(c.Zones) > 0 }

@@ -1,0 +1,115 @@
+package routing
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/provision-net/provision/provision"
+	"github.com/provision-net/provision/provision/facts"
+	"github.com/provision-net/provision/provision/intent"
+	"github.com/provision-net/provision/provision/resource/nft"
+	"github.com/provision-net/provision/provision/resource/sysctl"
+	"github.com/provision-net/provision/routing/firewall"
+	"github.com/provision-net/provision/routing/foreign"
+	"github.com/provision-net/provision/routing/forward"
+	"github.com/provision-net/provision/routing/kept"
+	"github.com/provision-net/provision/routing/killswitch"
+)
+
+// Input is what Plan decides from.
+type Input struct {
+	Facts   *facts.Facts
+	Intents intent.Set
+	// Seen is what other firewalls there are, for their adapters.
+	Seen foreign.Seen
+	// Units are the texts of the units that put back and keep (Restore and Watch); empty where
+	// they cannot be installed, which Why says.
+	Units Units
+}
+
+// Result is what Plan says.
+type Result struct {
+	Desired provision.Desired
+	// Table is the own table, nil when there is none.
+	Table *nft.Table
+	// Kept is what has to be put back after a reboot.
+	Kept []provision.Want
+	// Flows are what the policy lets through, for the judgement of other firewalls.
+	Flows []foreign.Flow
+	// Cuts are the SSH sessions that the policy would end.
+	Cuts []firewall.Cut
+	// Switch is what the kill switch is made from, nil when there is none.
+	Switch *killswitch.Input
+}
+
+// KeptKinds are the kinds of state that no manager brings back.
+func KeptKinds() []string { return []string{nft.Kind, sysctl.Kind} }
+
+// Plan says what should exist. Nothing is wanted when c is empty.
+func Plan(in Input, c Config) (Result, error) {
+	var problems []error
+	for _, p := range c.Problems() {
+		problems = append(problems, fmt.Errorf("routing.%s: %s", p.Path, p.Text))
+	}
+	if err := errors.Join(problems...); err != nil {
+		return Result{}, err
+	}
+	var r Result
+	intents := in.Intents
+	intents.Forwards = append(slices.Clone(intents.Forwards), c.forwards()...)
+	inside, outside := c.Zones.Sides(intents.Members)
+
+	table := nft.Table{Family: nft.OwnFamily, Name: nft.OwnTable}
+	if c.hasFirewall() {
+		t, notes, err := firewall.Compile(c.policy(), intents, in.Facts)
+		for _, n := range notes {
+			r.Desired.Notes = append(r.Desired.Notes, provision.Note{Level: "info", Subject: "routing." + n.Path, Text: n.Text})
+		}
+		if err != nil {
+			return r, fmt.Errorf("the firewall's policy cannot be compiled:\n%w", err)
+		}
+		table = join(table, t)
+		r.Flows = c.flows(in.Facts, intents)
+	}
+	if c.KillSwitch.Enabled() {
+		r.Switch = &killswitch.Input{Config: c.KillSwitch, Inside: inside, Intents: intents}
+		table = join(table, killswitch.Guard(*r.Switch))
+	}
+	if len(table.Chains) > 0 {
+		for _, p := range table.Problems() {
+			problems = append(problems, errors.New(p.String()))
+		}
+		if err := errors.Join(problems...); err != nil {
+			return r, fmt.Errorf("the kernel would not take the own table:\n%w", err)
+		}
+		r.Table = &table
+		r.Cuts = firewall.Cuts(table, in.Facts)
+		r.Desired.Wants = append(r.Desired.Wants, nft.Own(table, "the policy under routing"))
+	}
+	r.Desired.Append(forward.Plan(forward.Input{Facts: in.Facts, Config: c.forward(), Intents: intents, Inside: inside, Uplinks: outside, KillSwitch: r.Switch != nil}))
+	r.Desired.Append(c.Adapters.Plan(in.Seen, r.Flows))
+
+	r.Kept = kept.Of(r.Desired.Wants, KeptKinds()...)
+	if len(r.Kept) > 0 {
+		w, err := kept.Want(r.Kept)
+		if err != nil {
+			return r, err
+		}
+		r.Desired.Wants = append(r.Desired.Wants, w)
+	}
+	if len(r.Kept) > 0 || c.watches() {
+		r.Desired.Append(in.Units.plan(in.Facts, len(r.Kept) > 0, c.watches() || c.Watch.Keeps()))
+	}
+	return r, nil
+}
+
+// watches reports whether there is something to watch beside what is kept.
+func (c Config) watches() bool { return len(c.Watch.Complete().Jobs()) > 0 }
+
+// join puts the fragment's sets and chains behind those of t.
+func join(t, fragment nft.Table) nft.Table {
+	t.Sets = append(slices.Clone(t.Sets), fragment.Sets...)
+	t.Chains = append(slices.Clone(t.Chains), fragment.Chains...)
+	return t
+}
