@@ -34,7 +34,8 @@ func (r *run) lookup(e *nft.Lookup) outcome {
 	}
 	el := find(set, key)
 	fresh := el == nil && slices.ContainsFunc(r.m.added[r.setName(e.Set)], func(k []byte) bool { return bytes.Equal(k, key) })
-	if el == nil && !fresh && set.Learnt && r.m.w.Planned {
+	ours := r.base.table.Family == nft.OwnFamily && r.base.table.Name == nft.OwnTable
+	if el == nil && !fresh && set.Learnt && ours && r.m.w.Planned {
 		return unsure // what it will have learnt is not known
 	}
 	found := el != nil || fresh

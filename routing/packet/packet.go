@@ -19,7 +19,7 @@ type World struct {
 	Facts *facts.Facts
 	// Tables are all tables of nf_tables, ours and foreign ones, in the kernel's order.
 	Tables []nft.Table
-	// Planned: the tables were compiled and not read from the kernel, so what sets have
+	// Planned: the own table was compiled and not read from the kernel, so what its sets have
 	// learnt is not known.
 	Planned bool
 }

@@ -118,7 +118,7 @@ func TestExplain(t *testing.T) {
 			{Exprs: append(match.IIFName("usb0"), nft.Expr{Unknown: &nft.Unknown{Name: "match", Data: []byte{1}}}, nft.Expr{Verdict: &nft.Verdict{Kind: "drop"}})},
 			{Exprs: []nft.Expr{{Unknown: &nft.Unknown{Name: "match"}}, {Counter: &nft.Counter{}}}},
 		}}}}
-	learnt := nft.Table{Family: "inet", Name: "l", Sets: []nft.Set{{Name: "d", Key: []string{nft.TypeIPv4}, Learnt: true}},
+	learnt := nft.Table{Family: "inet", Name: nft.OwnTable, Sets: []nft.Set{{Name: "d", Key: []string{nft.TypeIPv4}, Learnt: true}},
 		Chains: []nft.Chain{{Name: "f", Base: &nft.Base{Type: "filter", Hook: "forward", Policy: "accept"}, Rules: []nft.Rule{match.Rule("", match.DAddrIn(4, "d"), match.Drop())}}}}
 	uid := nft.Table{Family: "inet", Name: "u", Chains: []nft.Chain{{Name: "o", Base: &nft.Base{Type: "filter", Hook: "output", Policy: "accept"}, Rules: []nft.Rule{
 		{Exprs: []nft.Expr{{Meta: &nft.Meta{Key: "skuid", Reg: 1}}, {Cmp: &nft.Cmp{Op: "==", Reg: 1, Data: []byte{7, 0, 0, 0}}}, {Verdict: &nft.Verdict{Kind: "drop"}}}}}}}}

@@ -241,3 +241,5 @@ func protocol(name string, six bool) (uint8, bool) {
 	n, err := strconv.ParseUint(name, 10, 8)
 	return uint8(n), err == nil
 }
+
+func uintText(n uint8) string { return strconv.Itoa(int(n)) }
