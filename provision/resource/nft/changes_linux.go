@@ -133,6 +133,10 @@ func (c *changes) elements(s *Set, id uint32, del bool, elems []Element) error {
 	if del {
 		kind = unix.NFT_MSG_DELSETELEM
 	}
+	if len(elems) > LargeSet {
+		// Two attributes of a set with ranges, each with a key in two others.
+		c.batch.Grow(len(elems) * (2*(12+(len(elems[0].Key)+3)&^3) + 8))
+	}
 	w := elementWriter{changes: c, kind: kind, set: s, id: id}
 	if err := w.all(elems); err != nil {
 		return fmt.Errorf("set %s: %w", s.Name, err)

@@ -24,7 +24,7 @@ func Dump(ctx context.Context, family, name string) (*Table, error) {
 		return nil, err
 	}
 	defer c.Close()
-	t, _, err := readTable(ctx, c, family, name)
+	t, _, err := readTable(ctx, c, family, name, hints{})
 	return t, err
 }
 
@@ -35,7 +35,7 @@ func DumpAll(ctx context.Context) ([]Table, error) {
 		return nil, err
 	}
 	defer c.Close()
-	tables, _, err := read(ctx, c, "", "", true)
+	tables, _, err := read(ctx, c, "", "", true, hints{})
 	return tables, err
 }
 
@@ -47,7 +47,7 @@ func Tables(ctx context.Context) ([]Table, error) {
 		return nil, err
 	}
 	defer c.Close()
-	tables, _, err := read(ctx, c, "", "", false)
+	tables, _, err := read(ctx, c, "", "", false, hints{})
 	for i := range tables {
 		var base []Chain
 		for _, ch := range tables[i].Chains {
@@ -68,11 +68,21 @@ func dial() (*nfnl.Conn, error) {
 	return c, err
 }
 
-func readTable(ctx context.Context, c *nfnl.Conn, family, name string) (*Table, uint32, error) {
+// large finds the elements of a set that need not be read from the kernel, because in this
+// generation it has the elements that are kept elsewhere.
+type large func(gen uint32, set string) ([]Element, bool)
+
+// hints are what is known before a table is read.
+type hints struct {
+	kept   large          // may be nil
+	expect map[string]int // how many elements a set will have
+}
+
+func readTable(ctx context.Context, c *nfnl.Conn, family, name string, h hints) (*Table, uint32, error) {
 	if _, ok := familyNumber(family); !ok {
 		return nil, 0, fmt.Errorf("cannot read table %s %s: there is no such family", family, name)
 	}
-	tables, gen, err := read(ctx, c, family, name, true)
+	tables, gen, err := read(ctx, c, family, name, true, h)
 	if err != nil || len(tables) == 0 {
 		return nil, gen, err
 	}
@@ -81,13 +91,13 @@ func readTable(ctx context.Context, c *nfnl.Conn, family, name string) (*Table, 
 
 // read reads all tables, or one. It is of one generation, which it returns: nothing was changed
 // between its first and its last part.
-func read(ctx context.Context, c *nfnl.Conn, family, name string, whole bool) ([]Table, uint32, error) {
+func read(ctx context.Context, c *nfnl.Conn, family, name string, whole bool, h hints) ([]Table, uint32, error) {
 	for range attempts {
 		before, err := generation(ctx, c)
 		if err != nil {
 			return nil, 0, readError(err)
 		}
-		r := &reading{ctx: ctx, c: c, family: family, name: name}
+		r := &reading{ctx: ctx, c: c, family: family, name: name, gen: before, hints: h}
 		err = r.all(whole)
 		if err == nil {
 			var after uint32
@@ -130,7 +140,9 @@ type reading struct {
 	ctx          context.Context
 	c            *nfnl.Conn
 	family, name string // empty: all
-	tables       []Table
+	gen          uint32
+	hints
+	tables []Table
 }
 
 func (r *reading) all(whole bool) error {
@@ -248,10 +260,22 @@ func (r *reading) set(family string, b []byte) error {
 }
 
 func (r *reading) elements(t *Table, s *Set) error {
+	if r.kept != nil {
+		if elems, ok := r.kept(r.gen, s.Name); ok {
+			s.Elements = elems
+			return nil
+		}
+	}
 	n, _ := familyNumber(t.Family)
 	b := nfnl.PutString(nil, unix.NFTA_SET_ELEM_LIST_TABLE, t.Name)
 	b = nfnl.PutString(b, unix.NFTA_SET_ELEM_LIST_SET, s.Name)
 	er := &elementReader{set: s}
+	if n := r.expect[s.Name]; n > LargeSet {
+		er.starts = make([]Element, 0, n)
+		if s.Interval && !s.ranged() {
+			er.ends = make([][]byte, 0, n+1)
+		}
+	}
 	err := r.c.Dump(r.ctx, unix.NFT_MSG_GETSETELEM, n, b, func(m nfnl.Message) error { return er.message(m.Attrs) })
 	s.Elements = er.elements()
 	return err

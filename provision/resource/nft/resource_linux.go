@@ -3,6 +3,7 @@ package nft
 import (
 	"context"
 	"fmt"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -17,7 +18,8 @@ type Resource struct {
 	Blobs Blobs
 
 	mu    sync.Mutex
-	ports []uint32 // of the last sockets of ours, so that Watch knows our own changes
+	ports []uint32        // of the last sockets of ours, so that Watch knows our own changes
+	seen  map[string]seen // by name
 }
 
 var _ provision.Resource = (*Resource)(nil)
@@ -64,11 +66,16 @@ func (r *Resource) Get(ctx context.Context, name string) (provision.Attrs, error
 		return nil, err
 	}
 	defer c.Close()
-	t, _, err := readTable(ctx, c, family, table)
+	if text, ok := r.unchanged(ctx, c, name); ok {
+		return provision.Attrs{AttrTable: text}, nil
+	}
+	t, gen, err := readTable(ctx, c, family, table, hints{})
 	if t == nil || err != nil {
 		return nil, err
 	}
-	return provision.Attrs{AttrTable: Format(*t)}, nil
+	text := Format(*t)
+	r.remember(name, gen, text)
+	return provision.Attrs{AttrTable: text}, nil
 }
 
 // Set implements provision.Resource, in one transaction that holds or fails as a whole. What
@@ -92,14 +99,14 @@ func (r *Resource) Set(ctx context.Context, name string, have, want provision.At
 	}
 	defer c.Close()
 	for range attempts {
-		now, gen, err := readTable(ctx, c, family, table)
+		now, gen, err := readTable(ctx, c, family, table, hints{kept: r.large(name)})
 		if err != nil {
 			return err
 		}
 		if err := upToDate(name, now, have); err != nil {
 			return err
 		}
-		err = r.change(ctx, c, gen, now, goal, family, table)
+		err = r.change(ctx, c, gen, now, &goal, family, table)
 		if err == errRaced {
 			continue
 		}
@@ -124,6 +131,7 @@ type target struct {
 	remove bool
 	table  *Table
 	text   string
+	count  map[string]int // of the elements of its large sets
 }
 
 // goal reads and judges what is wanted, before anything is done.
@@ -153,6 +161,10 @@ func (r *Resource) goal(family, table string, want provision.Attrs) (target, err
 	if err := t.sendable(); err != nil {
 		return target{}, fmt.Errorf("cannot set table %s %s: %w", family, table, err)
 	}
+	count := map[string]int{}
+	for _, s := range t.Sets {
+		count[s.Name] = s.Count
+	}
 	if err := r.Blobs.Load(&t); err != nil {
 		return target{}, fmt.Errorf("cannot set table %s %s: %w", family, table, err)
 	}
@@ -160,11 +172,11 @@ func (r *Resource) goal(family, table string, want provision.Attrs) (target, err
 	if Format(t) != text {
 		return target{}, fmt.Errorf("cannot set table %s %s: the text is not as Format writes it", family, table)
 	}
-	return target{table: &t, text: text}, nil
+	return target{table: &t, text: text, count: count}, nil
 }
 
 // change makes goal of now.
-func (r *Resource) change(ctx context.Context, c *nfnl.Conn, gen uint32, now *Table, goal target, family, table string) error {
+func (r *Resource) change(ctx context.Context, c *nfnl.Conn, gen uint32, now *Table, goal *target, family, table string) error {
 	if now == nil && goal.remove || !goal.remove && goal.table == nil && now != nil {
 		return nil
 	}
@@ -174,6 +186,9 @@ func (r *Resource) change(ctx context.Context, c *nfnl.Conn, gen uint32, now *Ta
 	}
 	if now != nil && now.Owner {
 		return fmt.Errorf("cannot change table %s %s: it belongs to another process (flags owner) and goes with it", family, table)
+	}
+	if now.elements()+goal.table.elements() > 20*LargeSet {
+		runtime.GC() // of what the elements were made of
 	}
 	if now != nil {
 		// What goes now can come back: the snapshot names it by its digest only.
@@ -199,7 +214,12 @@ func (r *Resource) change(ctx context.Context, c *nfnl.Conn, gen uint32, now *Ta
 	if err := batch.send(ctx, c, gen); err != nil {
 		return err
 	}
-	return compare(ctx, c, gen, family, table, goal)
+	if now.elements()+goal.table.elements() > 20*LargeSet {
+		// The elements are about to be read again: not beside what is needed no more.
+		batch, now, goal.table = nil, nil, nil
+		runtime.GC()
+	}
+	return r.compare(ctx, c, gen, family, table, goal)
 }
 
 // keep saves the elements of large sets that a change takes something from.
@@ -220,8 +240,8 @@ func (r *Resource) keep(now Table, goal *Table) error {
 }
 
 // compare reads the table again: only what is there counts.
-func compare(ctx context.Context, c *nfnl.Conn, gen uint32, family, table string, goal target) error {
-	after, now, err := readTable(ctx, c, family, table)
+func (r *Resource) compare(ctx context.Context, c *nfnl.Conn, gen uint32, family, table string, goal *target) error {
+	after, now, err := readTable(ctx, c, family, table, hints{expect: goal.count})
 	if err != nil {
 		return fmt.Errorf("table %s %s was changed, but: %w", family, table, err)
 	}
@@ -230,6 +250,7 @@ func compare(ctx context.Context, c *nfnl.Conn, gen uint32, family, table string
 		text = Format(*after)
 	}
 	if text == goal.text {
+		r.remember(family+" "+table, now, text)
 		return nil
 	}
 	if now != gen+1 {
@@ -275,4 +296,13 @@ func (t *Table) sorted() *Table {
 		}
 	}
 	return &out
+}
+
+func (t *Table) elements() (n int) {
+	if t != nil {
+		for i := range t.Sets {
+			n += len(t.Sets[i].Elements)
+		}
+	}
+	return n
 }

@@ -221,14 +221,14 @@ func TestRace(t *testing.T) {
 	}
 	defer c.Close()
 	want := samples()[2]
-	now, gen, err := readTable(t.Context(), c, "inet", "provision")
+	now, gen, err := readTable(t.Context(), c, "inet", "provision", hints{})
 	if err != nil || now != nil {
 		t.Fatal(now, err)
 	}
 	tool(t, "", "add", "table", "ip", "other")
 	text := Format(want)
 	canonical := Canonical(want)
-	if err := r.change(t.Context(), c, gen, nil, target{table: &canonical, text: text}, "inet", "provision"); !errors.Is(err, errRaced) {
+	if err := r.change(t.Context(), c, gen, nil, &target{table: &canonical, text: text}, "inet", "provision"); !errors.Is(err, errRaced) {
 		t.Errorf("an old generation: %v", err)
 	}
 	if now := mustTables(t); len(now) != 1 {

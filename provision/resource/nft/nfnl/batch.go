@@ -1,6 +1,9 @@
 package nfnl
 
-import "encoding/binary"
+import (
+	"encoding/binary"
+	"slices"
+)
 
 const (
 	nlHeader  = 16 // struct nlmsghdr
@@ -42,6 +45,9 @@ func (b *Batch) Add(kind uint8, flags uint16, family uint8, attrs []byte) {
 	b.buf = append(b.buf, attrs...)
 	b.close(at)
 }
+
+// Grow makes room for n bytes more, so that large batches are not copied again and again.
+func (b *Batch) Grow(n int) { b.buf = slices.Grow(b.buf, n) }
 
 // Len is the number of messages.
 func (b *Batch) Len() int { return len(b.starts) }
