@@ -93,10 +93,7 @@ func (g *groups) parse(words []string, fail func(i int, format string, args ...a
 			continue
 		}
 		if _, is := g.conf[w]; is {
-			in, err := g.group(w)
-			if err != nil {
-				fail(i, "%v", err)
-			}
+			in := g.group(w)
 			out.any = out.any || in.any
 			out.v4, out.v6 = append(out.v4, in.v4...), append(out.v6, in.v6...)
 			if len(words) == 1 {
@@ -119,26 +116,24 @@ func (g *groups) parse(words []string, fail func(i int, format string, args ...a
 }
 
 // group resolves one group; what is wrong inside is told once, where the group is.
-func (g *groups) group(name string) (addrs, error) {
-	if a, ok := g.done[name]; ok {
-		return a, nil
-	}
-	if g.busy[name] {
-		return addrs{}, fmt.Errorf("group %q holds itself", name)
-	}
-	if len(g.conf[name]) == 0 {
-		return addrs{}, nil
+func (g *groups) group(name string) addrs {
+	if a, ok := g.done[name]; ok || g.busy[name] || len(g.conf[name]) == 0 {
+		return a
 	}
 	g.busy[name] = true
-	var loop error
-	a := g.parse(g.conf[name], func(i int, format string, args ...any) {
-		if w := g.conf[name][i]; g.busy[w] {
-			loop = fmt.Errorf("group %q holds itself through %q", name, w)
-		}
-	})
+	a := g.parse(g.conf[name], func(int, string, ...any) {})
 	delete(g.busy, name)
 	g.done[name] = a
-	return a, loop
+	return a
+}
+
+// reaches says whether a group holds another one, by however many steps.
+func (g *groups) reaches(from, to string, seen map[string]bool) bool {
+	if seen[from] {
+		return false
+	}
+	seen[from] = true
+	return slices.ContainsFunc(g.conf[from], func(w string) bool { return w == to || g.reaches(w, to, seen) })
 }
 
 // parseRange reads an address, a prefix or a range.

@@ -61,6 +61,9 @@ func compile(t testing.TB, p firewall.Policy, in intent.Set) nft.Table {
 	if err != nil {
 		t.Fatal(err)
 	}
+	for _, x := range table.Problems() {
+		t.Errorf("%v", x)
+	}
 	return table
 }
 

@@ -62,7 +62,7 @@ type Rule struct {
 	DestinationInterface string   `yaml:"destination-interface" help:"zone or interface that it leaves by, self for this machine; without it any zone and this machine"`
 	Destination          []string `yaml:"destination" help:"addresses as the sender sees them: addresses, prefixes, ranges (a-b) or groups"`
 	NATDestination       string   `yaml:"nat-destination" help:"send it to this address instead: address, address:port, prefix, or self:port, one for each family with a comma between; a family that is not named goes on untouched if destination has addresses of it"`
-	Port                 []string `yaml:"port" help:"protocol/port (tcp/80, udp/5000-5010), a protocol (icmp, icmpv6, icmp/echo-request, gre, 41) or a service by name (ssh, dns, https)"`
+	Port                 []string `yaml:"port" help:"protocol/port (tcp/80, udp/5000-5010), a protocol (icmp, icmpv6, icmp/echo-request, gre, proto/41) or a service by name (ssh, dns, https)"`
 	Action               string   `yaml:"action" enum:"allow,deny,reject" help:"allow it, drop it without a word, or refuse it with an answer"`
 	Log                  bool     `yaml:"log" default:"false" help:"write a line to the log for each connection, with a limit"`
 	Note                 string   `yaml:"note" help:"for people; kept as the comment of what is compiled"`

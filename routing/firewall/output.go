@@ -109,7 +109,7 @@ func (c *compiler) spoofing() {
 		say("IPv6 of a machine without an address", match.SAddr(none(6)), match.L4Proto(match.ICMPv6), match.Return()),
 	}
 	spoofed := match.NoReversePath()
-	rules = append(rules, c.logRefused("spoofed", spoofed)...)
+	rules = append(rules, c.logRefused("spoofed", 0, spoofed)...)
 	rules = append(rules, say("anti-spoofing", spoofed, match.Counter(), match.Drop()))
 	c.chain("spoofed", nil, rules...)
 	c.chain("anti-spoofing", base("filter", "prerouting", prioSpoofing, "accept"), jump...)

@@ -98,8 +98,8 @@ func (r *resolver) groupNames() {
 			r.fail(path, "is empty: a rule with it would never fit")
 		}
 		r.groups.parse(r.p.Groups[name], r.at(path))
-		if _, err := r.groups.group(name); err != nil {
-			r.fail(path, "%v", err)
+		if r.groups.reaches(name, name, map[string]bool{}) {
+			r.fail(path, "group %q holds itself", name)
 		}
 	}
 }

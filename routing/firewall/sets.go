@@ -94,29 +94,31 @@ func (c *compiler) ports(proto uint8, ps []match.PortRange, source bool) words {
 
 // kind is the word for one protocol, 0 for any.
 type kind struct {
-	proto uint8
-	word  words
+	proto  uint8
+	family int // 4, 6; 0 whichever
+	word   words
 }
 
 // kinds are a rule's protocols in a family (0: whichever), one rule each.
 func (c *compiler) kinds(ts []traffic, family int) []kind {
 	if ts == nil {
-		return []kind{{}}
+		return []kind{{family: family}}
 	}
 	var out []kind
 	for _, t := range ts {
 		if family != 0 && t.family() != 0 && t.family() != family {
 			continue
 		}
+		is := max(family, t.family())
 		if len(t.types) == 0 {
-			out = append(out, kind{t.proto, c.ports(t.proto, t.ports, false)})
+			out = append(out, kind{t.proto, is, c.ports(t.proto, t.ports, false)})
 			continue
 		}
 		for _, n := range t.types {
 			if t.proto == match.ICMPv6 {
-				out = append(out, kind{t.proto, match.ICMPv6Type(n)})
+				out = append(out, kind{t.proto, is, match.ICMPv6Type(n)})
 			} else {
-				out = append(out, kind{t.proto, match.ICMPType(n)})
+				out = append(out, kind{t.proto, is, match.ICMPType(n)})
 			}
 		}
 	}

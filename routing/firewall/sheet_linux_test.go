@@ -12,6 +12,7 @@ import (
 
 // TestRuleSheet has real packets ask every line of the shipped example, in both families.
 func TestRuleSheet(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.load(ruleSheet(t), intent.Set{})
 	for _, port := range []string{"22", "80", "443", "514"} {

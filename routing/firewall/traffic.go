@@ -114,22 +114,27 @@ func parseWord(w string) ([]traffic, error) {
 	}
 	left, right, slash := strings.Cut(w, "/")
 	if !slash {
-		if p, ok := protocol(left); ok {
+		if p, ok := protocolName(left); ok {
 			return []traffic{{proto: p}}, nil
 		}
 		if _, err := strconv.Atoi(left); err == nil {
-			return nil, fmt.Errorf("%q is a number alone: write tcp/%s or udp/%s", w, w, w)
+			return nil, fmt.Errorf("%q is a number alone: write tcp/%s or udp/%s, or proto/%s for the protocol of that number", w, w, w, w)
 		}
 		return nil, fmt.Errorf("%q is no protocol and no service that is known: write protocol/port, for example tcp/80", w)
 	}
-	if _, ok := protocol(left); !ok || left != "" && left[0] >= '0' && left[0] <= '9' { // 80/tcp, as ufw and firewalld write it
-		if _, ok := protocol(right); ok {
-			left, right = right, left
+	if left == "proto" {
+		p, ok := protocol(right)
+		if !ok {
+			return nil, fmt.Errorf("%q: %q is no protocol: a number from 1 to 254", w, right)
 		}
+		return []traffic{{proto: p}}, nil
 	}
-	proto, ok := protocol(left)
+	if _, ok := protocolName(right); ok { // 80/tcp, as ufw and firewalld write it
+		left, right = right, left
+	}
+	proto, ok := protocolName(left)
 	if !ok {
-		return nil, fmt.Errorf("%q: %q is no protocol that is known: tcp, udp, icmp, icmpv6, sctp, gre, esp, ah, igmp or a number", w, left)
+		return nil, fmt.Errorf("%q: %q is no protocol that is known: tcp, udp, icmp, icmpv6, sctp, gre, esp, ah, igmp, 6in4, or proto/NUMBER", w, left)
 	}
 	if right == anyWord {
 		return []traffic{{proto: proto}}, nil
@@ -174,8 +179,16 @@ func parsePorts(s string) (match.PortRange, error) {
 	return match.PortRange{From: uint16(a), To: uint16(b)}, nil
 }
 
-// protocol knows a transport protocol by name or IANA's number; 0 is none.
+// protocol knows a transport protocol by name or IANA's number.
 func protocol(s string) (uint8, bool) {
+	if p, ok := protocolName(s); ok {
+		return p, true
+	}
+	n, err := strconv.ParseUint(s, 10, 8)
+	return uint8(n), err == nil && n > 0 && n < 255
+}
+
+func protocolName(s string) (uint8, bool) {
 	switch s {
 	case "tcp":
 		return match.TCP, true
@@ -198,8 +211,7 @@ func protocol(s string) (uint8, bool) {
 	case "6in4", "ipv6":
 		return match.IPv6, true
 	}
-	n, err := strconv.ParseUint(s, 10, 8)
-	return uint8(n), err == nil && n > 0 && n < 255
+	return 0, false
 }
 
 func icmpType(proto uint8, s string) (uint8, error) {

@@ -23,6 +23,7 @@ zones:
 // TestTraffic has real packets meet every kind of rule, in one network with one policy after
 // another.
 func TestTraffic(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	address(w.client, "e0", "10.0.5.3/24", "fd00:1::3/64")
 	address(w.firewall, "eth1", "10.0.5.1/24", "fd00:1::1/64")

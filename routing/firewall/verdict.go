@@ -28,22 +28,27 @@ func (c *compiler) log(prefix string) words {
 	return match.Log(prefix)
 }
 
-// logRefused are rules that log, with a limit for each source.
-func (c *compiler) logRefused(prefix string, when words) []nft.Rule {
+// logRefused are rules that log, with a limit for each source. Family is the one that the words
+// ask for, 0 for both.
+func (c *compiler) logRefused(prefix string, family int, when words) []nft.Rule {
 	c.add(nft.Set{Name: logged4, Key: []string{nft.TypeIPv4}, Timeout: loggedForgets, Size: loggedMost, Learnt: true})
 	c.add(nft.Set{Name: logged6, Key: []string{nft.TypeIPv6}, Timeout: loggedForgets, Size: loggedMost, Learnt: true})
 	l := c.limit
-	return []nft.Rule{
-		say("", when, match.LimitSource(4, logged4, l.rate, l.per, l.burst), c.log(prefix)),
-		say("", when, match.LimitSource(6, logged6, l.rate, l.per, l.burst), c.log(prefix)),
+	var out []nft.Rule
+	if family != 6 {
+		out = append(out, say("", when, match.LimitSource(4, logged4, l.rate, l.per, l.burst), c.log(prefix)))
 	}
+	if family != 4 {
+		out = append(out, say("", when, match.LimitSource(6, logged6, l.rate, l.per, l.burst), c.log(prefix)))
+	}
+	return out
 }
 
 // rest is what becomes of packets that no rule decides.
 func (c *compiler) rest(action, where, comment string, log bool) []nft.Rule {
 	var out []nft.Rule
 	if log && action != allow {
-		out = c.logRefused(action+" "+where, nil)
+		out = c.logRefused(action+" "+where, 0, nil)
 	}
 	return append(out, verdicts(action, comment, 0)...)
 }
@@ -77,7 +82,7 @@ func (c *compiler) filter(x *rule, also ...words) []nft.Rule {
 		ws = append(slices.Clone(also), ws...)
 		switch l := c.limit; {
 		case x.conf.Log && x.action != allow:
-			out = append(out, c.logRefused(x.action+" "+x.name(), match.Join(ws...))...)
+			out = append(out, c.logRefused(x.action+" "+x.name(), k.family, match.Join(ws...))...)
 		case x.conf.Log:
 			out = append(out, say(x.name(), append(slices.Clone(ws), match.Limit(l.rate, l.per, l.burst), c.log(x.action+" "+x.name()))...))
 		}

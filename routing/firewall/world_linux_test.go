@@ -47,6 +47,9 @@ const (
 func newWorld(t *testing.T) *world {
 	t.Helper()
 	w := &world{t, nstest.New(t), nstest.New(t), nstest.New(t), nstest.New(t), nstest.New(t)}
+	for _, ns := range []*nstest.NS{w.firewall, w.server, w.client, w.outside, w.far} {
+		sysctl(t, ns, "ipv6/conf/default/accept_dad", "0") // nobody waits for link-local addresses
+	}
 	w.firewall.Pair("eth0", w.outside, "o0")
 	w.firewall.Sh("ip link add eth1 type bridge forward_delay 0 mcast_snooping 0\nip link set eth1 up")
 	for _, h := range []struct {
