@@ -190,3 +190,42 @@ func (l *lab) wipe(w World) {
 		l.load("delete table " + t.Family + " " + t.Name + "\n")
 	}
 }
+
+// TestSourceCheckAgainstKernel: rp_filter in all its combinations, sources that cannot be, and
+// forwarding switched off.
+func TestSourceCheckAgainstKernel(t *testing.T) {
+	l := newLab(t)
+	one := func(what, from, to string) {
+		t.Helper()
+		l.ports++
+		p := Packet{From: addr(from), To: addr(to), Proto: "udp", Dport: 53, Sport: l.ports, In: "lan0", TTL: 77}
+		r := Explain(World{Facts: l.facts}, p)
+		if got := l.send(p, 0); got != says(r) || !r.Certain {
+			t.Errorf("%s: %s to %s: the kernel says %v, the simulator %v\n%s", what, from, to, got, says(r), r.Text())
+		}
+	}
+	for _, all := range []string{"0", "1", "2"} {
+		for _, dev := range []string{"0", "1", "2"} {
+			l.r.Sh("sysctl -qw net.ipv4.conf.all.rp_filter=" + all + "\nsysctl -qw net.ipv4.conf.lan0.rp_filter=" + dev)
+			l.facts = factsOf(t, l.r)
+			for _, from := range []string{"10.55.0.77", "192.0.2.99", "203.0.114.9", "100.64.0.1", "192.0.2.1"} {
+				one("rp_filter "+all+" "+dev, from, "1.1.1.1")
+				one("rp_filter "+all+" "+dev, from, "192.0.2.1")
+			}
+		}
+	}
+	l.r.Sh("sysctl -qw net.ipv4.conf.all.rp_filter=0\nsysctl -qw net.ipv4.conf.lan0.rp_filter=0")
+	l.facts = factsOf(t, l.r)
+	for _, from := range []string{"127.0.0.9", "224.0.0.5", "10.55.0.255", "255.255.255.255", "10.55.0.2"} {
+		one("sources", from, "1.1.1.1")
+	}
+	for _, to := range []string{"10.55.0.255", "192.0.2.255", "127.0.0.1", "203.0.114.1"} {
+		one("destinations", "10.55.0.2", to)
+	}
+	l.r.Sh("sysctl -qw net.ipv4.ip_forward=0\nsysctl -qw net.ipv6.conf.all.forwarding=0")
+	l.facts = factsOf(t, l.r)
+	one("no forwarding", "10.55.0.2", "1.1.1.1")
+	one("no forwarding", "10.55.0.2", "192.0.2.1")
+	one("no forwarding", "fd55::2", "2001:db8:9::1")
+	one("no forwarding", "fd55::2", "2001:db8:2::1")
+}

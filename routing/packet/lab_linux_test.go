@@ -84,6 +84,20 @@ func newLab(t *testing.T) *lab {
 	}
 	l := &lab{t: t, r: nstest.New(t), a: nstest.New(t), b: nstest.New(t), fences: 20000, ports: 30000, known: map[string]bool{}}
 	for _, n := range []*nstest.NS{l.r, l.a, l.b} {
+		// On one processor packets are received in the order in which they were sent.
+		n.Do(func() {
+			var all, one unix.CPUSet
+			if unix.SchedGetaffinity(0, &all) != nil {
+				return
+			}
+			for cpu := range 1024 {
+				if all.IsSet(cpu) {
+					one.Set(cpu)
+					_ = unix.SchedSetaffinity(0, &one)
+					return
+				}
+			}
+		})
 		n.Sh("sysctl -qw net.ipv6.conf.default.accept_dad=0\nsysctl -qw net.ipv6.conf.all.accept_dad=0\nsysctl -qw net.ipv6.conf.default.router_solicitations=0\nsysctl -qw net.ipv6.conf.default.addr_gen_mode=1")
 	}
 	l.a.Pair("eth0", l.r, "lan0")
@@ -330,6 +344,9 @@ func sendRaw(b []byte, to netip.Addr, mark uint32) error {
 	}
 	defer unix.Close(fd)
 	if err := unix.SetsockoptInt(fd, level, opt, 1); err != nil {
+		return err
+	}
+	if err := unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_BROADCAST, 1); err != nil {
 		return err
 	}
 	if mark != 0 {
