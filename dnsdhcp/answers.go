@@ -145,7 +145,7 @@ func (h host) describe() string {
 // dryRun answers a client that does not exist, on a copy of the table.
 func (s *Server) dryRun(in control.Request) (control.Reply, error) {
 	fail := func(format string, args ...any) (control.Reply, error) {
-		return control.Reply{}, refusal{fmt.Errorf(format, args...)}
+		return control.Reply{}, control.Refusal{Err: fmt.Errorf(format, args...)}
 	}
 	mac, err := net.ParseMAC(in.MAC)
 	if err != nil || len(mac) != 6 {
@@ -178,7 +178,7 @@ func (s *Server) dryRun(in control.Request) (control.Reply, error) {
 	for _, name := range in.Options {
 		o, err := option.Code(name)
 		if err != nil {
-			return control.Reply{}, refusal{err}
+			return control.Reply{}, control.Refusal{Err: err}
 		}
 		q.Requests = append(q.Requests, o)
 	}
@@ -187,7 +187,7 @@ func (s *Server) dryRun(in control.Request) (control.Reply, error) {
 	}
 	l, tables, err := s.linkFor(in.Link)
 	if err != nil {
-		return control.Reply{}, refusal{err}
+		return control.Reply{}, control.Refusal{Err: err}
 	}
 	copied := lease.NewTable(lease.Options{Clock: s.clock, Slack: s.slack()})
 	if err := copied.Configure(tables); err != nil {
@@ -196,7 +196,7 @@ func (s *Server) dryRun(in control.Request) (control.Reply, error) {
 	copied.Restore(s.table.All(), s.clock.Now())
 	a, err := s.dhcp.Explain(&l, copied, q)
 	if err != nil {
-		return control.Reply{}, refusal{err}
+		return control.Reply{}, control.Refusal{Err: err}
 	}
 	out := control.Reply{Reason: a.Reason, Detail: a.Detail}
 	if len(a.Reply) > 0 {
@@ -265,7 +265,7 @@ func (s *Server) flush(name string) (any, error) {
 	}
 	n, ok := s.dns.FlushName(name)
 	if !ok {
-		return nil, refusal{fmt.Errorf("%q is no domain name", name)}
+		return nil, control.Refusal{Err: fmt.Errorf("%q is no domain name", name)}
 	}
 	return struct {
 		Flushed int `json:"flushed"`

@@ -19,11 +19,38 @@ import (
 // wait for us.
 const patience = 5 * time.Second
 
+// before is how long everything else waits at the start for DHCPv4, without which a client has no use for the rest.
+const before = 50 * time.Millisecond
+
+// begin serves on the links that are there: DHCPv4 first, then everything.
+func (s *Server) begin(ctx context.Context) error {
+	s.apply(ctx, s.links.Snapshot())
+	s.awaitDHCP4(ctx)
+	if err := s.buildRest(); err != nil {
+		return err
+	}
+	s.apply(ctx, s.links.Snapshot())
+	return nil
+}
+
+// awaitDHCP4 returns when DHCPv4 is answered on all links that are there, or soon.
+func (s *Server) awaitDHCP4(ctx context.Context) {
+	limit := time.After(before)
+	for _, st := range s.stations {
+		if t := st.tasks[dhcp4Task]; t != nil {
+			select {
+			case <-t.tried:
+			case <-limit:
+				return
+			case <-ctx.Done():
+				return
+			}
+		}
+	}
+}
+
 // loop follows links and reloads until ctx ends; inner is the life of what the services stand on.
-func (s *Server) loop(ctx, inner context.Context) error {
-	sub := s.links.Subscribe(true)
-	defer sub.Close()
-	s.apply(inner, s.links.Snapshot())
+func (s *Server) loop(ctx, inner context.Context, sub *link.Subscription) error {
 	go s.becomeReady(ctx)
 
 	// The watchdog is fed from here, so that it notices when this loop hangs.

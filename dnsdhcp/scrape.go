@@ -8,10 +8,15 @@ import (
 	"net"
 	"strings"
 	"time"
+
+	"github.com/provision-net/provision/dnsdhcp/control"
 )
 
 // maxHead bounds the head of a request for metrics.
 const maxHead = 8 << 10
+
+// scrapePatience is how long one request and its answer may take.
+const scrapePatience = 10 * time.Second
 
 // serveMetrics serves the figures on loopback to whoever scrapes them. It is as much of HTTP as that takes (RFC 9112: one
 // request, GET, and the connection ends), for the reason that package control gives.
@@ -21,12 +26,12 @@ func (s *Server) serveMetrics(ctx context.Context) error {
 		s.log.Error("cannot serve metrics", "error", err)
 		return nil // no reason to serve nothing else
 	}
-	return serveEach(ctx, l, s.scrape, func(net.Conn) {})
+	return control.Each(ctx, l, s.scrape, func(net.Conn) {})
 }
 
 func (s *Server) scrape(c net.Conn) {
 	defer c.Close()
-	_ = c.SetDeadline(time.Now().Add(callPatience))
+	_ = c.SetDeadline(time.Now().Add(scrapePatience))
 	in := bufio.NewReader(io.LimitReader(c, maxHead))
 	line, err := in.ReadString('\n')
 	if err != nil {

@@ -27,10 +27,9 @@ import (
 	"github.com/provision-net/provision/dnsdhcp/socket"
 )
 
-// build makes the servers, which serve nothing yet.
+// build makes the DHCP server, which serves nothing yet.
 func (s *Server) build() error {
 	s.learnt = learn.New(learn.Config{Clock: s.clock, Leases: s.table})
-	s.files = newFiles(s.config.dns, s.clock, s.log)
 	host, _ := os.Hostname()
 	s.hostname = ownName(host)
 	rules, err := dhcp4.NewRules(dhcp4.Config{})
@@ -38,6 +37,12 @@ func (s *Server) build() error {
 		return err
 	}
 	s.dhcp = dhcp4.NewServer(dhcp4.Options{Table: s.table, Commit: s.journal, Prober: &s.probers, Clock: s.clock, Trace: s.trace, Log: s.log}, rules)
+	return nil
+}
+
+// buildRest makes what is not served before DHCPv4 is.
+func (s *Server) buildRest() error {
+	s.files = newFiles(s.config.dns, s.clock, s.log)
 	empty, err := s.config.resolverOf(nil, nil, nil, nil, nil)
 	if err != nil {
 		return err
@@ -111,7 +116,9 @@ func (s *Server) share(plans map[string]served) {
 		s.dhcp.Reload(rules)
 	}
 	s.note("dhcp4", errors.Join(unfit, err))
-	s.shareDNS(plans, relayed)
+	if s.dns != nil {
+		s.shareDNS(plans, relayed)
+	}
 }
 
 // recall gives the table what it should remember of networks that have just turned up: who had which address, and
@@ -197,12 +204,15 @@ func (s *Server) newStation(n string) *station {
 	}
 }
 
-// tend makes one link's services what they should be.
+// tend makes one link's services what they should be; at the start, as long as there is no name server, only DHCPv4.
 func (s *Server) tend(ctx context.Context, st *station, v served) {
 	l := st.link
 	wants := map[string]want{}
+	if s.dns == nil {
+		v.dns, v.mdns, v.advertise, v.inform = false, false, false, false
+	}
 	if v.dhcp4 {
-		wants["dhcp4"] = want{keyOf(l.Index), func(ctx context.Context, up func()) error { return s.runDHCP4(ctx, st, l, up) }}
+		wants[dhcp4Task] = want{keyOf(l.Index), func(ctx context.Context, up func()) error { return s.runDHCP4(ctx, st, l, up) }}
 	}
 	if v.dns {
 		for _, a := range l.Addrs {

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"os"
 	"path/filepath"
 	"sync"
@@ -38,6 +39,8 @@ type Options struct {
 	Version string
 	Log     *slog.Logger
 	Clock   clock.Waker
+	// Checked: Config.Problems has found nothing already.
+	Checked bool
 	// Load reads the configuration again, for Reload; nil keeps it.
 	Load func() (Config, error)
 	// Notify tells the service manager (sd_notify(3)); nil tells nobody.
@@ -93,7 +96,7 @@ func New(o Options) (*Server, error) {
 	if o.Notify == nil {
 		o.Notify = func(string) {}
 	}
-	var r reader
+	r := reader{checked: o.Checked}
 	config := r.resolve(o.Config)
 	if err := errorOf(r.problems); err != nil {
 		return nil, err
@@ -138,26 +141,28 @@ func (s *Server) Run(ctx context.Context) error {
 		return err
 	}
 	defer s.journal.Close()
-	control, err := listenControl(s.o.Socket)
-	if err != nil {
-		return err
-	}
-	defer os.Remove(s.o.Socket)
 	links, err := link.Watch(link.Config{Clock: s.clock, Log: s.log, Neighbours: true})
 	if err != nil {
-		control.Close()
 		return err
 	}
 	defer links.Close()
 	s.links = links
-	s.gauges()
 
 	// The listeners and watchers end after the services on the links, whose last words need them.
 	inner, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
 	g, inner := errgroup.WithContext(inner)
+	changes := links.Subscribe(true)
+	defer changes.Close()
+	asked, err := s.beginAndListen(inner)
+	if err != nil {
+		s.stopAll()
+		return err
+	}
+	defer os.Remove(s.o.Socket)
+	s.gauges()
 	g.Go(func() error { return links.Run(inner) })
-	g.Go(func() error { return serveEach(inner, control, s.converse, busy) })
+	g.Go(func() error { return control.Serve(inner, asked, s.answer) })
 	if s.config.metrics.IsValid() {
 		g.Go(func() error { return s.serveMetrics(inner) })
 	}
@@ -166,9 +171,17 @@ func (s *Server) Run(ctx context.Context) error {
 	g.Go(func() error { s.export(inner); return nil })
 	g.Go(func() error {
 		defer stop()
-		return s.loop(ctx, inner)
+		return s.loop(ctx, inner, changes)
 	})
 	return g.Wait()
+}
+
+// beginAndListen serves on the links that are there and opens the control socket.
+func (s *Server) beginAndListen(ctx context.Context) (net.Listener, error) {
+	if err := s.begin(ctx); err != nil {
+		return nil, err
+	}
+	return control.Listen(s.o.Socket)
 }
 
 // open takes the state folder and loads what it holds.

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"log/slog"
+	"maps"
 	"slices"
 	"sync"
 
@@ -37,6 +38,9 @@ type station struct {
 	next    int
 }
 
+// dhcp4Task is the name of the task that answers DHCPv4.
+const dhcp4Task = "dhcp4"
+
 // want is one thing that is to be served on a link now. A task runs until its key changes.
 type want struct {
 	key string
@@ -51,7 +55,11 @@ func (st *station) have(ctx context.Context, wants map[string]want) {
 			delete(st.tasks, name)
 		}
 	}
-	for name, w := range wants {
+	// DHCPv4 last: what was started last is what Go runs first.
+	names := slices.Sorted(maps.Keys(wants))
+	slices.Reverse(names)
+	for _, name := range names {
+		w := wants[name]
 		if st.tasks[name] != nil {
 			continue
 		}

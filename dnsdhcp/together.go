@@ -11,7 +11,7 @@ import (
 // together asks the parts themselves whether they can work with what was read. What they find only when they are started
 // would stop everything that they serve, in the middle of the night.
 func (r *reader) together(c *resolved) {
-	if len(r.problems) > 0 {
+	if len(r.problems) > 0 || r.checked {
 		return // one mistake is told once
 	}
 	for _, u := range c.rules {

@@ -17,7 +17,10 @@ import (
 type Problem struct{ Path, Text string }
 
 // reader collects what is wrong, so that all of it is told at once.
-type reader struct{ problems []Problem }
+type reader struct {
+	problems []Problem
+	checked  bool // the parts have been asked already
+}
 
 func (r *reader) fail(path, format string, args ...any) {
 	r.problems = append(r.problems, Problem{path, fmt.Sprintf(format, args...)})

@@ -38,7 +38,7 @@ func New(c Config) (*Zone, error) {
 	z := &Zone{c: c, nodes: map[string]*node{}}
 	var errs []error
 	fail := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
-	for _, s := range specials {
+	for _, s := range specials() {
 		if s.kind != private || c.BogusPriv {
 			z.node(s.name).special = s.kind
 		}

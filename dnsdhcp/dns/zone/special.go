@@ -3,6 +3,7 @@ package zone
 import (
 	"fmt"
 	"net/netip"
+	"sync"
 
 	"github.com/miekg/dns"
 )
@@ -26,7 +27,7 @@ const (
 	ipv4only  = "ipv4only.arpa."
 )
 
-var specials = func() []struct {
+var specials = sync.OnceValue(func() []struct {
 	name string
 	kind special
 } {
@@ -62,7 +63,7 @@ var specials = func() []struct {
 		}
 	}
 	return rows
-}()
+})
 
 // atSpecial answers for a name at or below the special suffix. False is "ask upstream".
 func (z *Zone) atSpecial(kind special, suffix string, q Question, a *Answer) bool {

@@ -5,6 +5,7 @@ package journal
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"syscall"
@@ -30,20 +31,32 @@ func (d Dir) Lock() (func() error, error) {
 	return f.Close, nil
 }
 
-// make makes the directory, with its name durable in its parent.
+// make makes the directory. Its name is durable after the first SyncDir, before which nothing that is in it counts.
 func (d Dir) make() error {
 	if _, err := os.Stat(string(d)); err == nil {
 		return nil
 	}
-	if err := os.MkdirAll(string(d), 0o700); err != nil {
-		return err
-	}
-	return Dir(filepath.Dir(string(d))).SyncDir()
+	return os.MkdirAll(string(d), 0o700)
 }
 
-// SyncDir implements FS.
+// SyncDir implements FS. The directory may be new, and its parent made with it, so that their own names are made durable too;
+// where they are old that costs nothing.
 func (d Dir) SyncDir() error {
-	f, err := os.Open(string(d))
+	if err := syncDir(string(d)); err != nil {
+		return err
+	}
+	parent := filepath.Dir(string(d))
+	for _, above := range []string{parent, filepath.Dir(parent)} {
+		// In what cannot be opened or written nothing was made.
+		if err := syncDir(above); err != nil && !errors.Is(err, fs.ErrPermission) && !errors.Is(err, syscall.EROFS) && !errors.Is(err, syscall.EINVAL) {
+			return err
+		}
+	}
+	return nil
+}
+
+func syncDir(dir string) error {
+	f, err := os.Open(dir)
 	if err != nil {
 		return err
 	}

@@ -1,4 +1,4 @@
-package dnsdhcp
+package control
 
 import (
 	"context"
@@ -6,8 +6,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-
-	"github.com/provision-net/provision/dnsdhcp/control"
 )
 
 // Callers that say nothing keep others out for a while; those are told so.
@@ -21,7 +19,7 @@ func TestOneCallerTooMany(t *testing.T) {
 	held := make(chan struct{}, maxCallers)
 	done := make(chan error, 1)
 	go func() {
-		done <- serveEach(ctx, l, func(c net.Conn) {
+		done <- Each(ctx, l, func(c net.Conn) {
 			defer c.Close()
 			held <- struct{}{}
 			<-ctx.Done()
@@ -38,7 +36,7 @@ func TestOneCallerTooMany(t *testing.T) {
 		<-held
 	}
 	for range 20 { // whether the question is written before the other end hangs up is chance
-		err := control.Client{Socket: path}.Get(t.Context(), control.PathStatus, nil, nil)
+		err := Client{Socket: path}.Get(t.Context(), PathStatus, nil, nil)
 		if err == nil || !strings.Contains(err.Error(), "busy") {
 			t.Fatalf("%v", err)
 		}

@@ -1,6 +1,6 @@
 //go:build !linux
 
-package dnsdhcp
+package control
 
 import (
 	"errors"

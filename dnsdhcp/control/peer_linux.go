@@ -1,4 +1,4 @@
-package dnsdhcp
+package control
 
 import (
 	"errors"
