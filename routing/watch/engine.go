@@ -125,6 +125,7 @@ func (e *Engine) Run(ctx context.Context, events Events) error {
 	}()
 	e.recall()
 	e.read.wholly = true
+	e.taken()
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for {
@@ -229,6 +230,15 @@ func (e *Engine) wants(j *running) time.Time {
 		return time.Unix(1, 0)
 	}
 	return at
+}
+
+// taken takes jobs that wait to be taken.
+func (e *Engine) taken() {
+	select {
+	case jobs := <-e.next:
+		e.take(jobs)
+	default:
+	}
 }
 
 // take exchanges the jobs.

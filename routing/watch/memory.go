@@ -41,7 +41,7 @@ func (e *Engine) recall() {
 		return
 	}
 	var m memory
-	if err := json.Unmarshal(text, &m); err == nil && m.Version != memoryVersion {
+	if err = json.Unmarshal(text, &m); err == nil && m.Version != memoryVersion {
 		err = fmt.Errorf("its version is %d, not %d", m.Version, memoryVersion)
 	}
 	if err != nil {

@@ -18,11 +18,7 @@ const (
 // error; the status tells all.
 func (e *Engine) Once(ctx context.Context) (Status, error) {
 	e.init()
-	select {
-	case jobs := <-e.next:
-		e.take(jobs)
-	default:
-	}
+	e.taken()
 	ctx, cancel := context.WithCancel(ctx)
 	defer func() {
 		cancel()

@@ -252,7 +252,7 @@ func TestFight(t *testing.T) {
 	}
 	after := p.status()
 	t.Logf("deleted %d times in 3 s, %v of processor; named: %s", deleted, after.CPU-before.CPU, l.Prob)
-	if deleted > 8 || after.CPU-before.CPU > time.Second {
+	if deleted > 12 || after.CPU-before.CPU > time.Second {
 		t.Errorf("deleted %d times, %v of processor", deleted, after.CPU-before.CPU)
 	}
 	found := false
