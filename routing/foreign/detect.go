@@ -82,7 +82,7 @@ func Detect(s Seen) []Product {
 	for _, g := range signatures() {
 		p := Product{Name: g.name, Harmless: g.harmless}
 		for _, t := range s.Tables {
-			if own(t) {
+			if own(t) || t.Dormant {
 				continue
 			}
 			if fits(t.Family+" "+t.Name, g.tables) {

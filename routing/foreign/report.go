@@ -149,7 +149,7 @@ func judge(s Seen, p packet) []Finding {
 	var out []Finding
 	for i := range s.Tables {
 		t := &s.Tables[i]
-		if own(*t) || t.Family != "inet" && t.Family != map[int]string{4: "ip", 6: "ip6"}[p.family] {
+		if own(*t) || t.Dormant || t.Family != "inet" && t.Family != map[int]string{4: "ip", 6: "ip6"}[p.family] {
 			continue
 		}
 		for _, c := range t.Chains {

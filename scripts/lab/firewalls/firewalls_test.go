@@ -4,6 +4,7 @@ package firewalls
 
 import (
 	"context"
+	"os"
 	"reflect"
 	"slices"
 	"strings"
@@ -26,6 +27,7 @@ func TestFirewalls(t *testing.T) {
 			b.firewalld(suite)
 			if suite == "bookworm" {
 				b.together(suite)
+				b.others()
 				b.legacy(suite)
 			}
 		})
@@ -231,7 +233,32 @@ iptables -I DOCKER-USER -i usb+ -o wlan0 -m comment --comment provision -j ACCEP
 	if theirs := pair(); !reflect.DeepEqual(mine, theirs) {
 		t.Errorf("we write\n%+v\niptables writes\n%+v", mine, theirs)
 	}
-	// And what iptables wrote is ours by its comment.
+	// What iptables wrote is ours by its comment.
+	if have, err := r.Get(context.Background(), "ip"); err != nil || have[dockeruser.AttrRules] != w.Attrs[dockeruser.AttrRules] {
+		t.Errorf("read as %v, %v", have, err)
+	}
+	// Single ports and dnat, which newer iptables write in another way and all read.
+	some := dockeruser.Want("ip", []dockeruser.Pair{{In: inside, Out: outside, Proto: "tcp", Port: port}, {In: outside, Out: inside, Published: true}, {In: outside, Out: inside, Proto: "udp", Port: 53}}, "")
+	if err := r.Set(context.Background(), "ip", w.Attrs, some.Attrs); err != nil {
+		t.Fatal(err)
+	}
+	shown := b.sh("iptables -S DOCKER-USER")
+	for _, line := range []string{
+		"-A DOCKER-USER -i lan0 -o wan0 -p tcp -m tcp --dport 8080 -m comment --comment provision -j ACCEPT",
+		"-A DOCKER-USER -i wan0 -o lan0 -m conntrack --ctstate DNAT -m comment --comment provision -j ACCEPT",
+		"-A DOCKER-USER -i wan0 -o lan0 -p udp -m udp --dport 53 -m comment --comment provision -j ACCEPT",
+	} {
+		if !strings.Contains(shown, line) {
+			t.Errorf("iptables shows\n%s", shown)
+		}
+	}
+	b.foretold(b.seen())
+	if !b.passes(4, true) {
+		t.Error("the port is not open")
+	}
+	if err := r.Set(context.Background(), "ip", some.Attrs, w.Attrs); err != nil {
+		t.Fatal(err)
+	}
 	if have, err := r.Get(context.Background(), "ip"); err != nil || have[dockeruser.AttrRules] != w.Attrs[dockeruser.AttrRules] {
 		t.Errorf("read as %v, %v", have, err)
 	}
@@ -317,6 +344,36 @@ func (b *bed) together(suite string) {
 		b.sh("firewall-cmd --reload; ufw reload")
 		same(t, "all of ours went", before, b.ruleset())
 		b.sh("systemctl stop docker docker.socket firewalld; ufw --force disable; rm /run/lab-*; ip link del docker0; nft flush ruleset; sysctl -qw net.ipv4.ip_forward=1")
+	})
+}
+
+// others are the rules of programs that are not installed here, as they make them: loaded by nft
+// or iptables, read back, and judged with real packets.
+func (b *bed) others() {
+	b.step("others", func(t *testing.T) {
+		for _, name := range []string{"oracle.rules", "kubernetes.rules", "docker29.nft", "libvirt.nft", "bans.nft", "nftables.nft"} {
+			text, err := os.ReadFile("testdata/" + name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			base, kind, _ := strings.Cut(name, ".")
+			b.sh("nft flush ruleset; rm -rf /etc/iptables /etc/nftables.conf; systemctl disable nftables 2>/dev/null")
+			switch {
+			case base == "nftables":
+				b.WriteFile(t, "/etc/nftables.conf", string(text), 0o755)
+				b.sh("nft -f /etc/nftables.conf; systemctl enable nftables 2>/dev/null")
+			case kind == "nft":
+				b.WriteFile(t, "/root/rules", string(text), 0o644)
+				b.sh("nft -f /root/rules")
+			default:
+				b.WriteFile(t, "/etc/iptables/rules.v4", string(text), 0o644)
+				b.sh("iptables-restore < /etc/iptables/rules.v4")
+			}
+			s := b.seen()
+			b.keep(base, s)
+			b.foretold(s)
+		}
+		b.sh("nft flush ruleset; rm -rf /etc/iptables; systemctl disable nftables 2>/dev/null")
 	})
 }
 
