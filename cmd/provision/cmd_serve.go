@@ -46,7 +46,7 @@ is ready and feeds the watchdog; 'provision hook systemd serve' prints the unit.
 			}
 			log := g.loggerFrom(slog.LevelInfo) // what a program does that runs for long is of interest without -v
 			s, err := dnsdhcp.New(dnsdhcp.Options{
-				Config: config, Source: source.String(), Dir: filepath.Join(g.state, "serve"), Socket: o.socket, Version: version, Log: log,
+				Config: config, Checked: true, Source: source.String(), Dir: filepath.Join(g.state, "serve"), Socket: o.socket, Version: version, Log: log,
 				Load: func() (dnsdhcp.Config, error) {
 					c, _, err := load()
 					return c, err
@@ -56,14 +56,21 @@ is ready and feeds the watchdog; 'provision hook systemd serve' prints the unit.
 			if err != nil {
 				return fmt.Errorf("%w: %w", agent.ErrConfig, err)
 			}
-			g.hangup.on(func() {
+			g.signals.onHangup(func() {
 				if err := s.Reload(); err != nil {
 					log.Error("the configuration was not taken over", "error", err)
 					return
 				}
 				log.Info("the configuration was read again")
 			})
-			beFrugal(cmd.Context())
+			g.signals.await()
+			go func() {
+				select {
+				case <-s.Ready(): // clients wait for the first answer
+					beFrugal(cmd.Context())
+				case <-cmd.Context().Done():
+				}
+			}()
 			return s.Run(cmd.Context())
 		},
 	}

@@ -21,7 +21,7 @@ type globals struct {
 	output, color       string
 	verbose             bool
 	stdout, stderr      io.Writer
-	hangup              *hangup
+	signals             *signals
 	// device names the device that a selector means; nil before facts are gathered.
 	device func(selector string) string
 }
@@ -47,7 +47,12 @@ Start with 'provision --detect', which needs no root and changes nothing.
 			}
 			return cmd.Help()
 		},
-		PersistentPreRunE: func(*cobra.Command, []string) error { return g.check() },
+		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error {
+			if cmd.Name() != "serve" { // it has something to do before
+				g.signals.await()
+			}
+			return g.check()
+		},
 		CompletionOptions: cobra.CompletionOptions{HiddenDefaultCmd: false},
 	}
 	c.Flags().BoolVar(&detect, "detect", false, "the same as the command detect")
