@@ -5,6 +5,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/provision-net/provision/backends/claim"
 	"github.com/provision-net/provision/provision/facts"
@@ -80,26 +81,31 @@ func kindName(l facts.Link) string {
 	return fmt.Sprintf("ARPHRD %d", l.ARPHRD)
 }
 
+// lazily compiles a pattern when it is needed first: most commands, and the server, start without.
+func lazily(pattern string) func() *regexp.Regexp {
+	return sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(pattern) })
+}
+
 // runtimeNames are names that container runtimes, CNI plugins and libvirt give to
 // devices of the host.
-var runtimeNames = regexp.MustCompile(`^(docker\d+|docker_gwbridge|br-[0-9a-f]{12}|cni\d+|cbr\d+|podman\d+|lxcbr\d+|lxdbr\d+|incusbr\d+|virbr\d+(-nic)?|vnet\d+|` +
+var runtimeNames = lazily(`^(docker\d+|docker_gwbridge|br-[0-9a-f]{12}|cni\d+|cbr\d+|podman\d+|lxcbr\d+|lxdbr\d+|incusbr\d+|virbr\d+(-nic)?|vnet\d+|` +
 	`cali[0-9a-f]+|tunl0|vxlan\.calico|cilium_\w+|lxc[0-9a-f]+|lxc_health|flannel(\.\d+|-\w+)|kube-\w+|nodelocaldns|weave|vethwe-\w+|eni[0-9a-f]{11}|ve-.+|vb-.+|vz-.+|azv[0-9a-f]+|gke[0-9a-f]+)$`)
 
 // ownVeth are names that only the inside of a container gives its end of a veth pair.
 // NetworkManager's own rules draw the same line (85-nm-unmanaged.rules).
-var ownVeth = regexp.MustCompile(`^(eth\d+|host0|enp?s?\d+\w*)$`)
+var ownVeth = lazily(`^(eth\d+|host0|enp?s?\d+\w*)$`)
 
 func containerName(f *facts.Facts, l facts.Link) string {
 	if l.Kind == "veth" {
-		inside := f.Machine.Container != "" && l.Parent == 0 && !runtimeNames.MatchString(l.Name)
-		if l.Master == 0 && (inside || ownVeth.MatchString(l.Name)) {
+		inside := f.Machine.Container != "" && l.Parent == 0 && !runtimeNames().MatchString(l.Name)
+		if l.Master == 0 && (inside || ownVeth().MatchString(l.Name)) {
 			return ""
 		}
 		return "one end of a veth pair"
 	}
 	virtual := l.Kind != "" || l.DevPath == ""
 	switch {
-	case virtual && runtimeNames.MatchString(l.Name):
+	case virtual && runtimeNames().MatchString(l.Name):
 		return "named as container runtimes, CNI plugins and libvirt name their devices"
 	case l.Kind == "bridge" && len(l.Ports) > 0 && onlyVethPorts(f, l):
 		return "a bridge with nothing but veth and tap ports"

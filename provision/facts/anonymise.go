@@ -7,6 +7,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"sync"
 
 	"gopkg.in/yaml.v3"
 
@@ -97,17 +98,19 @@ func neutral(s string) bool {
 }
 
 var (
-	ssidKey  = regexp.MustCompile(`(?mi)^\s*(?:ssid|wpa-ssid|wireless-essid)\s*[=\s]\s*"?([^"\r\n]+?)"?\s*$`)
-	ssidList = regexp.MustCompile(`^(?:\d{1,3};)+$`) // a keyfile's list of bytes
+	ssidKey = sync.OnceValue(func() *regexp.Regexp {
+		return regexp.MustCompile(`(?mi)^\s*(?:ssid|wpa-ssid|wireless-essid)\s*[=\s]\s*"?([^"\r\n]+?)"?\s*$`)
+	})
+	ssidList = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^(?:\d{1,3};)+$`) }) // a keyfile's list of bytes
 )
 
 // ssids finds the names of wireless networks in a configuration file.
 func ssids(name, text string) []string {
 	var out []string
-	for _, m := range ssidKey.FindAllStringSubmatch(text, -1) {
+	for _, m := range ssidKey().FindAllStringSubmatch(text, -1) {
 		s := m[1]
 		out = append(out, s)
-		if ssidList.MatchString(s) {
+		if ssidList().MatchString(s) {
 			var b []byte
 			for part := range strings.SplitSeq(strings.TrimSuffix(s, ";"), ";") {
 				x, _ := strconv.ParseUint(part, 10, 8)

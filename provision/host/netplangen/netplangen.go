@@ -17,6 +17,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/provision-net/provision/provision/host"
@@ -102,7 +103,7 @@ func scratchDir(dir string) (string, error) {
 }
 
 // placed is a complaint that begins with its place, FILE:LINE:COLUMN.
-var placed = regexp.MustCompile(`^(ERROR: )?/\S+:\d+:\d+: `)
+var placed = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^(ERROR: )?/\S+:\d+:\d+: `) })
 
 // complaint picks what is wrong out of the generator's output and names files by the paths they really have.
 func complaint(output, scratch string, code int) string {
@@ -111,7 +112,7 @@ func complaint(output, scratch string, code int) string {
 	for i, line := range said {
 		line = strings.TrimSpace(line)
 		// The line above the mark is the file's own, perhaps with a password on it.
-		if i+1 < len(said) && strings.TrimSpace(said[i+1]) == "^" && !placed.MatchString(line) {
+		if i+1 < len(said) && strings.TrimSpace(said[i+1]) == "^" && !placed().MatchString(line) {
 			continue
 		}
 		switch {
