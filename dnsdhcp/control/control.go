@@ -4,6 +4,7 @@
 package control
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -196,7 +197,10 @@ type Reply struct {
 var ErrNotRunning = errors.New("the server is not running")
 
 // Client speaks with the server behind a socket.
-type Client struct{ Socket string }
+type Client struct {
+	Socket string
+	Start  string // the command that starts it, for messages; empty is provision serve
+}
 
 // Get asks for path and decodes the answer into out, which may be nil.
 func (c Client) Get(ctx context.Context, path string, query url.Values, out any) error {
@@ -223,7 +227,7 @@ func (c Client) call(ctx context.Context, q Call, out any) error {
 	conn, err := (&net.Dialer{}).DialContext(ctx, "unix", c.Socket)
 	switch {
 	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ECONNREFUSED):
-		return fmt.Errorf("%w: nobody listens on %s; start it with `provision serve`", ErrNotRunning, c.Socket)
+		return fmt.Errorf("%w: nobody listens on %s; start it with `%s`", ErrNotRunning, c.Socket, cmp.Or(c.Start, "provision serve"))
 	case err != nil:
 		return fmt.Errorf("cannot ask the server on %s: %w", c.Socket, err)
 	}

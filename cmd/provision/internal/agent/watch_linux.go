@@ -1,0 +1,307 @@
+package agent
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/provision-net/provision/cmd/provision/internal/watching"
+	"github.com/provision-net/provision/dnsdhcp/control"
+	"github.com/provision-net/provision/provision"
+	"github.com/provision-net/provision/provision/host"
+	"github.com/provision-net/provision/provision/resource/nft"
+	"github.com/provision-net/provision/routing/kept"
+	"github.com/provision-net/provision/routing/watch"
+)
+
+// Watch keeps what was committed and does the configured jobs, until ctx ends or, with Once,
+// until nothing is left to do.
+func (a *Agent) Watch(ctx context.Context, o WatchOptions) (watch.Status, error) {
+	cfg, err := a.watchConfig(a.Config.Routing.Watch, o.Preset)
+	if err != nil {
+		return watch.Status{}, err
+	}
+	e, err := a.engine()
+	if err != nil {
+		return watch.Status{}, err
+	}
+	root, err := host.OpenRoot(a.Root)
+	if err != nil {
+		return watch.Status{}, err
+	}
+	defer root.Close()
+	sys, err := watching.Open(a.runner, root)
+	if err != nil {
+		return watch.Status{}, fmt.Errorf("cannot watch the network: %w", err)
+	}
+	defer sys.Close()
+	k := &keeper{agent: a, engine: e, config: cfg}
+	eng := &watch.Engine{
+		Source: sys, Hand: sys, Runner: sys, Resources: e.Resources, Memory: watching.MemoryPath,
+		Lock: k.lock, Managers: func() []string { return a.running(ctx) }, Overruns: sys.Overruns, Log: a.Log, Boot: bootID(),
+	}
+	k.jobs = eng.SetJobs
+	if err := k.load(); err != nil {
+		return watch.Status{}, err
+	}
+	if k.idle() {
+		return watch.Status{}, fmt.Errorf("%w: nothing was committed that has to be kept, and nothing is configured under routing.watch; `--preset eks` needs no configuration", ErrConfig)
+	}
+	if o.Once {
+		return eng.Once(ctx)
+	}
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return sys.Follow(ctx) })
+	g.Go(func() error { return eng.Run(ctx, sys) })
+	if k.keeps() {
+		g.Go(func() error { return follow(ctx, e, sys) })
+	}
+	if o.Socket != "" {
+		l, err := control.Listen(o.Socket)
+		if err != nil {
+			return watch.Status{}, err
+		}
+		defer os.Remove(o.Socket)
+		g.Go(func() error { return control.Serve(ctx, l, watched(eng.Status)) })
+	}
+	g.Go(func() error { return k.reload(ctx, o.Reload) })
+	g.Go(func() error { return alive(ctx, o.Notify) })
+	err = g.Wait()
+	return eng.Status(), err
+}
+
+// watched answers questions about a running watch.
+func watched(status func() watch.Status) func(context.Context, control.Call) (any, error) {
+	return func(_ context.Context, c control.Call) (any, error) {
+		switch c.Path {
+		case control.PathStatus:
+			return status(), nil
+		case control.PathMetrics:
+			var text strings.Builder
+			err := status().WriteMetrics(&text)
+			return text.String(), err
+		}
+		return nil, control.Refusal{Err: fmt.Errorf("nothing is known of %q", c.Path)}
+	}
+}
+
+// alive tells the service manager that the watch is ready, and feeds its watchdog.
+func alive(ctx context.Context, notify func(string)) error {
+	if notify == nil {
+		return nil
+	}
+	notify("READY=1")
+	defer notify("STOPPING=1")
+	every := 10 * time.Second
+	if usec, err := strconv.ParseInt(os.Getenv("WATCHDOG_USEC"), 10, 64); err == nil && usec > 0 {
+		every = time.Duration(usec) * time.Microsecond / 3
+	}
+	tick := time.NewTicker(every)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+			notify("WATCHDOG=1")
+		}
+	}
+}
+
+// follow tells the watch of changes to nf_tables, with who made them.
+func follow(ctx context.Context, e *provision.Engine, sys *watching.System) error {
+	r, ok := e.Resources[nft.Kind].(*nft.Resource)
+	if !ok {
+		return nil
+	}
+	events, err := r.Watch()
+	if errors.Is(err, nft.ErrUnsupported) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("cannot watch nf_tables: %w", err)
+	}
+	defer events.Close()
+	for {
+		c, err := events.Next(ctx)
+		if ctx.Err() != nil {
+			return nil
+		}
+		if err != nil {
+			return fmt.Errorf("cannot watch nf_tables: %w", err)
+		}
+		ev := watch.Event{NFT: true, Count: len(c.Tables), Overrun: c.Lost}
+		for _, t := range c.Tables {
+			if t.Family != nft.OwnFamily || t.Table != nft.OwnTable {
+				continue
+			}
+			cause := watch.Cause{What: "table " + t.Family + " " + t.Table + " changed", NFT: true}
+			if t.Process != "" {
+				cause.Who = fmt.Sprintf("%s, process %d", t.Process, t.PID)
+			}
+			ev.Causes = append(ev.Causes, cause)
+		}
+		if len(ev.Causes) > 0 || c.Lost {
+			sys.Feed(ev)
+		}
+	}
+}
+
+// keeper gives the watch its jobs, and again when something else was committed meanwhile.
+type keeper struct {
+	agent  *Agent
+	engine *provision.Engine
+	jobs   func(...watch.Job)
+
+	mu     sync.Mutex
+	config watch.Config
+	text   []byte // of the kept state, as it was read last
+	wants  []provision.Want
+}
+
+func (k *keeper) keeps() bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.config.Keeps()
+}
+
+func (k *keeper) idle() bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return len(k.wants) == 0 && len(k.config.Jobs()) == 0
+}
+
+// load reads what was committed and hands out the jobs.
+func (k *keeper) load() error {
+	text, err := k.committed()
+	if err != nil {
+		return err
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.text, k.wants = text, nil
+	jobs := k.config.Jobs()
+	if text != nil && k.config.Keeps() {
+		if k.wants, err = kept.Parse(text); err != nil {
+			return err
+		}
+		jobs = append(jobs, &watch.Keep{Wants: k.wants, Class: classes(k.engine)})
+	}
+	k.jobs(jobs...)
+	return nil
+}
+
+// refresh reads again what was committed, if it is not what is kept.
+func (k *keeper) refresh() error {
+	text, err := k.committed()
+	k.mu.Lock()
+	same := bytes.Equal(text, k.text)
+	k.mu.Unlock()
+	if err != nil || same {
+		return err
+	}
+	return k.load()
+}
+
+func (k *keeper) committed() ([]byte, error) {
+	text, err := readBounded(filepath.Join(k.agent.Root, kept.Path), kept.MaxBytes+1)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("cannot read what was committed: %w", err)
+	}
+	return text, nil
+}
+
+// lock is taken around each repair. Under it nobody applies; what was committed meanwhile is
+// found here, before anything is put back that is not wanted any more. On a machine where
+// nothing was ever committed there is nobody to keep out.
+func (k *keeper) lock(ctx context.Context) (func(), error) {
+	k.mu.Lock()
+	known := k.text
+	k.mu.Unlock()
+	if _, err := os.Lstat(filepath.Join(k.agent.stateDir(), "engine")); errors.Is(err, fs.ErrNotExist) && known == nil {
+		return func() {}, nil
+	}
+	l, err := k.engine.Store.Lock(ctx)
+	if err != nil {
+		return nil, err
+	}
+	text, err := k.committed()
+	if err == nil && !bytes.Equal(text, known) {
+		if err = k.load(); err == nil {
+			err = watch.ErrOutdated
+		}
+	}
+	if err != nil {
+		l.Unlock()
+		return nil, err
+	}
+	return l.Unlock, nil
+}
+
+// reload takes the configuration over again when it is asked to.
+func (k *keeper) reload(ctx context.Context, asked <-chan func() (watch.Config, error)) error {
+	tick := time.NewTicker(time.Minute)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+			// What was committed since is mostly found when something differs from it; not where
+			// there was nothing to keep before.
+			if err := k.refresh(); err != nil {
+				k.agent.Log.Error("what was committed is not known", "error", err)
+			}
+		case read := <-asked:
+			c, err := read()
+			if err == nil {
+				k.mu.Lock()
+				k.config = c.Complete()
+				k.mu.Unlock()
+				err = k.load()
+			}
+			if err != nil {
+				k.agent.Log.Error("the configuration was not taken over", "error", err)
+				continue
+			}
+			k.agent.Log.Info("the configuration was read again")
+		}
+	}
+}
+
+// running names the network managers that run, to suspect.
+func (a *Agent) running(ctx context.Context) []string {
+	f, err := a.Facts(ctx)
+	if err != nil {
+		return nil
+	}
+	var out []string
+	for name, on := range map[string]bool{"systemd-networkd": f.Networkd.Running, "NetworkManager": f.NM.Running, "dhcpcd": f.Dhcpcd.Running} {
+		if on {
+			out = append(out, name)
+		}
+	}
+	for _, c := range f.Clients {
+		out = append(out, c.Name)
+	}
+	return out
+}
+
+// bootID tells boots apart (random(4)).
+func bootID() string {
+	text, _ := os.ReadFile("/proc/sys/kernel/random/boot_id")
+	return strings.TrimSpace(string(text))
+}
