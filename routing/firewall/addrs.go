@@ -16,7 +16,7 @@ type addrs struct {
 	group  string        // when it is that group and nothing else
 }
 
-func (a addrs) of(family int) []match.Range {
+func (a *addrs) of(family int) []match.Range {
 	if family == 6 {
 		return a.v6
 	}
@@ -24,18 +24,17 @@ func (a addrs) of(family int) []match.Range {
 }
 
 // has says whether there can be a packet of the family.
-func (a addrs) has(family int) bool { return a.any || len(a.of(family)) > 0 }
+func (a *addrs) has(family int) bool { return a.any || len(a.of(family)) > 0 }
 
 // covers says that each address of the family that b holds is one of a's.
-func (a addrs) covers(b addrs, family int) bool {
+func (a *addrs) covers(b *addrs, family int) bool {
 	if a.any {
 		return true
 	}
-	theirs := b.of(family)
+	theirs, mine, i := b.of(family), a.of(family), 0
 	if b.any {
-		theirs = []match.Range{all(family)}
+		return len(mine) == 1 && mine[0].From.IsUnspecified() && mine[0] == all(family)
 	}
-	mine, i := a.of(family), 0
 	for _, r := range theirs {
 		for i < len(mine) && mine[i].To.Less(r.From) {
 			i++
@@ -48,14 +47,14 @@ func (a addrs) covers(b addrs, family int) bool {
 }
 
 // overlaps says that some address of the range is among them.
-func (a addrs) overlaps(r match.Range) bool {
+func (a *addrs) overlaps(r match.Range) bool {
 	return a.any || slices.ContainsFunc(a.of(match.Family(r.From)), func(x match.Range) bool {
 		return !r.To.Less(x.From) && !x.To.Less(r.From)
 	})
 }
 
 // within says that b is not any and holds no address outside of the ranges.
-func (a addrs) within(outer addrs) bool {
+func (a *addrs) within(outer addrs) bool {
 	return !a.any && (len(a.v4)+len(a.v6)) > 0 && outer.covers(a, 4) && outer.covers(a, 6)
 }
 

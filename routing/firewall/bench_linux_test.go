@@ -28,7 +28,7 @@ func BenchmarkCommit(b *testing.B) {
 	if _, err := exec.LookPath("nft"); err != nil || os.Geteuid() != 0 {
 		b.Skip("skipped: needs nft(8) and root")
 	}
-	var ours, theirs, cpu time.Duration
+	var ours, theirs, cpu, theirCPU time.Duration
 	text := nft.Text(table)
 	inNamespace(b, func() error {
 		var r nft.Resource
@@ -60,7 +60,7 @@ func BenchmarkCommit(b *testing.B) {
 			if out, err := cmd.CombinedOutput(); err != nil {
 				return fmt.Errorf("%w: %s", err, out)
 			}
-			theirs += time.Since(at)
+			theirs, theirCPU = theirs+time.Since(at), theirCPU+cmd.ProcessState.UserTime()+cmd.ProcessState.SystemTime()
 			if err := empty(); err != nil {
 				return err
 			}
@@ -71,6 +71,7 @@ func BenchmarkCommit(b *testing.B) {
 	b.ReportMetric(float64(ours.Milliseconds())/n, "ours-ms")
 	b.ReportMetric(float64(cpu.Milliseconds())/n, "ours-cpu-ms")
 	b.ReportMetric(float64(theirs.Milliseconds())/n, "nft-ms")
+	b.ReportMetric(float64(theirCPU.Milliseconds())/n, "nft-cpu-ms")
 	b.ReportMetric(float64(ours)/float64(theirs), "ours/nft")
 }
 

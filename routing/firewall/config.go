@@ -8,11 +8,19 @@
 // with a limit for each source.
 package firewall
 
+import "github.com/provision-net/provision/provision/intent"
+
 // Policy is what Compile compiles: three keys of the "routing" slice.
 type Policy struct {
 	Zones    Zones  `yaml:"zones" help:"interfaces that are treated alike, by the zone's name"`
 	Groups   Groups `yaml:"groups" help:"lists of addresses by name, for source and destination of rules"`
 	Firewall Config `yaml:"firewall" help:"rules and the few switches around them"`
+}
+
+// Wanted says whether there is to be a firewall at all: without a zone, and without anybody who
+// asks for one, Compile would make a table that lets in nothing but answers.
+func (p Policy) Wanted(in intent.Set) bool {
+	return len(p.Zones) > 0 || len(p.Firewall.Rules) > 0 || len(in.Members) > 0
 }
 
 // Zones are interfaces that are treated alike, by name.

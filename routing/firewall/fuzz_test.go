@@ -98,6 +98,8 @@ func mended(t *testing.T, p firewall.Policy) firewall.Policy {
 			var i int
 			words := strings.Split(x.Path, ".")
 			switch {
+			case x.Path == "zones":
+				p.Zones["inside"] = firewall.Zone{Interfaces: []string{"x0"}}
 			case strings.HasPrefix(x.Path, "zones."):
 				delete(p.Zones, words[1])
 			case strings.HasPrefix(x.Path, "groups."):

@@ -134,7 +134,8 @@ func (t target) destination() words {
 }
 
 // hideSources changes sources where packets leave: first as rules say, then for clients that
-// reach a published server from its own side, then as other parts ask, then as zones say.
+// reach a published server from its own side, then as other parts ask, then as zones say. The
+// incoming interface is known there since Linux 5.7; before, rules that ask for it never fit.
 func (c *compiler) hideSources() {
 	var rules []nft.Rule
 	for _, x := range c.rules {
@@ -233,7 +234,7 @@ func (c *compiler) hideRule(x *rule) []nft.Rule {
 				default:
 					continue // nothing is said of this family
 				}
-				ula := !x.src.any && (addrs{v6: []match.Range{match.RangeOf(uniqueLocal())}}).covers(x.src, 6)
+				ula := !x.src.any && (&addrs{v6: []match.Range{match.RangeOf(uniqueLocal())}}).covers(&x.src, 6)
 				if t.ula && !ula && !x.src.overlaps(match.RangeOf(uniqueLocal())) {
 					continue // none of its sources needs to be hidden
 				}

@@ -63,6 +63,7 @@ func TestProblems(t *testing.T) {
 		{"redirect elsewhere", rule("action: allow, nat-destination: \"self:80\", destination-interface: inside, port: [tcp/80]"), "firewall.rules[0].destination-interface", "write self"},
 		{"DNAT of self", rule("action: allow, nat-destination: 192.0.2.1, destination-interface: self"), "firewall.rules[0].destination-interface", "name the zone"},
 		{"prefixes unlike", rule("action: allow, nat-source: \"2001:db8::/56\", source: [\"fd00::/48\"], destination-interface: outside"), "firewall.rules[0].nat-source", "same length"},
+		{"rules without zones", "firewall: {rules: [{action: allow}]}", "zones", "there are none"},
 		{"own-services unasked", "firewall: {own-services: [dns]}", "firewall.own-services", "listed"},
 		{"log limit", "firewall: {log-limit: often}", "firewall.log-limit", "10/minute"},
 		{"ping", "firewall: {ping: sometimes}", "firewall.ping", "not one of"},

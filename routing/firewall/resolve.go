@@ -79,6 +79,9 @@ func resolve(p Policy, in intent.Set, f *facts.Facts) *resolver {
 			r.rules = append(r.rules, x)
 		}
 	}
+	if len(r.zone) == 0 && len(p.Firewall.Rules) > 0 {
+		r.fail("zones", "there are none, and rules meet only packets of zones: write for example zones: {inside: {interfaces: [eth1]}}")
+	}
 	r.shadows()
 	r.intents(in)
 	r.unknownInterfaces(f)
@@ -104,17 +107,19 @@ func (r *resolver) groupNames() {
 	}
 }
 
+// oneOf holds a value to its words; nothing is always one.
+func (r *resolver) oneOf(path, value string, words ...string) {
+	if value != "" && !slices.Contains(words, value) {
+		r.fail(path, "%q is not one of %s", value, strings.Join(words, ", "))
+	}
+}
+
 func (r *resolver) switches() {
 	c, path := r.p.Firewall, "firewall."
-	for _, s := range []struct {
-		key, value string
-		words      []string
-	}{{"ping", c.Ping, []string{"no", inside, anyWord}}, {"own-traffic", c.OwnTraffic, []string{allow, "listed"}},
-		{"other-interfaces", c.OtherInterfaces, []string{deny, allow}}, {"mss-clamp", c.MSSClamp, []string{"auto", "no"}}} {
-		if s.value != "" && !slices.Contains(s.words, s.value) {
-			r.fail(path+s.key, "%q is not one of %s", s.value, strings.Join(s.words, ", "))
-		}
-	}
+	r.oneOf(path+"ping", c.Ping, "no", inside, anyWord)
+	r.oneOf(path+"own-traffic", c.OwnTraffic, allow, "listed")
+	r.oneOf(path+"other-interfaces", c.OtherInterfaces, deny, allow)
+	r.oneOf(path+"mss-clamp", c.MSSClamp, "auto", "no")
 	services := c.Management.Services
 	if len(services) == 0 {
 		services = []string{"ssh"}

@@ -115,13 +115,13 @@ func (r *resolver) prefixes(x *rule) {
 		}
 	}
 	if x.hide != nil {
-		for f, t := range x.hide.to {
-			check(x.path+".nat-source", x.src, t, f)
+		for f := range families(x.hide.to) {
+			check(x.path+".nat-source", x.src, x.hide.to[f], f)
 		}
 	}
 	if x.send != nil {
-		for f, t := range x.send.to {
-			check(x.path+".nat-destination", x.dst, t, f)
+		for f := range families(x.send.to) {
+			check(x.path+".nat-destination", x.dst, x.send.to[f], f)
 		}
 	}
 }

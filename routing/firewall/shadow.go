@@ -34,41 +34,48 @@ func (a *rule) covers(b *rule) bool {
 	if !a.from.begins(b.from) || !a.to.ends(b.to) || a.send != nil && b.send == nil {
 		return false
 	}
-	for _, f := range b.families {
-		if !slices.Contains(a.families, f) || !a.src.covers(b.src, f) || !a.meets(b, f) {
+	// What tells rules apart most often comes first: the pairs are many.
+	if a.traffic != nil && b.traffic == nil {
+		return false
+	}
+	for i := range b.traffic {
+		if a.traffic != nil && !coversOne(a.traffic, &b.traffic[i]) {
 			return false
 		}
 	}
-	if a.traffic == nil {
-		return true
-	}
-	if b.traffic == nil {
-		return false
-	}
-	for _, t := range b.traffic {
-		if !slices.ContainsFunc(a.traffic, func(x traffic) bool { return x.covers(t) }) {
+	for _, f := range b.families {
+		if !slices.Contains(a.families, f) || !a.src.covers(&b.src, f) || !a.meets(b, f) {
 			return false
 		}
 	}
 	return true
 }
 
+func coversOne(ts []traffic, b *traffic) bool {
+	for i := range ts {
+		if ts[i].covers(b) {
+			return true
+		}
+	}
+	return false
+}
+
 // meets compares destinations as the rules see them: a rule that changes them is compared by
 // what it takes, one that does not meets packets that were already changed.
 func (a *rule) meets(b *rule, family int) bool {
 	if a.send != nil || b.send == nil {
-		return a.dst.covers(b.dst, family)
+		return a.dst.covers(&b.dst, family)
 	}
 	t, changed := b.send.to[family]
 	if !changed {
-		return a.dst.covers(b.dst, family)
+		return a.dst.covers(&b.dst, family)
 	}
 	if t.self || t.port != 0 && a.traffic != nil {
 		return a.dst.any && a.traffic == nil
 	}
 	var after addrs
 	after.add(t.all())
-	return a.dst.covers(after, family)
+	return a.dst.covers(&after, family)
 }
 
 // begins says that everything that begins at b begins at a. Any is not this machine itself.

@@ -33,7 +33,7 @@ func (t traffic) family() int {
 }
 
 // covers says that everything of b is of t.
-func (t traffic) covers(b traffic) bool {
+func (t *traffic) covers(b *traffic) bool {
 	if t.proto != b.proto || len(t.ports) > 0 && len(b.ports) == 0 || len(t.types) > 0 && len(b.types) == 0 {
 		return false
 	}
@@ -109,7 +109,7 @@ func mergePorts(ps []match.PortRange) []match.PortRange {
 }
 
 func parseWord(w string) ([]traffic, error) {
-	if ts, ok := services()[w]; ok {
+	if ts := service(w); ts != nil {
 		return ts, nil
 	}
 	left, right, slash := strings.Cut(w, "/")

@@ -89,7 +89,12 @@ zones:
 		{"NAT66", `
 zones:
   inside: {interfaces: [eth1], forward: allow}
-  outside: {interfaces: [eth0], masquerade: true, masquerade-ipv6: "yes"}`, intent.Set{}, func(l string) {
+  outside: {interfaces: [eth0], masquerade: true, masquerade-ipv6: "yes"}
+firewall:
+  rules:
+    - {source-interface: inside, source: ["2001:db8:123d:abc::3"], destination-interface: outside, nat-source: "no", action: allow}`, intent.Set{}, func(l string) {
+			w.sees(l, w.client, "tcp", at(out6, "80"), client6) // the rule says no before the zone is asked
+			w.sees(l, w.client, "tcp", at(out4, "80"), box4)
 			w.sees(l, w.server, "tcp", at(out6, "80"), box6)
 			w.sees(l, w.server, "udp", at(out4, "80"), box4)
 		}},
@@ -130,6 +135,18 @@ firewall:
 				}
 				w.dropped(l, w.outside, "tcp", at(server6, "80")) // only by the published port
 				w.dropped(l, w.outside, "tcp", at(box4, "80"))
+			}},
+		{"publish IPv4 by NAT and IPv6 as it is", zonesYAML + `
+firewall:
+  rules:
+    - {source-interface: outside, destination-interface: inside, destination: [192.0.2.2, "2001:db8:123d:abc::2"], nat-destination: 198.51.100.2, port: [http], action: allow}`,
+			intent.Set{}, func(l string) {
+				w.sees(l, w.outside, "tcp", at(box4, "80"), out4)
+				w.sees(l, w.outside, "tcp", at(server6, "80"), out6)
+				w.dropped(l, w.outside, "tcp", at(box6, "80"))
+				w.dropped(l, w.outside, "tcp", at(client6, "80"))
+				w.dropped(l, w.outside, "tcp", at("192.0.2.9", "80"))
+				w.sees(l, w.client, "tcp", at(box4, "80"), lan4)
 			}},
 		{"redirect", zonesYAML + `
 firewall:

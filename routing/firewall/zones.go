@@ -2,7 +2,6 @@ package firewall
 
 import (
 	"fmt"
-	"regexp"
 	"slices"
 	"strings"
 
@@ -35,7 +34,9 @@ func (z *zone) interfaces() []string { return append(slices.Clone(z.exact), z.pa
 // zoneName: what the kernel's names of chains can be made of, and never one of nft's own words,
 // because chains are called input.NAME and the like.
 func zoneName(s string) bool {
-	return regexp.MustCompile(`^[a-zA-Z0-9][a-zA-Z0-9_-]{0,31}$`).MatchString(s)
+	letter := func(r rune) bool { return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' }
+	return s != "" && len(s) <= 32 && letter(rune(s[0])) &&
+		!strings.ContainsFunc(s, func(r rune) bool { return !letter(r) && r != '_' && r != '-' })
 }
 
 // ifaceProblem says what is wrong with a name of an interface (dev_valid_name of net/core/dev.c).
@@ -76,18 +77,10 @@ func (r *resolver) zones(members []intent.Member) {
 		case !zoneName(name):
 			r.fail(path, "a zone's name is 1 to 32 letters, digits, - and _, and begins with a letter or digit")
 		}
-		for key, v := range map[string]string{"side": c.Side, "input": c.Input, "forward": c.Forward, "masquerade-ipv6": c.MasqueradeIPv6} {
-			words := []string{allow, deny, reject}
-			switch key {
-			case "side":
-				words = []string{inside, outside}
-			case "masquerade-ipv6":
-				words = []string{"auto", "yes", "no"}
-			}
-			if v != "" && !slices.Contains(words, v) {
-				r.fail(path+"."+key, "%q is not one of %s", v, strings.Join(words, ", "))
-			}
-		}
+		r.oneOf(path+".side", c.Side, inside, outside)
+		r.oneOf(path+".input", c.Input, allow, deny, reject)
+		r.oneOf(path+".forward", c.Forward, allow, deny, reject)
+		r.oneOf(path+".masquerade-ipv6", c.MasqueradeIPv6, "auto", "yes", "no")
 		if c.MSS != 0 && c.MSS < 536 {
 			r.fail(path+".mss", "%d is less than the 536 bytes that every IPv4 path carries", c.MSS)
 		}

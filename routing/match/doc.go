@@ -11,8 +11,8 @@
 package match
 
 import (
+	"bytes"
 	"encoding/binary"
-	"reflect"
 
 	"github.com/provision-net/provision/provision/resource/nft"
 )
@@ -20,7 +20,14 @@ import (
 // Join puts words into one rule's list, without the conditions on family and transport
 // protocol that an earlier word already made.
 func Join(words ...[]nft.Expr) []nft.Expr {
-	var out []nft.Expr
+	n := 0
+	for _, w := range words {
+		n += len(w)
+	}
+	if n == 0 {
+		return nil
+	}
+	out := make([]nft.Expr, 0, n)
 	for _, w := range words {
 		for i := 0; i < len(w); i++ {
 			if i+1 < len(w) && condition(w[i], w[i+1]) && said(out, w[i], w[i+1]) {
@@ -84,7 +91,7 @@ func condition(load, cmp nft.Expr) bool {
 
 func said(out []nft.Expr, load, cmp nft.Expr) bool {
 	for i := 0; i+1 < len(out); i++ {
-		if condition(out[i], out[i+1]) && *out[i].Meta == *load.Meta && reflect.DeepEqual(out[i+1].Cmp.Data, cmp.Cmp.Data) {
+		if condition(out[i], out[i+1]) && *out[i].Meta == *load.Meta && bytes.Equal(out[i+1].Cmp.Data, cmp.Cmp.Data) {
 			return true
 		}
 	}
