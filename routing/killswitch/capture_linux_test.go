@@ -187,6 +187,11 @@ func (p probe) send() error {
 			return err
 		}
 	}
+	if a, err := netip.ParseAddr(p.from); err == nil && dst.Is4() {
+		if err := unix.Bind(fd, &unix.SockaddrInet4{Addr: a.As4()}); err != nil {
+			return err
+		}
+	}
 	if p.dev != "" {
 		if err := unix.BindToDevice(fd, p.dev); err != nil {
 			return err

@@ -240,6 +240,9 @@ func TestWindow(t *testing.T) {
 	if got := l.leaks(l.box, slices.Concat(own(), sly())); len(got) > 0 {
 		t.Errorf("a window for the client lets out of the machine's own: %q", got)
 	}
+	if got := l.leaks(l.client, []probe{{kind: "tcp", to: target4, port: 80, from: "10.55.0.3"}, {kind: "udp", to: portalDNS4, port: 53, from: "10.55.0.3"}}); len(got) > 0 {
+		t.Errorf("a window for one client lets out of another one: %q", got)
+	}
 	l.ends(start, open, func() []string { return l.leaks(l.client, forwarded()) })
 	l.closed("the client's window is over")
 
@@ -382,6 +385,9 @@ func TestWhoMayReachTheBox(t *testing.T) {
 	l.net.Do(func() { err = probe{kind: "tcp", to: "198.51.100.2", port: 22, from: "198.51.100.9"}.talk() })
 	if err == nil {
 		t.Error("an address that is not in manage-from reached the box")
+	}
+	if got := l.leaks(l.box, []probe{{kind: "tcp", to: "198.51.100.1", port: 22, dev: "wlan0"}, {kind: "udp", to: "2001:db8:1::1", port: 9}}); slices.ContainsFunc(got, func(g string) bool { return strings.HasSuffix(g, " 22") || strings.HasSuffix(g, " 9") }) {
+		t.Errorf("manage-from lets the box begin: %q", got)
 	}
 	if out, err := l.client.Try("ping -c1 -W2 10.55.0.1"); err != nil {
 		t.Errorf("a client cannot ping the box: %s", out)

@@ -56,7 +56,7 @@ func newLab(t *testing.T, edit func(*Config)) *lab {
 			ns.Sh("ip addr add " + a + " dev " + dev)
 		}
 	}
-	address(l.client, "eth0", 1, "10.55.0.2/24", "fd55::2/64")
+	address(l.client, "eth0", 1, "10.55.0.2/24", "10.55.0.3/24", "fd55::2/64")
 	address(l.box, "usb0", 2, "10.55.0.1/24", "fd55::1/64")
 	address(l.box, "wlan0", 3, "198.51.100.2/24", "2001:db8:1::2/64")
 	address(l.net, "up0", 4, "198.51.100.1/24", "2001:db8:1::1/64")
@@ -67,7 +67,7 @@ func newLab(t *testing.T, edit func(*Config)) *lab {
 		}
 	}
 	know(l.client, "eth0", 2, "10.55.0.1", "fd55::1")
-	know(l.box, "usb0", 1, "10.55.0.2", "fd55::2")
+	know(l.box, "usb0", 1, "10.55.0.2", "10.55.0.3", "fd55::2")
 	know(l.box, "wlan0", 4, "198.51.100.1", "2001:db8:1::1")
 	l.client.Sh("ip route add default via 10.55.0.1\nip -6 route add default via fd55::1")
 	l.box.Sh("ip route add default via 198.51.100.1 dev wlan0\nip -6 route add default via 2001:db8:1::1 dev wlan0")
@@ -284,7 +284,7 @@ func forwarded() []probe {
 func own() []probe { return forwarded()[:11] }
 
 func sly() []probe {
-	var out []probe
+	out := []probe{{kind: "udp", to: endpoint4, port: 51820, dev: "wlan0"}} // not the tunnel's own: it has no mark
 	for _, p := range own() {
 		p.dev = "wlan0"
 		out = append(out, p)
