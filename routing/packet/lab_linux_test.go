@@ -123,6 +123,10 @@ func newLab(t *testing.T) *lab {
 	l.a.Sh("ip addr add 10.55.0.2/24 dev eth0\nip route add default via 10.55.0.1\nip addr add fd55::2/64 dev eth0 nodad\nip -6 route add default via fd55::1")
 	l.b.Sh("ip addr add 192.0.2.254/24 dev eth0\nip route add default via 192.0.2.1\nip route add 192.0.2.77 via 192.0.2.1\nip route add 192.0.2.9 via 192.0.2.1\nip addr add 2001:db8:2::254/64 dev eth0 nodad\nip -6 route add default via 2001:db8:2::1")
 	l.load(judge)
+	// The ends say nothing by themselves: an ICMP error would change the flow that it speaks of.
+	for _, n := range []*nstest.NS{l.a, l.b} {
+		n.Sh("nft add table inet mute\nnft add chain inet mute in { type filter hook input priority 0 ; policy drop ; }")
+	}
 	var err error
 	l.r.Do(func() { l.tap, err = openTap() })
 	if err != nil {

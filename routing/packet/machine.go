@@ -20,6 +20,7 @@ type machine struct {
 	seen   bool   // connection tracking has seen the packet
 	route  fib.Result
 	added  map[string][][]byte // what rules have added to sets on the way
+	jumps  int
 	out    Result
 }
 
@@ -105,7 +106,13 @@ func (m *machine) lost() Result { return m.end(m.out.Verdict, m.out.Why, m.out.B
 
 func (m *machine) run() Result {
 	if !m.s.dst.IsValid() {
-		return m.end(NoRoute, "no destination", nil)
+		return m.end(NoRoute, "there is no destination", nil)
+	}
+	if m.s.src.IsValid() && m.s.src.Is4() != m.s.dst.Is4() {
+		return m.end(NoRoute, "the source is of one family, the destination of the other", nil)
+	}
+	if _, ok := protocol(m.p.Proto, m.s.six()); !ok {
+		return m.end(NoRoute, "there is no protocol "+m.p.Proto, nil)
 	}
 	if m.p.In != "" {
 		return m.comeIn()

@@ -69,8 +69,12 @@ type run struct {
 	effects []string
 }
 
-// maxJumps is NFT_JUMP_STACK_SIZE.
-const maxJumps = 16
+// maxJumps is NFT_JUMP_STACK_SIZE. The kernel takes no loops; what did not come from it may have
+// some, so all jumps of one packet are bounded, too.
+const (
+	maxJumps    = 16
+	maxAllJumps = 4096
+)
 
 // base runs a base chain; false: the packet is gone, and out says how.
 func (m *machine) base(b *baseChain) bool {
@@ -109,6 +113,10 @@ func (r *run) chain(c *nft.Chain) nft.Verdict {
 			if next == nil || r.depth >= maxJumps {
 				r.m.doubt("chain %s of table %s %s, which rule %d of %s jumps to, is not there", v.Chain, r.base.table.Family, r.base.table.Name, i+1, c.Name)
 				continue
+			}
+			if r.m.jumps++; r.m.jumps > maxAllJumps {
+				r.m.doubt("the chains of table %s %s are too entangled to follow", r.base.table.Family, r.base.table.Name)
+				return nft.Verdict{Kind: "accept"}
 			}
 			r.depth++
 			w := r.chain(next)
