@@ -145,6 +145,12 @@ func plainFiles(s Seen) []Product {
 		if flushes(s.Files["/etc/nftables.conf"]) {
 			p.Evidence = append(p.Evidence, "/etc/nftables.conf begins with flush ruleset")
 		}
+		for _, t := range s.Tables {
+			if !own(t) && fromFile(s, t) {
+				p.see(Active, "table "+t.Family+" "+t.Name)
+				p.Backend = "nftables"
+			}
+		}
 		out = append(out, p)
 	}
 	for _, u := range []string{"netfilter-persistent.service", "iptables.service", "ip6tables.service", "init:iptables-persistent"} {
@@ -173,6 +179,21 @@ func flushes(script string) bool {
 			if strings.Join(strings.Fields(part), " ") == "flush ruleset" {
 				return true
 			}
+		}
+	}
+	return false
+}
+
+// fromFile reports whether a table stands in the file that nftables.service loads.
+func fromFile(s Seen, t nft.Table) bool {
+	if !slices.Contains(s.Units, "nftables.service") {
+		return false
+	}
+	for line := range strings.Lines(s.Files["/etc/nftables.conf"]) {
+		words := strings.Fields(line)
+		if len(words) >= 3 && words[0] == "table" && words[1] == t.Family && strings.TrimSuffix(words[2], "{") == t.Name ||
+			len(words) >= 2 && words[0] == "table" && t.Family == "ip" && strings.TrimSuffix(words[1], "{") == t.Name { // ip is nft's default
+			return true
 		}
 	}
 	return false
@@ -212,7 +233,7 @@ func owner(s Seen, t nft.Table, chain nft.Chain) string {
 		}
 	}
 	if !compat(t) {
-		if slices.Contains(s.Units, "nftables.service") && strings.Contains(s.Files["/etc/nftables.conf"], t.Name) {
+		if fromFile(s, t) {
 			return byNftablesConf
 		}
 		return byNobody
