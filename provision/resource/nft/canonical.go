@@ -132,17 +132,31 @@ func anonymousNames(t Table) map[string]string {
 	return names
 }
 
-// canonicalExprs copies what it changes.
+// canonicalExprs copies what it changes, which is nothing of a table that was read.
 func canonicalExprs(exprs []Expr, rename map[string]string) []Expr {
-	exprs = slices.Clone(exprs)
+	copied := false
 	for i := range exprs {
-		exprs[i] = canonicalExpr(exprs[i], rename)
+		e := canonicalExpr(exprs[i], rename)
+		if e == exprs[i] {
+			continue
+		}
+		if !copied {
+			exprs, copied = slices.Clone(exprs), true
+		}
+		exprs[i] = e
 	}
 	return exprs
 }
 
 func canonicalExpr(e Expr, rename map[string]string) Expr {
+	same := func(regs ...uint32) bool {
+		return !slices.ContainsFunc(regs, func(r uint32) bool { return register(r) != r })
+	}
 	switch {
+	case e.Meta != nil && same(e.Meta.Reg), e.Payload != nil && same(e.Payload.Reg), e.Cmp != nil && same(e.Cmp.Reg),
+		e.Immediate != nil && same(e.Immediate.Reg), e.Bitwise != nil && same(e.Bitwise.Src, e.Bitwise.Dst),
+		e.Ct != nil && same(e.Ct.Reg), e.Lookup != nil && rename == nil && same(e.Lookup.Reg, e.Lookup.Dst):
+		return e
 	case e.Meta != nil:
 		v := *e.Meta
 		v.Reg = register(v.Reg)
@@ -206,7 +220,7 @@ func canonicalExpr(e Expr, rename map[string]string) Expr {
 
 func canonicalStatement(e Expr) Expr {
 	switch {
-	case e.Counter != nil:
+	case e.Counter != nil && *e.Counter != Counter{}:
 		e.Counter = &Counter{}
 	case e.Limit != nil && e.Limit.Burst == 0 && !e.Limit.Bytes:
 		v := *e.Limit

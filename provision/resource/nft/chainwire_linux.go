@@ -52,11 +52,13 @@ func putChain(b []byte, family, table string, c *Chain) ([]byte, error) {
 
 // readChain reads NFT_MSG_NEWCHAIN.
 func readChain(family string, b []byte) (table string, c Chain, ok bool) {
-	a := readAttrs(b)
+	var a attrs
+	a.read(b)
 	table, c.Name = a.text(unix.NFTA_CHAIN_TABLE), a.text(unix.NFTA_CHAIN_NAME)
 	c.Comment = userText(a.tb[nftaChainUserdata], udComment)
 	if a.has(unix.NFTA_CHAIN_HOOK) {
-		h := a.in(unix.NFTA_CHAIN_HOOK)
+		var h attrs
+		a.in(unix.NFTA_CHAIN_HOOK, &h)
 		c.Base = &Base{Type: "filter", Policy: "accept"}
 		n := h.u32(unix.NFTA_HOOK_HOOKNUM)
 		if name, ok := word(hooksOf(family), n); ok {
@@ -111,7 +113,8 @@ func putRule(b []byte, table, chain string, r *Rule, before uint64, ids map[stri
 
 // readRule reads NFT_MSG_NEWRULE.
 func readRule(b []byte) (table, chain string, r Rule, err error) {
-	a := readAttrs(b)
+	var a attrs
+	a.read(b)
 	table, chain = a.text(unix.NFTA_RULE_TABLE), a.text(unix.NFTA_RULE_CHAIN)
 	r.Handle = a.opt64(unix.NFTA_RULE_HANDLE)
 	if u := a.tb[unix.NFTA_RULE_USERDATA]; u != nil {

@@ -89,12 +89,13 @@ func (e *Events) Next(ctx context.Context) (Changed, error) {
 
 // take reads one message. The tables come first, and then the generation that names who did it.
 func (e *Events) take(m nfnl.Message, out *Changed) (lost bool) {
-	a := readAttrs(m.Attrs)
+	var a attrs
+	a.read(m.Attrs)
 	if m.Gen != e.gen { // the end of the one before was lost, which has been told
 		e.open, e.gen = e.open[:0], m.Gen
 	}
 	if m.Kind == unix.NFT_MSG_NEWGEN {
-		pid, name := ownerOf(a)
+		pid, name := ownerOf(&a)
 		for _, c := range e.open {
 			c.PID, c.Process = pid, name
 			if !e.ours(m.Port) {

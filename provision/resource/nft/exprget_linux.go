@@ -15,13 +15,12 @@ type attrs struct {
 	odd bool
 }
 
-func readAttrs(b []byte) *attrs {
-	a := &attrs{}
+// read fills a, which is new. (It is no constructor, so that a can stay on the stack.)
+func (a *attrs) read(b []byte) {
 	if nfnl.Fill(a.tb[:], b) != nil {
 		clear(a.tb[:])
 		a.odd = true
 	}
-	return a
 }
 
 func (a *attrs) has(kind int) bool { return a.tb[kind] != nil }
@@ -98,7 +97,8 @@ func (a *attrs) is(s string, ok bool) string {
 }
 
 func (a *attrs) value(kind int) []byte {
-	in := a.in(kind)
+	var in attrs
+	a.in(kind, &in)
 	if !in.has(unix.NFTA_DATA_VALUE) {
 		a.odd = true
 	}
@@ -106,8 +106,9 @@ func (a *attrs) value(kind int) []byte {
 }
 
 func (a *attrs) verdict(kind int) *Verdict {
-	in := a.in(kind)
-	v := in.in(unix.NFTA_DATA_VERDICT)
+	var in, v attrs
+	a.in(kind, &in)
+	in.in(unix.NFTA_DATA_VERDICT, &v)
 	out := &Verdict{Kind: v.is(verdictName(int32(v.u32(unix.NFTA_VERDICT_CODE))))}
 	if v.has(unix.NFTA_VERDICT_CHAIN) {
 		out.Chain = v.text(unix.NFTA_VERDICT_CHAIN)
@@ -116,10 +117,10 @@ func (a *attrs) verdict(kind int) *Verdict {
 	return out
 }
 
-func (a *attrs) in(kind int) *attrs {
-	in := readAttrs(a.tb[kind])
-	a.odd = a.odd || in.odd || !a.has(kind)
-	return in
+// in fills into with what is in an attribute.
+func (a *attrs) in(kind int, into *attrs) {
+	into.read(a.tb[kind])
+	a.odd = a.odd || into.odd || !a.has(kind)
 }
 
 // natFlags leaves out what the kernel sets by itself (MAP_IPS, PROTO_SPECIFIED).
@@ -156,7 +157,8 @@ func readExpr(b []byte) (Expr, error) {
 	name, ok := cstring(tb[unix.NFTA_EXPR_NAME])
 	data := tb[unix.NFTA_EXPR_DATA]
 	if ok {
-		a := readAttrs(data)
+		var a attrs
+		a.read(data)
 		if e := a.expr(name); !a.odd && e != (Expr{}) {
 			return e, nil
 		}

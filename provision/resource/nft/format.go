@@ -72,10 +72,11 @@ func Format(t Table) string {
 		c.Rules = nil
 		put(line{Chain: &c})
 		for j := range rules {
-			if rules[j].Exprs == nil {
-				rules[j].Exprs = []Expr{}
+			text, err := appendRule(b.AvailableBuffer(), &rules[j])
+			if err != nil {
+				panic(err)
 			}
-			put(line{Rule: &rules[j]})
+			b.Write(text)
 		}
 	}
 	return b.String()

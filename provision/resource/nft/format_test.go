@@ -31,6 +31,21 @@ func TestFormat(t *testing.T) {
 	}
 }
 
+// The short way of writing a rule is that of encoding/json.
+func TestFormatRule(t *testing.T) {
+	all := append(everyExpr(), Expr{Cmp: &Cmp{Op: "==", Reg: 1}}, Expr{Cmp: &Cmp{Op: "<", Reg: 1, Data: []byte{}}}, Expr{Immediate: &Immediate{}},
+		Expr{Verdict: &Verdict{Kind: "jump", Chain: "A\"<x>"}}, Expr{Meta: &Meta{Key: "\xff"}}, Expr{})
+	for _, r := range []Rule{{Exprs: all, Comment: "a \"quoted\" <b> \u2028"}, {Exprs: []Expr{}}} {
+		want, err := marshal(line{Rule: &r})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, err := appendRule(nil, &r); err != nil || string(got) != string(want)+"\n" {
+			t.Errorf("got  %s\nwant %s, %v", got, want, err)
+		}
+	}
+}
+
 // What has no order, and what the kernel fills in, makes no difference.
 func TestCanonical(t *testing.T) {
 	level := uint32(4)

@@ -126,7 +126,8 @@ func readError(err error) error {
 // generation is a number that grows with every change of any table.
 func generation(ctx context.Context, c *nfnl.Conn) (gen uint32, err error) {
 	err = c.Get(ctx, unix.NFT_MSG_GETGEN, unix.AF_UNSPEC, nil, func(m nfnl.Message) error {
-		a := readAttrs(m.Attrs)
+		var a attrs
+		a.read(m.Attrs)
 		if gen = a.u32(unix.NFTA_GEN_ID); a.odd {
 			return nfnl.ErrMessage
 		}
@@ -217,7 +218,8 @@ func (r *reading) readTables() error {
 }
 
 func (r *reading) table(family string, b []byte) error {
-	a := readAttrs(b)
+	var a attrs
+	a.read(b)
 	t := Table{Family: family, Name: a.text(unix.NFTA_TABLE_NAME)}
 	flags := a.opt(unix.NFTA_TABLE_FLAGS)
 	t.Dormant, t.Owner = flags&tableDormant != 0, flags&tableOwner != 0

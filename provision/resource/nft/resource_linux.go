@@ -103,8 +103,10 @@ func (r *Resource) Set(ctx context.Context, name string, have, want provision.At
 		if err != nil {
 			return err
 		}
-		if err := upToDate(name, now, have); err != nil {
-			return err
+		if s, ok := r.recall(name); !ok || s.gen != gen || now == nil || s.text != have[AttrTable] {
+			if err := upToDate(name, now, have); err != nil {
+				return err
+			}
 		}
 		err = r.change(ctx, c, gen, now, &goal, family, table)
 		if err == errRaced {
@@ -250,7 +252,9 @@ func (r *Resource) compare(ctx context.Context, c *nfnl.Conn, gen uint32, family
 		text = Format(*after)
 	}
 	if text == goal.text {
-		r.remember(family+" "+table, now, text)
+		if after != nil {
+			r.remember(family+" "+table, now, text)
+		}
 		return nil
 	}
 	if now != gen+1 {

@@ -122,3 +122,32 @@ func samples() []Table {
 	}
 	return []Table{first, second, third}
 }
+
+// everyExpr has each kind, and each way of it.
+func everyExpr() []Expr {
+	level, group := uint32(7), uint16(3)
+	return []Expr{
+		{Meta: &Meta{Key: "iifname", Reg: 1}}, {Meta: &Meta{Key: "mark", Reg: 2, Set: true}}, {Meta: &Meta{Key: "sdifname", Reg: 9}},
+		{Payload: &Payload{Base: "network", Offset: 12, Len: 4, Reg: 1}}, {Payload: &Payload{Base: "link", Len: 6, Reg: 1}},
+		{Cmp: &Cmp{Op: "!=", Reg: 1, Data: []byte{1, 2, 3, 4}}}, {Cmp: &Cmp{Op: ">=", Reg: 1, Data: []byte{5}}},
+		{Range: &Range{Op: "!=", Reg: 1, From: []byte{0, 1}, To: []byte{0, 9}}},
+		{Bitwise: &Bitwise{Src: 1, Dst: 2, Len: 4, Mask: []byte{1, 2, 3, 4}, Xor: []byte{0, 0, 0, 1}}},
+		{Byteorder: &Byteorder{Op: "hton", Src: 1, Dst: 1, Len: 2, Size: 2}}, {Byteorder: &Byteorder{Op: "ntoh", Src: 1, Dst: 1, Len: 4, Size: 4}},
+		{Lookup: &Lookup{Set: "s", Reg: 1, Invert: true}}, {Lookup: &Lookup{Set: "s", Reg: 1, Map: true}}, {Lookup: &Lookup{Set: "s", Reg: 9, Map: true, Dst: 2}},
+		{Immediate: &Immediate{Reg: 1, Data: []byte{1, 2}}}, {Verdict: &Verdict{Kind: "drop"}}, {Verdict: &Verdict{Kind: "continue"}},
+		{Verdict: &Verdict{Kind: "goto", Chain: "x"}}, {Ct: &Ct{Key: "state", Reg: 1}}, {Ct: &Ct{Key: "proto-dst", Reg: 1, Dir: "original"}},
+		{Ct: &Ct{Key: "mark", Reg: 1, Set: true}}, {Ct: &Ct{Key: "ip daddr", Reg: 1, Dir: "reply"}},
+		{Fib: &Fib{Result: "type", Flags: []string{"daddr", "iif"}, Reg: 1}}, {Fib: &Fib{Result: "present", Flags: []string{"saddr", "mark", "iif"}, Reg: 1}},
+		{Fib: &Fib{Result: "oifname", Flags: []string{"saddr"}, Reg: 1}}, {Rt: &Rt{Key: "tcpmss", Reg: 1}},
+		{Exthdr: &Exthdr{Op: "tcpopt", Type: 2, Offset: 2, Len: 2, Reg: 1, Set: true}}, {Exthdr: &Exthdr{Op: "ipv6", Type: 44, Len: 1, Reg: 1, Present: true}},
+		{Counter: &Counter{Packets: 7, Bytes: 9}}, {Limit: &Limit{Rate: 3, Per: 60, Burst: 5}}, {Limit: &Limit{Rate: 3, Per: 1, Bytes: true, Over: true}},
+		{Log: &Log{}}, {Log: &Log{Prefix: "p", Level: &level, Flags: 3}}, {Log: &Log{Group: &group, Snaplen: 9}},
+		{Reject: &Reject{Type: "icmpx", Code: 3}}, {Reject: &Reject{Type: "icmp", Code: 4}}, {Reject: &Reject{Type: "tcp reset"}},
+		{NAT: &NAT{Kind: "dnat", Family: "ip", AddrMin: 1, PortMin: 2, PortMax: 3, Flags: []string{"random", "persistent", "fully-random"}}},
+		{NAT: &NAT{Kind: "snat", Family: "ip6", AddrMin: 1, AddrMax: 2, Flags: []string{"prefix"}}},
+		{Masq: &Masq{}}, {Masq: &Masq{PortMin: 1, PortMax: 2, Flags: []string{"random"}}}, {Redir: &Redir{PortMin: 1}}, {Notrack: &Notrack{}},
+		{DynSet: &DynSet{Op: "update", Set: "s", Reg: 1, Timeout: 9000, Invert: true, Exprs: []Expr{{Counter: &Counter{}}}}},
+		{DynSet: &DynSet{Op: "add", Set: "m", Reg: 1, Data: 2, Exprs: []Expr{{Limit: &Limit{Rate: 1, Per: 1, Burst: 5}}, {Counter: &Counter{}}}}},
+		{Unknown: &Unknown{Name: "quota", Data: []byte{8, 0, 1, 0, 1, 2, 3, 4}}},
+	}
+}

@@ -2,6 +2,7 @@ package nft
 
 import (
 	"context"
+	"strings"
 
 	"github.com/provision-net/provision/provision/resource/nft/nfnl"
 	"golang.org/x/sys/unix"
@@ -62,7 +63,7 @@ func (r *Resource) unchanged(ctx context.Context, c *nfnl.Conn, name string) (st
 // in which they were read.
 func (r *Resource) large(name string) large {
 	s, ok := r.recall(name)
-	if !ok {
+	if !ok || !strings.Contains(s.text, `"sha256"`) {
 		return nil
 	}
 	t, err := Parse(s.text)

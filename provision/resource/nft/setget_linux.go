@@ -9,7 +9,8 @@ import (
 
 // readSet reads NFT_MSG_NEWSET. ok is false for what has no name or table.
 func readSet(b []byte) (table string, s Set, ok bool) {
-	a := readAttrs(b)
+	var a attrs
+	a.read(b)
 	table, s.Name = a.text(unix.NFTA_SET_TABLE), a.text(unix.NFTA_SET_NAME)
 	flags := a.opt(unix.NFTA_SET_FLAGS)
 	s.Interval = flags&unix.NFT_SET_INTERVAL != 0
@@ -27,7 +28,9 @@ func readSet(b []byte) (table string, s Set, ok bool) {
 	}
 	s.Timeout = a.opt64(unix.NFTA_SET_TIMEOUT)
 	if a.has(unix.NFTA_SET_DESC) {
-		s.Size = a.in(unix.NFTA_SET_DESC).opt(unix.NFTA_SET_DESC_SIZE)
+		var desc attrs
+		a.in(unix.NFTA_SET_DESC, &desc)
+		s.Size = desc.opt(unix.NFTA_SET_DESC_SIZE)
 	}
 	s.Comment = userText(a.tb[unix.NFTA_SET_USERDATA], udSetComment)
 	return table, s, !a.odd && s.Name != ""
@@ -61,7 +64,8 @@ func (r *elementReader) message(b []byte) error {
 }
 
 func (r *elementReader) element(b []byte) error {
-	a := readAttrs(b)
+	var a attrs
+	a.read(b)
 	flags := a.opt(unix.NFTA_SET_ELEM_FLAGS)
 	var e Element
 	if flags&elemCatchall == 0 {
