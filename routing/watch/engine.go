@@ -42,6 +42,7 @@ type Engine struct {
 	read struct {
 		parts   facts.Parts // that have been read at all
 		at      time.Time
+		credit  time.Duration // at that time
 		whole   time.Time
 		failed  int
 		pending Event // that has not been read yet
@@ -57,14 +58,16 @@ type Engine struct {
 	status Status
 }
 
-// Defaults of Engine, and what it allows itself: after a reading it rests for restFactor times as
-// long as that took, so that it never takes more than a fifth of a processor.
+// Defaults of Engine, and what it allows itself: in the long run a fifth of a processor for
+// reading (restFactor is what it rests of a time that it reads), and without a rest what it has
+// saved up, at most mostCredit. So a single event is never kept waiting, and a storm is not
+// followed step by step.
 const (
 	defaultQuiet   = 5 * time.Millisecond
 	defaultMaxWait = 25 * time.Millisecond
 	defaultWhole   = 5 * time.Minute
 	restFactor     = 4
-	mostRest       = 2 * time.Second
+	mostCredit     = 200 * time.Millisecond
 	lockWait       = 5 * time.Second
 	lockAgain      = 250 * time.Millisecond
 	saveEvery      = time.Second
@@ -196,8 +199,8 @@ func (e *Engine) due(now time.Time) time.Time {
 	if at.IsZero() {
 		at = now.Add(e.Whole)
 	}
-	// Reading that takes long is done less often; one that failed waits longer each time.
-	rest := min(restFactor*e.status.LastTook, mostRest)
+	// Who has read more than is allowed rests; one that failed waits longer each time.
+	rest := max(0, restFactor*-e.read.credit)
 	if e.read.failed > 0 {
 		rest = doubled(failWait, e.read.failed-1, 5*time.Second)
 	}
@@ -288,7 +291,7 @@ func (e *Engine) look(ctx context.Context) error {
 	parts := (ev.Parts | ^e.read.parts) & needed & facts.AllParts
 	s := &State{Now: begin, Have: map[provision.Ref]provision.Attrs{}}
 	err := e.fill(ctx, s, parts, counters, proxies)
-	e.read.at = e.Now()
+	e.spend(begin)
 	e.count(begin, err)
 	if err != nil {
 		e.read.failed++
@@ -310,6 +313,16 @@ func (e *Engine) look(ctx context.Context) error {
 		e.work(ctx, j, s, ev, first)
 	}
 	return nil
+}
+
+// spend notes the time that a reading took.
+func (e *Engine) spend(begin time.Time) {
+	now := e.Now()
+	saved := mostCredit
+	if !e.read.at.IsZero() {
+		saved = min(mostCredit, e.read.credit+begin.Sub(e.read.at)/restFactor)
+	}
+	e.read.at, e.read.credit = now, saved-now.Sub(begin)
 }
 
 func (e *Engine) fill(ctx context.Context, s *State, parts facts.Parts, counters, proxies bool) (err error) {

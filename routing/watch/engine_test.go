@@ -242,7 +242,7 @@ func TestStorm(t *testing.T) {
 			}
 			time.Sleep(time.Second)
 			after, _ := w.counts()
-			if n := after - before; n < 5 || n > 12 {
+			if n := after - before; n < 10 || n > 25 {
 				t.Errorf("%d readings for 1000 events in a second, 20 ms each", n)
 			}
 			if s := e.Status(); s.Events != 1000 {

@@ -18,6 +18,7 @@ type MartianJob struct {
 	NameThem bool
 	Every    time.Duration // between two looks; 0 is 10 s
 	Pause    time.Duration // between two samples; 0 is 5 min
+	For      time.Duration // how long packets are looked at; 0 is 5 s
 
 	last    Martians
 	known   bool
@@ -75,7 +76,7 @@ func (j *MartianJob) Look(s *State) []Repair {
 	}
 	if j.NameThem && (j.sampled.IsZero() || s.Now.Sub(j.sampled) >= pause) {
 		j.sampled = s.Now
-		out = append(out, Repair{Key: "names of martians", Why: why, Sample: &Sample{For: martianSample, Most: martianMost}})
+		out = append(out, Repair{Key: "names of martians", Why: why, Sample: &Sample{For: cmpDuration(j.For, martianSample), Most: martianMost}})
 	}
 	return out
 }

@@ -16,8 +16,11 @@ import (
 	"testing"
 	"time"
 
+	"github.com/provision-net/provision/provision"
 	"github.com/provision-net/provision/provision/host"
+	"github.com/provision-net/provision/provision/host/netdev"
 	"github.com/provision-net/provision/provision/host/nstest"
+	"github.com/provision-net/provision/provision/resource/sysctl"
 	"github.com/provision-net/provision/routing/watch"
 )
 
@@ -30,6 +33,7 @@ type childConfig struct {
 	Memory string
 	Once   bool
 	Path   string // of commands
+	Keep   []provision.Want
 }
 
 // childEnd is what a watch prints when it is ended.
@@ -68,7 +72,17 @@ func child() error {
 		Source: sys, Hand: sys, Runner: sys, Memory: Memory(c.Memory), Managers: Managers, Overruns: sys.Overruns, Boot: BootID(),
 		Log: slog.New(slog.NewJSONHandler(os.Stdout, &slog.HandlerOptions{Level: slog.LevelDebug})),
 	}
-	e.SetJobs(c.Watch.Jobs()...)
+	e.Resources = watch.Resources{"sysctl": &sysctl.Resource{Files: root, Devices: netdev.Read}}
+	jobs := c.Watch.Jobs()
+	for _, j := range jobs {
+		if m, ok := j.(*watch.MartianJob); ok {
+			m.Every, m.For = 100*time.Millisecond, 500*time.Millisecond
+		}
+	}
+	if c.Keep != nil {
+		jobs = append(jobs, &watch.Keep{Wants: c.Keep})
+	}
+	e.SetJobs(jobs...)
 	ctx, cancel := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 	defer cancel()
 	var end childEnd
@@ -132,6 +146,11 @@ type process struct {
 // start starts a watch in the namespace.
 func start(t testing.TB, ns *nstest.NS, c childConfig) *process {
 	t.Helper()
+	return startIn(t, ns.Do, c)
+}
+
+func startIn(t testing.TB, do func(func()), c childConfig) *process {
+	t.Helper()
 	text, err := json.Marshal(c)
 	if err != nil {
 		t.Fatal(err)
@@ -144,7 +163,7 @@ func start(t testing.TB, ns *nstest.NS, c childConfig) *process {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ns.Do(func() { err = p.cmd.Start() })
+	do(func() { err = p.cmd.Start() })
 	if err != nil {
 		t.Fatal(err)
 	}
