@@ -47,7 +47,11 @@ func text(lines []line) string {
 		if strings.Contains(l.key, "/conf/") && !strings.HasPrefix(l.key, "net/ipv6/conf/all/") {
 			b.WriteByte('-')
 		}
-		b.WriteString(l.key + " = " + l.value + "\n")
+		b.WriteString(l.key)
+		if l.value != "" {
+			b.WriteString(" = " + l.value)
+		}
+		b.WriteByte('\n')
 	}
 	return b.String()
 }

@@ -186,15 +186,15 @@ func TestDefaultRouteIsLostWithout(t *testing.T) {
 func TestFileAsSystemdReadsIt(t *testing.T) {
 	const judge = "/usr/lib/systemd/systemd-sysctl"
 	box := nstest.New(t)
-	box.Sh("ip link add eth0.100 type veth peer name eth1\nsysctl -qw net.ipv4.ip_forward=0")
+	box.Sh("ip link add eth0.100 type veth peer name eth1\nip link add eth2 type veth peer name eth3\nsysctl -qw net.ipv4.ip_forward=0\nsysctl -qw net.ipv4.conf.all.rp_filter=0\nsysctl -qw net.ipv4.conf.eth2.rp_filter=0\nsysctl -qw net.ipv4.conf.lo.rp_filter=0")
 	if out, err := box.Try(judge + " --version"); err != nil {
 		t.Skipf("skipped: no %s: %s", judge, out)
 	}
 	conf := t.TempDir() + "/60-provision.conf"
-	writeFile(t, conf, text([]line{{"net/ipv6/conf/eth0.100/accept_ra", "2", "why"}, {"net/ipv4/conf/eth*/rp_filter", "2", ""},
+	writeFile(t, conf, text([]line{{"net/ipv6/conf/eth0.100/accept_ra", "2", "why"}, {"net/ipv4/conf/eth*/rp_filter", "2", ""}, {"net/ipv4/conf/eth2/rp_filter", "", ""},
 		{"net/ipv4/conf/gone0/rp_filter", "2", ""}, {"net/ipv4/ip_forward", "1", ""}, {"net/ipv6/conf/all/forwarding", "1", ""}}))
 	box.Sh(judge + " " + conf)
-	for path, want := range map[string]string{"ipv6/conf/eth0.100/accept_ra": "2", "ipv4/conf/eth1/rp_filter": "2", "ipv4/conf/lo/rp_filter": "0", "ipv4/ip_forward": "1", "ipv6/conf/all/forwarding": "1"} {
+	for path, want := range map[string]string{"ipv6/conf/eth0.100/accept_ra": "2", "ipv4/conf/eth1/rp_filter": "2", "ipv4/conf/lo/rp_filter": "0", "ipv4/conf/eth2/rp_filter": "0", "ipv4/ip_forward": "1", "ipv6/conf/all/forwarding": "1"} {
 		if got := strings.TrimSpace(box.Sh("cat /proc/sys/net/" + path)); got != want {
 			t.Errorf("%s is %s, want %s", path, got, want)
 		}

@@ -42,7 +42,7 @@ const (
 	redirect = "net.ipv4.conf.all.accept_redirects"
 )
 
-// line is one line of the permanent file.
+// line is one line of the permanent file; without a value it takes its key out of patterns.
 type line struct{ key, value, why string }
 
 type planner struct {
@@ -75,14 +75,14 @@ func (p *planner) wanted() (on, why string) {
 	if on != "auto" {
 		return on, "routing.forwarding is " + on
 	}
-	for _, f := range p.Intents.Forwards {
-		why = f.Why
-		if why == "" {
-			why = fmt.Sprintf("zone %s reaches %s", f.From, f.To)
-		}
-		return "yes", why
+	if len(p.Intents.Forwards) == 0 {
+		return "auto", ""
 	}
-	return "auto", ""
+	f := p.Intents.Forwards[0]
+	if f.Why != "" {
+		return "yes", f.Why
+	}
+	return "yes", fmt.Sprintf("zone %s reaches %s", f.From, f.To)
 }
 
 // acceptRA keeps the default routes that the kernel itself has, or may get, from router
@@ -129,6 +129,22 @@ func (p *planner) chosenRA(forwarding bool) {
 			p.set("ipv6", l, f.Name, "accept_ra", value, "routing.interfaces: accept-ra is yes")
 		},
 			func() { p.absent("ipv6", f.Name, "accept_ra", value, "routing.interfaces: accept-ra is yes") })
+		p.except(f.Name, "ipv6", "accept_ra")
+	}
+}
+
+// except takes out of a pattern in the file the names for which an earlier entry decides.
+func (p *planner) except(pattern, family, key string) {
+	if !strings.HasSuffix(pattern, "*") || p.Facts.Machine.Init != "systemd" {
+		return
+	}
+	for _, f := range p.Config.Interfaces {
+		switch {
+		case f.Name == pattern:
+			return
+		case !strings.HasSuffix(f.Name, "*") && fits(pattern, f.Name):
+			p.lines = append(p.lines, line{"net/" + family + "/conf/" + f.Name + "/" + key, "", ""})
+		}
 	}
 }
 
@@ -138,6 +154,7 @@ func (p *planner) filters() {
 		if v := rpFilters()[f.RPFilter]; v != "" {
 			why := "routing.interfaces: rp-filter is " + f.RPFilter
 			p.every(f.Name, func(l facts.Link) { p.set("ipv4", l, f.Name, "rp_filter", v, why) }, func() { p.absent("ipv4", f.Name, "rp_filter", v, why) })
+			p.except(f.Name, "ipv4", "rp_filter")
 		}
 	}
 	done := map[string]bool{}

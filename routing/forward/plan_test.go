@@ -186,6 +186,7 @@ ipv4.conf name:wg0 src_valid_mark = 1 (if present)
 			Uplinks: []string{"eth0"}, Loose: []Loose{{Interface: "eth0", Why: "x"}}}, func(f *facts.Facts) { f.Routes = nil }, `
 file -net/ipv6/conf/usb0/accept_ra = 2
 file -net/ipv6/conf/e*/accept_ra = 2
+file -net/ipv6/conf/eth0/accept_ra
 file -net/ipv4/conf/usb0/rp_filter = 1
 file net/ipv4/ip_forward = 1
 file net/ipv6/conf/all/forwarding = 1

@@ -135,9 +135,9 @@ func (m *model) accident(r *rand.Rand) {
 	case 10:
 		m.o.Detours = Detours{All: r.IntN(2) == 0, Own: r.IntN(2) == 0}
 	case 11:
-		m.now += time.Duration(r.IntN(int(20 * time.Minute)))
+		m.now += time.Duration(r.Int64N(int64(20 * time.Minute)))
 	case 12:
-		m.now += time.Duration(r.IntN(int(time.Minute)))
+		m.now += time.Duration(r.Int64N(int64(time.Minute)))
 	case 13:
 		m.o.NoIPv6 = !m.o.NoIPv6
 		if m.o.NoIPv6 {
@@ -149,11 +149,11 @@ func (m *model) accident(r *rand.Rand) {
 func randomAsk(r *rand.Rand) Ask {
 	switch r.IntN(12) {
 	case 0:
-		return Ask{Open: true, For: time.Duration(r.IntN(int(30 * time.Minute)))}
+		return Ask{Open: true, For: time.Duration(r.Int64N(int64(30 * time.Minute)))}
 	case 1:
 		return Ask{Close: true}
 	case 2:
-		return Ask{Window: true, Self: r.IntN(2) == 0, Client: netip.MustParseAddr("10.55.0.2"), For: time.Duration(r.IntN(int(time.Hour)))}
+		return Ask{Window: true, Self: r.IntN(2) == 0, Client: netip.MustParseAddr("10.55.0.2"), For: time.Duration(r.Int64N(int64(time.Hour)))}
 	case 3:
 		return Ask{Window: true, Self: true, Close: r.IntN(2) == 0}
 	}
@@ -286,5 +286,19 @@ func TestFightCloses(t *testing.T) {
 	s, err := (Config{Tunnel: "wg0"}).Settle(t.Context(), m, State{Status: Armed}, Ask{}, func() time.Duration { return 0 })
 	if err == nil || s.Status != Broken || m.o.Forwarding4 || m.o.Forwarding6 || m.opened > 0 {
 		t.Errorf("%v, %s, %+v", err, s.Status, m.o)
+	}
+}
+
+// Taken away, the switch leaves neither forwarding nor a way around the tunnel behind.
+func TestLeave(t *testing.T) {
+	m := &model{t: t, o: whole()}
+	m.o.Detours = Detours{All: true, To: []netip.Addr{netip.MustParseAddr("192.0.2.1")}}
+	for _, a := range (Config{Tunnel: "wg0"}).Leave() {
+		if err := m.Do(t.Context(), a); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if m.o.Forwarding4 || m.o.Forwarding6 || !m.o.Detours.Equal(Detours{}) {
+		t.Errorf("%+v", m.o)
 	}
 }

@@ -66,6 +66,12 @@ func (c Config) Next(s State, now time.Duration) time.Duration {
 	return max(next, 0)
 }
 
+// Leave is what is done when the switch is taken away, before the rest of it goes: forwarding was
+// the switch's own, and whoever still wants it turns it on again.
+func (c Config) Leave() []Action {
+	return []Action{{Do: Forward, Family: 4}, {Do: Forward, Family: 6}, {Do: Around}, {Do: Log, Text: "kill switch: taken away"}}
+}
+
 // shut turns forwarding off, unseen.
 func (c Config) shut(ctx context.Context, w World, s State, cause error) (State, error) {
 	ctx = context.WithoutCancel(ctx)
