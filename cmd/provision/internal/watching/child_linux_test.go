@@ -34,6 +34,7 @@ type childConfig struct {
 	Once   bool
 	Path   string // of commands
 	Keep   []provision.Want
+	Under  []string // a command that runs it
 }
 
 // childEnd is what a watch prints when it is ended.
@@ -155,7 +156,8 @@ func startIn(t testing.TB, do func(func()), c childConfig) *process {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := &process{t: t, cmd: exec.Command(os.Args[0]), news: make(chan struct{}, 1), done: make(chan struct{})}
+	argv := append(c.Under, os.Args[0])
+	p := &process{t: t, cmd: exec.Command(argv[0], argv[1:]...), news: make(chan struct{}, 1), done: make(chan struct{})}
 	p.cmd.Env = []string{childEnv + "=" + string(text), "PATH=" + os.Getenv("PATH")}
 	var stderr bytes.Buffer
 	p.cmd.Stderr = &stderr
