@@ -222,13 +222,17 @@ func (r *run) change(to netip.Addr, pa, pz uint16, m *machine) outcome {
 }
 
 func (r *run) masquerade(e *nft.Masq) outcome {
-	m := r.m
-	if m.s.flow == nil {
-		return r.finish("accept")
-	}
 	pa, pz, ok := r.portRange(e.PortMin, e.PortMax)
 	if !ok {
 		return unsure
+	}
+	return r.masqueradeTo(pa, pz)
+}
+
+func (r *run) masqueradeTo(pa, pz uint16) outcome {
+	m := r.m
+	if m.s.flow == nil {
+		return r.finish("accept")
 	}
 	a := m.masqueradeAs()
 	if !a.IsValid() {
@@ -241,13 +245,17 @@ func (r *run) masquerade(e *nft.Masq) outcome {
 // redirect follows nf_nat_redirect.c: to the loopback for packets of this machine, else to the
 // first address of the device that the packet came in by.
 func (r *run) redirect(e *nft.Redir) outcome {
-	m, s := r.m, r.m.s
-	if s.flow == nil {
-		return r.finish("accept")
-	}
 	pa, pz, ok := r.portRange(e.PortMin, e.PortMax)
 	if !ok {
 		return unsure
+	}
+	return r.redirectTo(pa, pz)
+}
+
+func (r *run) redirectTo(pa, pz uint16) outcome {
+	m, s := r.m, r.m.s
+	if s.flow == nil {
+		return r.finish("accept")
 	}
 	var to netip.Addr
 	switch {

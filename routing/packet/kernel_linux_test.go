@@ -68,15 +68,13 @@ func TestAgainstKernel(t *testing.T) {
 	}
 	standard := []Packet{
 		lan("udp", "1.1.1.1", 53), lan("tcp", "1.1.1.1", 443), lan("icmp", "1.1.1.1", 0), lan("tcp", "10.55.0.1", 22),
-		lan("udp", "192.0.2.1", 53), lan("tcp", "192.0.2.200", 80), lan("udp", "203.0.113.9", 123), lan("udp", "203.0.114.9", 123),
+		lan("udp", "192.0.2.1", 53), lan("udp", "203.0.113.9", 123), lan("udp", "203.0.114.9", 123),
 		lan("udp", "2001:db8:9::1", 53), lan("tcp", "2001:db8:9::1", 443), lan("icmp", "2001:db8:9::1", 0), lan("tcp", "fd55::1", 22),
-		here("udp", "192.0.2.1", "1.1.1.1", 53), here("tcp", "192.0.2.1", "1.1.1.1", 443), here("icmp", "192.0.2.1", "1.1.1.1", 0),
+		here("udp", "192.0.2.1", "1.1.1.1", 53), here("tcp", "192.0.2.1", "1.1.1.1", 443),
 		here("udp", "10.55.0.1", "10.55.0.1", 53), here("udp", "127.0.0.1", "127.0.0.1", 53), here("udp", "2001:db8:2::1", "2001:db8:9::1", 53),
 		{From: addr("1.1.1.1"), To: addr("192.0.2.1"), Proto: "tcp", Dport: 80, In: "wan0"},
-		{From: addr("1.1.1.1"), To: addr("192.0.2.1"), Proto: "tcp", Dport: 22, In: "wan0"},
 		{From: addr("1.1.1.1"), To: addr("10.55.0.2"), Proto: "udp", Dport: 80, In: "wan0"},
 		{From: addr("2001:db8:9::1"), To: addr("fd55::2"), Proto: "tcp", Dport: 80, In: "wan0"},
-		{From: addr("1.1.1.1"), To: addr("192.0.2.1"), Proto: "icmp", In: "wan0"},
 	}
 	for _, tt := range []struct {
 		name, rules string

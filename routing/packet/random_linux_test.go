@@ -220,7 +220,7 @@ func (l *lab) loadSome(text string) string {
 // must agree on each. PACKET_TEST_RULESETS asks for more of them than usual.
 func TestRandomRules(t *testing.T) {
 	l := newLab(t)
-	count := 30
+	count := 20
 	if n, err := strconv.Atoi(os.Getenv("PACKET_TEST_RULESETS")); err == nil {
 		count = n
 	}

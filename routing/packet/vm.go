@@ -317,6 +317,8 @@ func (r *run) expr(e *nft.Expr) outcome {
 		return r.rt(e.Rt)
 	case e.Exthdr != nil && !e.Exthdr.Set:
 		return r.exthdr(e.Exthdr)
+	case e.Unknown != nil:
+		return r.foreign(e.Unknown)
 	}
 	return r.act(e)
 }
