@@ -39,6 +39,20 @@ func (n *NetNS) Start(out io.Writer, argv ...string) (*Daemon, error) {
 	return &Daemon{p}, nil
 }
 
+// StartBare is Start with only the namespace's network, and without nsenter, which would be a part of whatever is measured from
+// the start on.
+func (n *NetNS) StartBare(out io.Writer, argv ...string) (*Daemon, error) {
+	var p *proc
+	err := n.Do(func() (err error) {
+		p, err = start(out, dieWithParent(), nil, argv...)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &Daemon{p}, nil
+}
+
 // Call runs a host program in all of the namespace's namespaces to its end, for 20 s at most. Unlike Exec it shares the
 // process numbers of what Start has started, as a program that signals a daemon by its pid file has to.
 func (n *NetNS) Call(argv ...string) (string, error) {

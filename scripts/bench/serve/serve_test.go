@@ -247,37 +247,6 @@ func TestOffers(t *testing.T) {
 	p99.print()
 }
 
-// TestStart measures the time from the start of the program to its first OFFER, without probing.
-func TestStart(t *testing.T) {
-	start := newFigures("start to first OFFER, no probing", "ms", false)
-	all := servers(t, bed.Dnsmasq{}, bed.Kea{})
-	inTurn(t, 1, all[:1], func(t *testing.T, _ bed.Server) { // one world for all, in turn
-		s := bed.NewSegment(t)
-		speaker := s.Speaker(t)
-		n := byte(0)
-		for _, kind := range all {
-			s.StartIn(t, kind, dhcp(), t.TempDir()).Stop(15) // the first start is not counted: caches are cold
-		}
-		for range max(*rounds, 3) * 3 {
-			for _, kind := range all {
-				r := s.Prepare(t, kind, dhcp())
-				n++
-				begin := time.Now()
-				r.Spawn(t)
-				for i := range 1000 {
-					mac := net.HardwareAddr{2, 0xbf, n, 0, byte(i >> 8), byte(i)}
-					if _, ok := speaker.Ask(3*time.Millisecond, netip.IPv4Unspecified(), bed.Broadcast, bed.Message(mac, 1)); ok {
-						break
-					}
-				}
-				start.add(kind.Name(), float64(time.Since(begin).Microseconds())/1000)
-				r.Stop(15)
-			}
-		}
-	})
-	start.print()
-}
-
 // TestMemory measures the resident memory with 1,000 leases.
 func TestMemory(t *testing.T) {
 	rss := newFigures("resident memory with 1,000 leases", "MB", false)

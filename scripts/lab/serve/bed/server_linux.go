@@ -177,6 +177,21 @@ func (r *Running) Spawn(t testing.TB) {
 	}
 }
 
+// SpawnBare is Spawn without nsenter, to be measured: the server begins to run at the time that is returned.
+func (r *Running) SpawnBare(t testing.TB) time.Time {
+	t.Helper()
+	argv, ports, err := r.command(r.Config, r.Dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.ports = ports
+	begin := time.Now()
+	if r.Daemon, err = r.s.Server.StartBare(r.log, argv...); err != nil {
+		t.Fatal(err)
+	}
+	return begin
+}
+
 // Configure writes the server's files anew while it runs.
 func (r *Running) Configure(t testing.TB, c Config) {
 	t.Helper()
