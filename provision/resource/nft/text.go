@@ -28,10 +28,16 @@ func Lines(t Table) (text string, ok bool) {
 	}
 	var b strings.Builder
 	fmt.Fprintf(&b, "table %s %s {\n", t.Family, t.Name)
-	if t.Dormant {
-		b.WriteString("\tflags dormant\n")
+	first := true
+	for _, f := range []struct {
+		on   bool
+		name string
+	}{{t.Dormant, "dormant"}, {t.Owner, "owner"}} {
+		if f.on {
+			fmt.Fprintf(&b, "\tflags %s\n", f.name)
+			first = false
+		}
 	}
-	first := !t.Dormant
 	gap := func() {
 		if !first {
 			b.WriteByte('\n')

@@ -272,6 +272,13 @@ func setText(b *strings.Builder, set Set, dynamic bool) bool {
 		fmt.Fprintf(b, "\t\tcomment %s\n", quote(set.Comment))
 	}
 	es, good := elements(set)
+	for _, name := range slices.Concat(set.Key, set.Data) {
+		good = good && !strings.HasPrefix(name, "#") // a type that has no name
+	}
+	if set.SHA256 != "" && len(set.Elements) != set.Count {
+		fmt.Fprintf(b, "\t\t# %d elements are not at hand: sha256 %s\n", set.Count, set.SHA256)
+		good = false
+	}
 	if len(es) > 0 {
 		b.WriteString("\t\telements = { ")
 		n := perLine(set)

@@ -69,6 +69,23 @@ func TestRuleText(t *testing.T) {
 	}
 }
 
+// TestLinesSaysWhatIsMissing: a set without its elements is not the set.
+func TestLinesSaysWhatIsMissing(t *testing.T) {
+	for name, set := range map[string]Set{
+		"elements elsewhere": {Name: "s", Key: []string{TypeIPv4}, Count: 150000, SHA256: "ab"},
+		"a nameless type":    {Name: "s", Key: []string{"#99:3"}},
+		"a broken element":   {Name: "s", Key: []string{TypeIPv4}, Elements: []Element{{Key: []byte{1, 2}}}},
+	} {
+		if text, ok := Lines(Table{Family: "inet", Name: "t", Sets: []Set{set}}); ok {
+			t.Errorf("%s: claims to be all:\n%s", name, text)
+		}
+	}
+	text, ok := Lines(Table{Family: "inet", Name: "t", Dormant: true, Sets: []Set{{Name: "s", Key: []string{TypeIPv4}}}})
+	if want := "table inet t {\n\tflags dormant\n\n\tset s {\n\t\ttype ipv4_addr\n\t}\n}\n"; text != want || !ok {
+		t.Errorf("%v %q", ok, text)
+	}
+}
+
 // TestTextOfAnything: no list of expressions, however senseless, stops the printer.
 func TestTextOfAnything(t *testing.T) {
 	rnd := rand.New(rand.NewPCG(4, 7))
