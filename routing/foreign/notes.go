@@ -8,24 +8,6 @@ import (
 	"github.com/provision-net/provision/provision"
 )
 
-// Bridged names the bridges whose frames between their own ports go through the forward chains of
-// ip and inet tables, ours too: with net.bridge.bridge-nf-call-iptables=1, which docker sets and
-// which is the kernel's own default (net/bridge/br_netfilter_hooks.c). Such a frame has the bridge
-// as its way in and its way out; a policy that is for routed packets has to accept it first.
-func Bridged(s Seen) []string {
-	if s.Sysctl["net.bridge.bridge-nf-call-iptables"] != "1" && s.Sysctl["net.bridge.bridge-nf-call-ip6tables"] != "1" {
-		return nil
-	}
-	var out []string
-	for _, d := range s.Devices {
-		if d.Kind == "bridge" {
-			out = append(out, d.Name)
-		}
-	}
-	slices.Sort(out)
-	return out
-}
-
 // Notes tells people what there is beside rules that drop packets now.
 func Notes(s Seen) []provision.Note {
 	var out []provision.Note

@@ -3,10 +3,12 @@ package foreign
 import (
 	"encoding/binary"
 	"errors"
+	"net/netip"
 	"slices"
 	"strings"
 	"testing"
 
+	"github.com/provision-net/provision/provision/intent"
 	"github.com/provision-net/provision/provision/resource/nft"
 )
 
@@ -349,5 +351,24 @@ func BenchmarkReport(b *testing.B) {
 	s := load(b, "bookworm-together")
 	for b.Loop() {
 		Report(s, router())
+	}
+}
+
+func TestFlows(t *testing.T) {
+	got := Flows(intent.Set{
+		Members:   []intent.Member{{Zone: "inside", Interfaces: []string{"usb0", "usb1"}}, {Zone: "outside", Interfaces: []string{"wlan0"}}, {Zone: "inside", Interfaces: []string{"usb0"}}},
+		Forwards:  []intent.Forward{{From: "inside", To: "outside", Why: "f"}, {From: "inside", To: "inside"}},
+		Services:  []intent.Service{{Interfaces: []string{"usb0"}, Proto: "udp", Ports: []uint16{67, 547}, Family: 4}, {Proto: "tcp", Ports: []uint16{22}}},
+		Endpoints: []intent.Endpoint{{Proto: "udp", Addr: netip.MustParseAddr("2001:db8::1"), Port: 51820}, {Proto: "41", Addr: netip.MustParseAddr("192.0.2.1")}},
+	})
+	var text []string
+	for _, f := range got {
+		text = append(text, f.String())
+	}
+	want := []string{"usb0 to wlan0", "usb1 to wlan0", "usb0 to usb1", "usb1 to usb0", "usb0 to this machine (IPv4, udp 67)", "usb0 to this machine (IPv4, udp 547)",
+		"usb0 to this machine (tcp 22)", "usb1 to this machine (tcp 22)", "wlan0 to this machine (tcp 22)",
+		"this machine to anywhere (IPv6, udp 51820)", "this machine to anywhere (IPv4)"}
+	if !slices.Equal(text, want) {
+		t.Errorf("got %q", text)
 	}
 }

@@ -53,14 +53,19 @@ func newBed(t *testing.T, suite string) *bed {
 	lab.Need(t, lab.Tier2)
 	w := lab.NewWorld(t, lab.WorldOpts{NICs: []lab.NICOpts{}})
 	b := &bed{t: t, client: lab.NewNS(t), server: lab.NewNS(t)}
-	// They start when a test says so. docker makes no images here, so any file system will do.
+	// They start when a test says so. docker makes no images here, so any file system will do. From
+	// version 27 on it filters IPv6 without being asked.
+	daemon := `{"storage-driver": "vfs"}`
+	if suite == "trixie" {
+		daemon = `{"storage-driver": "vfs", "experimental": true, "ip6tables": true}`
+	}
 	wait := func(name string) lab.File {
 		return lab.File{Content: "[Unit]\nConditionPathExists=/run/lab-" + name + "\n"}
 	}
 	b.Machine = lab.Boot(t, lab.Root(t, suite+"-base+docker.io+ufw+firewalld+nftables"), w, lab.BootOpts{Config: lab.NoConfig, Overlay: lab.Overlay{
 		"/etc/systemd/system/docker.service.d/lab.conf":    wait("docker"),
 		"/etc/systemd/system/firewalld.service.d/lab.conf": wait("firewalld"),
-		"/etc/docker/daemon.json":                          {Content: `{"storage-driver": "vfs"}`},
+		"/etc/docker/daemon.json":                          {Content: daemon},
 	}})
 	for _, ns := range []*lab.NetNS{b.client, b.server, w.Machine} {
 		b.on(ns, "sysctl", "-qw", "net.ipv6.conf.default.accept_dad=0", "net.ipv6.conf.all.accept_dad=0")
