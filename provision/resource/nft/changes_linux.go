@@ -37,9 +37,10 @@ func (c *changes) add(kind uint8, flags uint16, attrs []byte, why cause) {
 	c.causes = append(c.causes, why)
 }
 
-func (c *changes) newTable() {
+// newTable makes the table or, of one that is there, changes whether it is switched off.
+func (c *changes) newTable(dormant bool) {
 	b := nfnl.PutString(nil, unix.NFTA_TABLE_NAME, c.table)
-	b = nfnl.Put32(b, unix.NFTA_TABLE_FLAGS, 0)
+	b = nfnl.Put32(b, unix.NFTA_TABLE_FLAGS, uint32(either(dormant, tableDormant, 0)))
 	c.add(unix.NFT_MSG_NEWTABLE, nfnl.Create, b, cause{what: "make table " + c.table})
 }
 

@@ -29,8 +29,8 @@ func diff(have *Table, want Table) (*changes, error) {
 	if have != nil {
 		d.have = *have
 	}
-	if have == nil || have.Dormant && !want.Dormant {
-		c.newTable()
+	if have == nil || have.Dormant != want.Dormant {
+		c.newTable(want.Dormant)
 	}
 	d.oldChains, d.newChains = byName(d.have.Chains, chainName), byName(d.want.Chains, chainName)
 	d.oldSets, d.newSets = byName(d.have.Sets, setName), byName(d.want.Sets, setName)

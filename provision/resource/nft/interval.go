@@ -9,16 +9,14 @@ import (
 // range begins and where one has ended: the end is the first key behind the range, and a range
 // up to the last key there is has none (net/netfilter/nft_set_rbtree.c).
 
-// following is the key behind this one, nil behind the last one.
-func following(key []byte) []byte {
-	out := slices.Clone(key)
-	for i := len(out) - 1; i >= 0; i-- {
-		out[i]++
-		if out[i] != 0 {
-			return out
+// increment makes key the one behind it; that of the last key would be the first.
+func increment(key []byte) {
+	for i := len(key) - 1; i >= 0; i-- {
+		key[i]++
+		if key[i] != 0 {
+			return
 		}
 	}
-	return nil
 }
 
 // precede makes key the one before it; that of the first key would be the last.

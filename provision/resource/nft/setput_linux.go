@@ -208,12 +208,3 @@ func (w *elementWriter) rest(e *Element, open bool) {
 func allOnes(key []byte) bool {
 	return !slices.ContainsFunc(key, func(b byte) bool { return b != 0xff })
 }
-
-func increment(key []byte) {
-	for i := len(key) - 1; i >= 0; i-- {
-		key[i]++
-		if key[i] != 0 {
-			return
-		}
-	}
-}
