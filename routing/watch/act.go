@@ -43,7 +43,7 @@ func (e *Engine) done(j *running, r Repair, err error, ev Event, first time.Time
 	now := e.Now()
 	a := j.attempts[r.Key]
 	if a == nil {
-		a = &attempt{}
+		a = &attempt{urgent: r.Urgent}
 		j.attempts[r.Key] = a
 	}
 	a.acted(now, err != nil, excused(r, ev))
@@ -51,7 +51,7 @@ func (e *Engine) done(j *running, r Repair, err error, ev Event, first time.Time
 	if err != nil {
 		j.status.Failed++
 		j.status.LastError = fmt.Sprintf("%s: %v", r.Key, err)
-		if a.failed == 1 || a.wait >= firstWait {
+		if a.failed&(a.failed-1) == 0 {
 			e.Log.Warn("cannot repair", append(args, "err", err, "again_in", a.wait)...)
 		}
 		return
@@ -66,9 +66,17 @@ func (e *Engine) done(j *running, r Repair, err error, ev Event, first time.Time
 	if len(ev.Causes) > 0 {
 		args = append(args, "event", ev.Causes[0].What)
 	}
-	if who := doer(r, ev.Causes); who != "" {
+	who := doer(r, ev.Causes)
+	if who == "" {
+		who = a.by
+	}
+	if a.by = ""; who != "" {
 		a.who = who
 		args = append(args, "probably_by", who)
+	}
+	loud := !a.fought() || a.loud(now)
+	if !loud {
+		return
 	}
 	e.Log.Info("repaired", args...)
 	if a.fought() {

@@ -62,6 +62,8 @@ type Repair struct {
 	Run    *Run
 	Sample *Sample
 
+	// Urgent keeps the pauses short where somebody undoes it: a firewall must not stay open.
+	Urgent bool
 	// Harmless makes a note an information, not a warning.
 	Harmless bool
 }

@@ -268,6 +268,13 @@ func TestBackoff(t *testing.T) {
 	if a.acted(now, false, false); a.acts != 1 || a.wait != 0 || a.fought() {
 		t.Errorf("after a calm: %+v", a)
 	}
+	u := &attempt{urgent: true}
+	for range 30 {
+		if u.acted(now, false, false); u.wait > time.Second || u.acts < 10 && u.wait != 0 {
+			t.Errorf("an urgent one waits %v after %d", u.wait, u.acts)
+		}
+		now = u.next()
+	}
 	for i := range 20 {
 		a.acted(now, true, false)
 		if a.wait <= 0 || a.wait > time.Minute || i == 0 && a.wait != 50*time.Millisecond {

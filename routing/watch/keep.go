@@ -54,7 +54,7 @@ func (k *Keep) Look(s *State) []Repair {
 		if w.Why != "" {
 			why += " (" + w.Why + ")"
 		}
-		out = append(out, Repair{Key: w.Ref.String(), Why: why, Set: &Fix{w, have}})
+		out = append(out, Repair{Key: w.Ref.String(), Why: why, Set: &Fix{w, have}, Urgent: true})
 	}
 	return out
 }

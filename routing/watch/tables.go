@@ -51,6 +51,17 @@ type tableKey struct {
 
 func (k tableKey) String() string { return fmt.Sprintf("IPv%d table %d", k.family, k.table) }
 
+// MarshalText makes it a key of a JSON object.
+func (k tableKey) MarshalText() ([]byte, error) { return []byte(k.String()), nil }
+
+// UnmarshalText reads it.
+func (k *tableKey) UnmarshalText(text []byte) error {
+	if _, err := fmt.Sscanf(string(text), "IPv%d table %d", &k.family, &k.table); err != nil || k.family != 4 && k.family != 6 {
+		return fmt.Errorf("%q is no table", text)
+	}
+	return nil
+}
+
 // view is what the state says of one table: positions in State.Routes.
 type view struct {
 	ruled    bool // a rule points to it
@@ -159,7 +170,7 @@ func (t *Tables) missing(s *State, k tableKey, v *view) (Repair, bool) {
 	note := func(format string, args ...any) (Repair, bool) {
 		return Repair{Key: key, Why: fmt.Sprintf("%s has no default route though a rule points to it, and ", k) + fmt.Sprintf(format, args...), Harmless: true}, true
 	}
-	p := t.mem.Pictures[k.String()]
+	p := t.mem.Pictures[k]
 	if host, l, ok := t.onlyHost(s, v); ok {
 		if !l.Up {
 			return Repair{}, false // the device's next event brings us back
@@ -193,55 +204,6 @@ func (t *Tables) missing(s *State, k tableKey, v *view) (Repair, bool) {
 	}
 	return Repair{Key: key, Routes: routes,
 		Why: fmt.Sprintf("%s has no default route though a rule points to it; it belongs to %s, whose gateway is %s (%s)", k, l.Name, gateway, from)}, true
-}
-
-// copied reports a default route whose device and gateway are main's though the table's own host
-// is on another device: the mark of a script that copies main's default route everywhere.
-func (t *Tables) copied(s *State, k tableKey, v *view) (Repair, bool) {
-	host, l, ok := t.onlyHost(s, v)
-	if !ok || !l.Up {
-		return Repair{}, false
-	}
-	d := &s.Routes[v.defaults[0]]
-	if len(v.defaults) != 1 || d.Type != "unicast" || d.Link == l.Index || len(d.Hops) > 0 || d.Proto == facts.ProtoDHCP || d.Proto == facts.ProtoRA {
-		return Repair{}, false
-	}
-	same := func(m *facts.Route) bool {
-		return m.Table == tableMain && m.Default() && m.Type == "unicast" && m.Link == d.Link && m.Gateway == d.Gateway && m.Dst == d.Dst
-	}
-	for i := range s.Routes {
-		if !same(&s.Routes[i]) {
-			continue
-		}
-		r := Repair{Key: k.String() + ": default route", Why: fmt.Sprintf("%s sends everything to %s, a copy of the main table's default route, but its own host on the link is %s on %s", k, d.Gateway, host.Dst.Addr(), l.Name)}
-		if t.FixCopies {
-			route := defaultRoute(k, l.Index, host.Dst.Addr())
-			route.Metric = d.Metric
-			r.Routes = []facts.Route{route}
-		}
-		return r, true
-	}
-	return Repair{}, false
-}
-
-// onlyHost is the table's host route on the link, if there is one only and no address of ours.
-func (t *Tables) onlyHost(s *State, v *view) (facts.Route, facts.Link, bool) {
-	var found *facts.Route
-	for _, i := range v.hosts {
-		r := &s.Routes[i]
-		switch {
-		case slices.ContainsFunc(s.Addrs, func(a facts.Address) bool { return a.Prefix.Addr() == r.Dst.Addr() }):
-		case found != nil && (found.Dst != r.Dst || found.Link != r.Link):
-			return facts.Route{}, facts.Link{}, false
-		default:
-			found = r
-		}
-	}
-	if found == nil {
-		return facts.Route{}, facts.Link{}, false
-	}
-	l, _, ok := s.link(found.Link)
-	return *found, l, ok && fits(t.patterns(), l)
 }
 
 // Remember implements Rememberer.

@@ -11,8 +11,8 @@ import (
 
 // memoryOfTabs is what was seen of tables while they were well.
 type memoryOfTabs struct {
-	Pictures map[string]*picture `json:"tables,omitempty"`   // by tableKey.String
-	Gateways map[string]gateway  `json:"gateways,omitempty"` // by family and device: main's default route
+	Pictures map[tableKey]*picture `json:"tables,omitempty"`
+	Gateways map[string]gateway    `json:"gateways,omitempty"` // by family and device: main's default route
 }
 
 // picture is a table's default routes and what its gateways need: the routes on the link.
@@ -42,7 +42,7 @@ const (
 // table that is just being flushed never spoils it.
 func (m *memoryOfTabs) learn(s *State, k tableKey, v *view, patterns []string, changed *bool) {
 	n := 0
-	old := m.Pictures[k.String()]
+	old := m.Pictures[k]
 	same := old != nil
 	var routes []seenRoute
 	take := func(i int) bool {
@@ -85,12 +85,12 @@ func (m *memoryOfTabs) learn(s *State, k tableKey, v *view, patterns []string, c
 		routes = slices.Clone(old.Routes[:n])
 	}
 	if m.Pictures == nil {
-		m.Pictures = map[string]*picture{}
+		m.Pictures = map[tableKey]*picture{}
 	}
 	if old == nil && len(m.Pictures) >= mostPictures {
 		return
 	}
-	m.Pictures[k.String()] = &picture{routes}
+	m.Pictures[k] = &picture{routes}
 	*changed = true
 }
 

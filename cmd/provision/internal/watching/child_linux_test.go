@@ -20,6 +20,7 @@ import (
 	"github.com/provision-net/provision/provision/host"
 	"github.com/provision-net/provision/provision/host/netdev"
 	"github.com/provision-net/provision/provision/host/nstest"
+	"github.com/provision-net/provision/provision/resource/nft"
 	"github.com/provision-net/provision/provision/resource/sysctl"
 	"github.com/provision-net/provision/routing/watch"
 )
@@ -73,7 +74,8 @@ func child() error {
 		Source: sys, Hand: sys, Runner: sys, Memory: Memory(c.Memory), Managers: Managers, Overruns: sys.Overruns, Boot: BootID(),
 		Log: slog.New(slog.NewJSONHandler(os.Stdout, &slog.HandlerOptions{Level: slog.LevelDebug})),
 	}
-	e.Resources = watch.Resources{"sysctl": &sysctl.Resource{Files: root, Devices: netdev.Read}}
+	tables := &nft.Resource{}
+	e.Resources = watch.Resources{"sysctl": &sysctl.Resource{Files: root, Devices: netdev.Read}, nft.Kind: tables}
 	jobs := c.Watch.Jobs()
 	for _, j := range jobs {
 		if m, ok := j.(*watch.MartianJob); ok {
@@ -94,6 +96,7 @@ func child() error {
 		_, err = e.Once(ctx)
 	} else {
 		go func() { _ = sys.Follow(ctx) }()
+		go func() { _ = sys.FollowTables(ctx, tables) }()
 		go func() {
 			for range usr { // the status, while it runs
 				e.Log.Info("status", "end", ending(e, nil))
