@@ -132,6 +132,11 @@ func TestAgainstKernel(t *testing.T) {
 				chain pre { type filter hook prerouting priority -300; fib saddr . iif oif missing drop; fib daddr . iif type local tcp dport 22 meta mark set 1; fib daddr type unreachable drop; }
 				chain across { type filter hook forward priority 0; fib daddr oifname "wan1" drop; fib saddr type != unicast drop; }
 			}`, []Packet{{From: addr("203.0.113.5"), To: addr("192.0.2.1"), Proto: "udp", Dport: 9, In: "wan0"}, {From: addr("10.55.0.77"), To: addr("192.0.2.1"), Proto: "udp", Dport: 9, In: "wan0"}}},
+		{"nat that changes nothing is none", `
+			table inet x {
+				chain post { type nat hook postrouting priority srcnat; oifname "wan0" masquerade; }
+				chain after { type filter hook postrouting priority 150; ct status snat udp dport 53 drop; }
+			}`, nil},
 		{"notrack and goto", `
 			table inet x {
 				chain raw { type filter hook prerouting priority raw; udp dport 53 notrack; }
@@ -226,4 +231,14 @@ func TestSourceCheckAgainstKernel(t *testing.T) {
 	one("no forwarding", "10.55.0.2", "192.0.2.1")
 	one("no forwarding", "fd55::2", "2001:db8:9::1")
 	one("no forwarding", "fd55::2", "2001:db8:2::1")
+	// A device without an address: loose is as strict.
+	l.r.Sh("sysctl -qw net.ipv4.ip_forward=1\nip addr flush dev lan0")
+	for _, mode := range []string{"0", "2"} {
+		l.r.Sh("sysctl -qw net.ipv4.conf.lan0.rp_filter=" + mode)
+		l.facts = factsOf(t, l.r)
+		for _, from := range []string{"10.55.0.2", "192.0.2.99", "100.64.0.1"} {
+			one("no address, rp_filter "+mode, from, "192.0.2.1")
+			one("no address, rp_filter "+mode, from, "198.51.100.9")
+		}
+	}
 }
