@@ -78,7 +78,6 @@ type running struct {
 	notes    map[string]noted
 	looked   time.Time
 	again    time.Time // when it wants to look again
-	stale    Event     // what has been read and not been looked at
 	busy     bool      // its command runs
 	status   JobStatus
 	fresh    bool // has not looked yet

@@ -51,6 +51,7 @@ func TestParametersInAContainer(t *testing.T) {
 
 // All that the manifest grants is enough: user 0 with CAP_NET_ADMIN and nothing else.
 func TestLeastCapabilities(t *testing.T) {
+	t.Parallel()
 	if _, err := exec.LookPath("setpriv"); err != nil {
 		t.Skip("skipped: no setpriv(1); install util-linux")
 	}

@@ -112,6 +112,7 @@ func eks(t *testing.T) childConfig {
 }
 
 func TestEKS(t *testing.T) {
+	t.Parallel()
 	n := newNode(t)
 	all := []string{"10.0.0.15", "10.0.1.20", "10.0.1.25", "2001:db8:a::20", "2001:db8:a::25"}
 	rules := n.in.Sh("ip rule\nip -6 rule")
@@ -180,6 +181,7 @@ func TestEKS(t *testing.T) {
 
 // What a watch saw before it was killed its successor knows, even where the table is empty now.
 func TestKilledInTheMiddle(t *testing.T) {
+	t.Parallel()
 	n := newNode(t)
 	c := eks(t)
 	c.Watch.Tables.Gateway4, c.Watch.Tables.Gateway6 = "learn", "" // nothing to guess by
@@ -217,6 +219,7 @@ func TestKilledInTheMiddle(t *testing.T) {
 // A node whose watch starts when all is lost, without a memory: the rules' addresses tell the
 // NIC, and Amazon's convention the gateway.
 func TestNothingIsKnown(t *testing.T) {
+	t.Parallel()
 	n := newNode(t)
 	n.in.Sh("ip link set eth1 down\nip link set eth1 up")
 	if n.table(4, 2)+n.table(6, 2) != "" {
@@ -235,6 +238,7 @@ func TestNothingIsKnown(t *testing.T) {
 // Somebody deletes the route again and again: met with patience and a name, not with all of a
 // processor.
 func TestFight(t *testing.T) {
+	t.Parallel()
 	n := newNode(t)
 	p := start(t, n.in, eks(t))
 	p.ready()

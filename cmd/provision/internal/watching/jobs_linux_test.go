@@ -14,6 +14,7 @@ import (
 
 // A NIC appears: kube-proxy's pod is stopped and removed by crictl.
 func TestReactionToANewNIC(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	calls := filepath.Join(dir, "calls")
 	crictl := "#!/bin/sh\necho \"$PROVISION_INTERFACES: $*\" >>" + calls + "\ncase \"$*\" in *pods*) echo 0123abcd; echo 4567ef;; esac\necho \"HOME=$HOME\" >>" + calls + "\n"
@@ -58,6 +59,7 @@ func TestReactionToANewNIC(t *testing.T) {
 
 // Martians are counted, and on request named by source and interface.
 func TestMartiansAreNamed(t *testing.T) {
+	t.Parallel()
 	n := newNode(t)
 	c := childConfig{Memory: filepath.Join(t.TempDir(), "watch.json"), Watch: watch.Config{Martians: watch.MartiansConfig{Name: true}}}
 	n.out.Sh("ip route add 10.0.0.15/32 via 10.0.1.20")
@@ -91,6 +93,7 @@ func TestMartiansAreNamed(t *testing.T) {
 
 // A host behind a router, on the LAN's network by its address: the router answers for it.
 func TestProxyARPAndNDP(t *testing.T) {
+	t.Parallel()
 	lan, router, behind := nstest.New(t), nstest.New(t), nstest.New(t)
 	router.Pair("lan0", lan, "eth0")
 	router.Pair("far0", behind, "eth0")
@@ -134,6 +137,7 @@ func TestProxyARPAndNDP(t *testing.T) {
 
 // Committed parameters of the kernel that somebody changes come back by event.
 func TestKeepsParameters(t *testing.T) {
+	t.Parallel()
 	ns := nstest.New(t)
 	ns.Sh("ip link add eth0 type veth peer name x0\nsysctl -q -w net.ipv4.ip_forward=1 net.ipv4.conf.eth0.rp_filter=2")
 	c := childConfig{Memory: filepath.Join(t.TempDir(), "watch.json"), Keep: []provision.Want{

@@ -30,6 +30,7 @@ func batch(t testing.TB, do func(func()), script string) {
 
 // A thousand address changes are few readings, and little work.
 func TestStormOfAddresses(t *testing.T) {
+	t.Parallel()
 	n := newNode(t)
 	p := start(t, n.in, eks(t))
 	p.ready()

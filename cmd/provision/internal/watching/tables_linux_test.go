@@ -14,6 +14,7 @@ import (
 // Our table is flushed, changed and deleted by others: put back at once, and said who it was. A
 // foreign table is nobody's business.
 func TestKeepsOurTable(t *testing.T) {
+	t.Parallel()
 	if _, err := exec.LookPath("nft"); err != nil {
 		t.Skip("skipped: no nft(8) to judge by; install nftables")
 	}
