@@ -178,6 +178,8 @@ func (a *attrs) log() *Log {
 		n := a.u32(unix.NFTA_LOG_LEVEL)
 		l.Level = &n
 	}
+	// A group has no level and no flags, and only a group cuts packets off.
+	a.odd = a.odd || l.Group != nil && (l.Level != nil || l.Flags != 0) || l.Group == nil && l.Snaplen != 0
 	if q := a.tb[unix.NFTA_LOG_QTHRESHOLD]; len(q) == 2 && binary.BigEndian.Uint16(q) != 0 {
 		a.odd = true
 	}

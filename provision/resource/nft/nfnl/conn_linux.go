@@ -98,8 +98,16 @@ func (c *Conn) within(ctx context.Context, limit time.Duration, f func() error) 
 	if err := c.file.SetReadDeadline(end); err != nil {
 		return closed(err)
 	}
-	stop := context.AfterFunc(ctx, func() { _ = c.file.SetReadDeadline(time.Unix(1, 0)) })
-	defer stop()
+	fired := make(chan struct{})
+	stop := context.AfterFunc(ctx, func() {
+		_ = c.file.SetReadDeadline(time.Unix(1, 0))
+		close(fired)
+	})
+	defer func() {
+		if !stop() {
+			<-fired // or it would end what comes next
+		}
+	}()
 	err := f()
 	if errors.Is(err, os.ErrDeadlineExceeded) {
 		if ctx.Err() != nil {
