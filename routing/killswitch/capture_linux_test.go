@@ -136,13 +136,14 @@ func transport(proto byte, b []byte, src, dst netip.Addr) frame {
 
 // probe is one packet that somebody tries to send.
 type probe struct {
-	kind string // udp, tcp, ping
-	to   string
-	port uint16
-	mark int    // SO_MARK
-	dev  string // SO_BINDTODEVICE: no routing table can stop it
-	text string
-	from string // source address
+	kind  string // udp, tcp, ping
+	to    string
+	port  uint16
+	mark  int    // SO_MARK
+	dev   string // SO_BINDTODEVICE: no routing table can stop it
+	text  string
+	from  string // source address
+	sport uint16 // source port
 }
 
 // talk connects, or sends, and waits a moment for who is there.
@@ -184,6 +185,16 @@ func (p probe) send() error {
 	defer unix.Close(fd) // a connection that has just begun is forgotten, and does not begin again
 	if p.mark != 0 {
 		if err := unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_MARK, p.mark); err != nil {
+			return err
+		}
+	}
+	if p.sport != 0 {
+		_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_BROADCAST, 1)
+		var at unix.Sockaddr = &unix.SockaddrInet6{Port: int(p.sport)}
+		if dst.Is4() {
+			at = &unix.SockaddrInet4{Port: int(p.sport)}
+		}
+		if err := unix.Bind(fd, at); err != nil {
 			return err
 		}
 	}

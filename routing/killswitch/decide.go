@@ -247,6 +247,13 @@ func (d *decision) detours(open bool) {
 			want.To = append(want.To, ap.Addr().Unmap())
 		}
 	}
+	if d.s.Window.Until != 0 {
+		for _, u := range d.o.Uplinks {
+			for _, a := range u.DNS {
+				want.To = append(want.To, a.Unmap().WithZone(""))
+			}
+		}
+	}
 	if d.o.NoIPv6 {
 		want.To = slices.DeleteFunc(want.To, netip.Addr.Is6)
 	}

@@ -152,7 +152,7 @@ add guard-window "wlan0" 5m0s
 add guard-portal4 "\xc0\x00\x025" 5m0s
 add guard-client4 "\n7\x00\x02" 5m0s
 log kill switch: a window of 5m0s for this machine and 10.55.0.2 by wlan0: name servers of the network, and TCP to 80, 443
-lead this machine's packets around the tunnel`},
+lead this machine's packets and what goes to 192.0.2.53 around the tunnel`},
 		{"a window for nobody", always, armed, nil, Ask{Window: true}, Armed, "", `
 log kill switch: no window: it has to be for this machine or for a client`},
 		{"a window to nowhere", always, armed, func(o *Observation) { o.Uplinks = nil }, Ask{Window: true, Self: true}, Armed, "", `

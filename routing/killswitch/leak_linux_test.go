@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/provision-net/provision/provision/host/nstest"
+	"github.com/provision-net/provision/provision/resource/nft"
 )
 
 // through checks that packets of both families come out at the tunnel's far end.
@@ -237,7 +238,7 @@ func TestWindow(t *testing.T) {
 	if want := []string{"tcp 10.55.0.2 > 192.0.2.80 80", "udp 10.55.0.2 > 198.51.100.1 53"}; !slices.Equal(got, want) {
 		t.Errorf("a window for the client lets out %q, want %q", got, want)
 	}
-	if got := l.leaks(l.box, slices.Concat(own(), sly())); len(got) > 0 {
+	if got := l.leaks(l.box, slices.Concat(own(), sly())); !slices.Equal(got, []string{"udp 198.51.100.2 > 198.51.100.1 53"}) { // for the client's names
 		t.Errorf("a window for the client lets out of the machine's own: %q", got)
 	}
 	if got := l.leaks(l.client, []probe{{kind: "tcp", to: target4, port: 80, from: "10.55.0.3"}, {kind: "udp", to: portalDNS4, port: 53, from: "10.55.0.3"}}); len(got) > 0 {
@@ -263,6 +264,38 @@ func TestWindow(t *testing.T) {
 	}
 	l.ends(start, open, func() []string { return l.leaks(l.box, own()) })
 	l.closed("this machine's window is over")
+}
+
+// A window that is asked for again begins anew, in the kernel as well.
+func TestWindowIsRenewed(t *testing.T) {
+	t.Parallel()
+	l := newLab(t, nil)
+	s := l.settle(State{}, Ask{})
+	left := func() uint64 {
+		var have *nft.Table
+		var err error
+		l.box.Do(func() { have, err = nft.Dump(t.Context(), nft.OwnFamily, nft.OwnTable) })
+		if err != nil || have == nil {
+			t.Fatal(have, err)
+		}
+		i := slices.IndexFunc(have.Sets, func(s nft.Set) bool { return s.Name == SetSelf })
+		if len(have.Sets[i].Elements) != 1 {
+			t.Fatalf("%d elements in %s", len(have.Sets[i].Elements), SetSelf)
+		}
+		return have.Sets[i].Elements[0].Expires
+	}
+	s = l.settle(s, Ask{Window: true, Self: true, For: 20 * time.Second})
+	if got := left(); got > 20_000 || got < 10_000 {
+		t.Errorf("open for 20 s, it is open for %d ms more", got)
+	}
+	s = l.settle(s, Ask{Window: true, Self: true, For: 5 * time.Minute})
+	if got := left(); got > 300_000 || got < 200_000 {
+		t.Errorf("opened again for 5 min, it is open for %d ms more", got)
+	}
+	l.settle(s, Ask{Window: true, Self: true, For: 10 * time.Second})
+	if got := left(); got > 10_000 {
+		t.Errorf("shortened to 10 s, it is open for %d ms more", got)
+	}
 }
 
 // ends waits until a window has closed by itself, which it must not long before or after its time.
@@ -333,6 +366,36 @@ func TestStart(t *testing.T) {
 	l.synchronised = false
 	l.settle(s, Ask{})
 	check("the clock is lost", tcp, ntp, dns)
+}
+
+// What gives a link its addresses goes on while nothing else does: DHCP of both families by plain
+// sockets, and neighbour discovery, without which the endpoint would not be reached.
+func TestTheLinkLives(t *testing.T) {
+	t.Parallel()
+	l := newLab(t, nil)
+	l.settle(State{}, Ask{})
+	l.box.Sh("ip neigh flush dev wlan0 nud permanent\nip neigh flush dev wlan0")
+	l.box.Do(func() {
+		for _, p := range []probe{
+			{kind: "udp", to: "255.255.255.255", port: 67, sport: 68, dev: "wlan0"}, {kind: "udp", to: "255.255.255.255", port: 67, sport: 1068, dev: "wlan0"},
+			{kind: "udp", to: "255.255.255.255", port: 9, sport: 68, dev: "wlan0"},
+			{kind: "udp", to: "ff02::1:2", port: 547, sport: 546, dev: "wlan0"}, {kind: "udp", to: "ff02::1:2", port: 547, sport: 1546, dev: "wlan0"}, {kind: "udp", to: target6, port: 547, sport: 546, dev: "wlan0"},
+			{kind: "udp", to: "224.0.0.251", port: 5353, dev: "wlan0"}, {kind: "udp", to: "ff02::fb", port: 5353, dev: "wlan0"},
+		} {
+			_ = p.send()
+		}
+	})
+	const last = "the endpoint has been found"
+	l.box.Do(func() { _ = probe{kind: "udp", to: endpoint6, port: 51820, mark: labMark, text: last}.send() })
+	var got []string
+	for _, g := range l.out.until(last) {
+		kind, rest, _ := strings.Cut(g, " ")
+		_, to, _ := strings.Cut(rest, "> ")
+		got = append(got, kind+" "+to)
+	}
+	if want := []string{"udp 255.255.255.255 67", "udp ff02::1:2 547"}; !slices.Equal(got, want) {
+		t.Errorf("%q leave, want %q", got, want)
+	}
 }
 
 // A chain that marks in output reroutes packets after the guard's output chain has seen the tunnel as

@@ -7,22 +7,17 @@ import (
 
 	"github.com/provision-net/provision/provision"
 	"github.com/provision-net/provision/provision/facts"
+	"github.com/provision-net/provision/provision/resource/route"
 )
 
-// Metric of the last default route, behind every route that anybody sets by hand or gets from a network.
-const Metric = 4278198272
-
-// LastRoute is an unreachable default route.
-type LastRoute struct {
-	Family        int
-	Table, Metric uint32
-	Why           string
-}
-
-// LastRoutes are the last default routes of the tunnel's table.
-func LastRoutes(in Input) []LastRoute {
-	why := "kill switch: nothing is left when " + in.Config.Tunnel + " goes"
-	return []LastRoute{{4, in.Table, Metric, why}, {6, in.Table, Metric, why}}
+// LastRoutes are the last default routes of the tunnel's table, both families.
+func LastRoutes(in Input) []provision.Want {
+	var out []provision.Want
+	for _, family := range []int{4, 6} {
+		k := route.Key{Family: family, Table: in.Table, Type: route.Unreachable, Dst: route.Any(family), Metric: route.Worst}
+		out = append(out, route.Want(route.Spec{Key: k}, "kill switch: nothing is left when "+in.Config.Tunnel+" goes"))
+	}
+	return out
 }
 
 // Table numbers of linux/rtnetlink.h that lead elsewhere than to one tunnel.

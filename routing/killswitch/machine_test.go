@@ -59,7 +59,8 @@ func TestMachineProblems(t *testing.T) {
 	if strings.Join(notes, " ") != "docker0 wg0 ntp" {
 		t.Errorf("notes of %q", notes)
 	}
-	if r := LastRoutes(in); len(r) != 2 || r[0].Table != 80 || r[1].Family != 6 || r[0].Metric != 4278198272 {
+	r := LastRoutes(in)
+	if len(r) != 2 || r[0].Name != "inet table 80 unreachable default metric 4278198272" || r[1].Name != "inet6 table 80 unreachable default metric 4278198272" {
 		t.Error(r)
 	}
 }

@@ -58,6 +58,8 @@ func (g *guard) own() nft.Chain {
 	self := match.OIFNameIn(SetSelf)
 	rules = append(rules, match.Rule("a portal's window for this machine", self, match.DPortIn(match.TCP, SetPorts), match.Counter(), match.Accept()))
 	rules = append(rules, portalDNS(self)...)
+	// A client's names are resolved by this machine, too.
+	rules = append(rules, portalDNS(match.OIFNameIn(SetWindow))...)
 	return nft.Chain{Name: "guard-own", Comment: "what this machine may send outside the tunnel", Rules: rules}
 }
 

@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/provision-net/provision/provision/resource/nft"
 )
 
 // World is the machine, as whoever runs the switch sees and changes it.
@@ -80,6 +82,11 @@ func (c Config) shut(ctx context.Context, w World, s State, cause error) (State,
 	s.Status, s.Reasons = Broken, []string{cause.Error()}
 	s.clean = false
 	return s, errors.Join(cause, err4, err6)
+}
+
+// Element is what Add puts into its set.
+func (a Action) Element() nft.Element {
+	return nft.Element{Key: a.Key, Timeout: uint64(a.Timeout.Milliseconds())}
 }
 
 // String is the action for people: "turn IPv4 forwarding on".

@@ -3,7 +3,6 @@ package killswitch
 import (
 	"strings"
 
-	"github.com/provision-net/provision/provision/resource/nft"
 	"github.com/provision-net/provision/routing/match"
 )
 
@@ -87,20 +86,4 @@ func (w Window) who() string {
 		out = append(out, w.Client.String())
 	}
 	return strings.Join(out, " and ")
-}
-
-// SetTypes are the key types of the sets that actions name, for whoever sends elements.
-func SetTypes(set string) []string {
-	switch strings.TrimRight(set, "46") {
-	case SetOpen, SetSelf, SetWindow:
-		return []string{nft.TypeIfname}
-	case SetDone:
-		return []string{nft.TypePort}
-	case "guard-client", "guard-portal":
-		if strings.HasSuffix(set, "6") {
-			return []string{nft.TypeIPv6}
-		}
-		return []string{nft.TypeIPv4}
-	}
-	return nil
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/provision-net/provision/provision/host/nstest"
 	"github.com/provision-net/provision/provision/intent"
 	"github.com/provision-net/provision/provision/resource/nft"
+	"github.com/provision-net/provision/provision/resource/route"
 )
 
 // lab is a client, a box that it is plugged into, the network that the box is guest in, and the far
@@ -39,6 +40,7 @@ const (
 	labMark, labMask = 0x2a0000, 0xff0000
 	target4, target6 = "192.0.2.80", "2001:db8:80::80" // somewhere on the internet, by either way
 	endpoint4        = "203.0.113.7"
+	endpoint6        = "2001:db8:7::7"
 	portalDNS4       = "198.51.100.1"
 )
 
@@ -82,7 +84,8 @@ func newLab(t *testing.T, edit func(*Config)) *lab {
 		t.Fatal(p)
 	}
 	l.in = Input{Config: c, Table: 80, Mark: labMark, Mask: labMask,
-		Intents: intent.Set{Endpoints: []intent.Endpoint{{Tunnel: "wg0", Proto: "udp", Addr: netip.MustParseAddr(endpoint4), Port: 51820, Mark: labMark}}}}
+		Intents: intent.Set{Endpoints: []intent.Endpoint{{Tunnel: "wg0", Proto: "udp", Addr: netip.MustParseAddr(endpoint4), Port: 51820, Mark: labMark},
+			{Tunnel: "wg0", Proto: "udp", Addr: netip.MustParseAddr(endpoint6), Port: 51820, Mark: labMark}}}}
 	l.uplinks = []Uplink{{Name: "wlan0", Wifi: true, SSID: "Cafe", DNS: []netip.Addr{netip.MustParseAddr(portalDNS4)}}}
 	l.tunnel = TunnelState{Present: true, Up: true, Fresh: true}
 	if out, err := l.box.Try("nft list tables"); err != nil {
@@ -142,9 +145,19 @@ func (l *lab) Observe(ctx context.Context) (Observation, error) {
 		}
 		return out
 	}
-	const last = "unreachable default"
-	o.Unreachable4 = strings.Contains(read("ip -4 route show table 80 metric 4278198272"), last)
-	o.Unreachable6 = strings.Contains(read("ip -6 route show table 80 metric 4278198272"), last)
+	for i, w := range LastRoutes(l.in) {
+		l.box.Do(func() {
+			have, e := route.Resource{}.Get(ctx, w.Name)
+			if e != nil {
+				err = e
+			}
+			if i == 0 {
+				o.Unreachable4 = have != nil
+			} else {
+				o.Unreachable6 = have != nil
+			}
+		})
+	}
 	var detours []DetourRule
 	for _, f := range []string{"-4", "-6"} {
 		rules := read("ip " + f + " rule show")
@@ -209,14 +222,30 @@ func (l *lab) Do(ctx context.Context, a Action) error {
 			}
 		})
 	case Route:
-		try(fmt.Sprintf("ip -%d route replace unreachable default metric 4278198272 table 80 protocol 158", a.Family))
+		w := LastRoutes(l.in)[a.Family/6]
+		l.box.Do(func() {
+			var have provision.Attrs
+			if have, err = (route.Resource{}).Get(ctx, w.Name); err == nil {
+				err = route.Resource{}.Set(ctx, w.Name, have, w.Attrs)
+			}
+		})
 	case Rules:
 		l.rulesGone()
 		l.rulesUp()
 	case Clear:
-		try("nft flush set inet provision " + a.Set)
+		l.box.Do(func() {
+			var have *nft.Table
+			if have, err = nft.Dump(ctx, nft.OwnFamily, nft.OwnTable); err != nil || have == nil {
+				return
+			}
+			for _, s := range have.Sets {
+				if s.Name == a.Set {
+					err = l.res.Forget(ctx, nft.OwnFamily, nft.OwnTable, a.Set, s.Elements)
+				}
+			}
+		})
 	case Add:
-		try(fmt.Sprintf("nft add element inet provision %s { %s timeout %dms }", a.Set, keyText(a), a.Timeout.Milliseconds()))
+		l.box.Do(func() { err = l.res.Learn(ctx, nft.OwnFamily, nft.OwnTable, a.Set, []nft.Element{a.Element()}) })
 	case Around:
 		for _, f := range []string{"-4", "-6"} {
 			for pref := 20; pref <= 22; {
@@ -242,17 +271,6 @@ func (l *lab) Do(ctx context.Context, a Action) error {
 		l.each(a)
 	}
 	return err
-}
-
-func keyText(a Action) string {
-	switch SetTypes(a.Set)[0] {
-	case nft.TypeIfname:
-		return strings.TrimRight(string(a.Key), "\x00")
-	case nft.TypePort:
-		return fmt.Sprint(int(a.Key[0])<<8 | int(a.Key[1]))
-	}
-	addr, _ := netip.AddrFromSlice(a.Key)
-	return addr.String()
 }
 
 // settle runs the switch to its end, or to where it is killed.
