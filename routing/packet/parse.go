@@ -83,7 +83,7 @@ func splitPort(s string) (addr, port string, err error) {
 	if strings.Count(s, ":") == 1 {
 		addr, port, _ = strings.Cut(s, ":")
 		if port == "" {
-			return "", "", fmt.Errorf("there is no port after the :")
+			return "", "", fmt.Errorf("there is no port after the colon")
 		}
 		return addr, port, nil
 	}

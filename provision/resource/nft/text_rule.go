@@ -24,7 +24,6 @@ type term struct {
 
 	set   string // a map's result
 	at    uint32 // and which byte of it starts here
-	datas []string
 	fresh bool
 }
 
@@ -45,7 +44,6 @@ type sayer struct {
 	nfAt     int  // where the condition stands that made it so; -1: it must stay
 	l4At     int
 	etherAt  int
-	pending  *term // of a first comparison that may be half of a range
 	counters bool
 }
 
