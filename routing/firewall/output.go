@@ -89,8 +89,8 @@ func outNames(names []string) []words {
 	return out
 }
 
-// spoofing drops packets whose sender is not where they come from. Not yet known senders (DHCP,
-// and IPv6 before it has an address) have no route and are let by.
+// spoofing drops packets whose sender is not where they come from. Who has no IPv6 address yet has
+// no route and is let by; for IPv4 the kernel sees to DHCP itself (nft_fib4_eval).
 func (c *compiler) spoofing() {
 	var jump []nft.Rule
 	for _, z := range c.zone {
@@ -105,7 +105,6 @@ func (c *compiler) spoofing() {
 		return
 	}
 	rules := []nft.Rule{
-		say("DHCP of a machine without an address", match.SAddr(none(4)), match.SPort(match.UDP, 68), match.DPort(0, 67), match.Return()),
 		say("IPv6 of a machine without an address", match.SAddr(none(6)), match.L4Proto(match.ICMPv6), match.Return()),
 	}
 	spoofed := match.NoReversePath()
