@@ -57,7 +57,6 @@ func Plan(in Input, c Config) (Result, error) {
 	}
 	var r Result
 	intents := in.Intents
-	intents.Forwards = append(slices.Clone(intents.Forwards), c.forwards()...)
 	inside, outside := c.Zones.Sides(intents.Members)
 
 	table := nft.Table{Family: nft.OwnFamily, Name: nft.OwnTable}
@@ -87,7 +86,9 @@ func Plan(in Input, c Config) (Result, error) {
 		r.Cuts = firewall.Cuts(table, in.Facts)
 		r.Desired.Wants = append(r.Desired.Wants, nft.Own(table, "the policy under routing"))
 	}
-	r.Desired.Append(forward.Plan(forward.Input{Facts: in.Facts, Config: c.forward(), Intents: intents, Inside: inside, Uplinks: outside, KillSwitch: r.Switch != nil}))
+	reasons := intents
+	reasons.Forwards = append(slices.Clone(intents.Forwards), c.forwards()...)
+	r.Desired.Append(forward.Plan(forward.Input{Facts: in.Facts, Config: c.forward(), Intents: reasons, Inside: inside, Uplinks: outside, KillSwitch: r.Switch != nil}))
 	r.Desired.Append(c.Adapters.Plan(in.Seen, r.Flows))
 
 	r.Kept = kept.Of(r.Desired.Wants, KeptKinds()...)

@@ -13,6 +13,7 @@ import (
 	"github.com/provision-net/provision/provision"
 	"github.com/provision-net/provision/provision/facts"
 	"github.com/provision-net/provision/provision/resource/file"
+	"github.com/provision-net/provision/provision/resource/nft"
 )
 
 // drawEffects lists what was done, in order.
@@ -23,6 +24,18 @@ func drawEffects(p *page, r provision.Result) {
 	for _, t := range r.Triggers {
 		p.line("%s %s", p.yellow("!"), t)
 	}
+}
+
+// tableText is a table in nft's own syntax.
+func tableText(attr string) string {
+	if attr == "" {
+		return ""
+	}
+	t, err := nft.Parse(attr)
+	if err != nil {
+		return attr
+	}
+	return nft.Text(t)
 }
 
 func mark(p *page, op provision.Op) painted {
@@ -75,6 +88,9 @@ func drawChange(p *page, c provision.Change) {
 		usual := k == file.AttrType || k == file.AttrMode || (k == file.AttrUID || k == file.AttrGID) && want == "0"
 		if had && wanted && have == want || created && usual {
 			continue
+		}
+		if c.Ref.Kind == nft.Kind {
+			have, want = tableText(have), tableText(want)
 		}
 		if strings.Contains(have+want, "\n") {
 			drawLines(p, have, want)

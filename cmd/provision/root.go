@@ -70,6 +70,7 @@ Start with 'provision --detect', which needs no root and changes nothing.
 		newDetect(g), newPlan(g), newApply(g), newVerify(g), newRollback(g), newConfirm(g), newRevert(g), newRecover(g), newHook(g),
 		newExplain(g), newFacts(g), newInit(g), newValidate(g), newSchema(g), newVersion(g),
 		newServe(g), newLeases(g), newStatus(g), newWhy(g),
+		newFirewall(g), newWatch(g), newRestore(g),
 	)
 	c.SetOut(g.stdout) // the commands for completion remember where to write
 	c.SetErr(g.stderr)
@@ -179,7 +180,10 @@ func (g *globals) agentWithout() (*agent.Agent, error) {
 }
 
 func (g *globals) wire(o agent.Options) (*agent.Agent, error) {
-	o.Root, o.StateDir, o.Log = g.root, g.state, g.logger()
+	o.Root, o.StateDir, o.Units = g.root, g.state, g.units()
+	if o.Log == nil {
+		o.Log = g.logger()
+	}
 	a, err := agent.New(o)
 	if err != nil {
 		return nil, err

@@ -94,7 +94,20 @@ func load(file, name string, boot bool) (Config, Source, error) {
 		}
 	}
 	c, err := Parse(name, text)
+	if err == nil && boot {
+		err = harmless(name, c)
+	}
 	return c, src, err
+}
+
+// harmless refuses commands in a file that any computer could have written.
+func harmless(name string, c Config) error {
+	for i, r := range c.Routing.Watch.Reactions {
+		if len(r.Run) > 0 {
+			return fmt.Errorf("%w: %s: routing.watch.reactions[%d].run: a file on a boot partition can never name commands; move it to %s", ErrConfig, name, i, DefaultPath)
+		}
+	}
+	return nil
 }
 
 // Parse reads a configuration from text; name stands in messages.

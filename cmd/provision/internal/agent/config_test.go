@@ -55,7 +55,7 @@ network:
 	}
 	want := []string{
 		`f.yaml:1:10: version: "two" is not a whole number`,
-		`f.yaml:2:1: colour: unknown key (known: network, serve, version)`,
+		`f.yaml:2:1: colour: unknown key (known: network, routing, serve, version)`,
 		`f.yaml:4:15: network.nat-metric: "-5" is not a whole number from 0 to 4294967295`,
 		`f.yaml:5:17: network.first-metric: "4294967296" is not a whole number from 0 to 4294967295`,
 		`f.yaml:6:8: network.dns: "perhaps" is not one of keep, demote`,
@@ -255,4 +255,27 @@ func FuzzParse(f *testing.F) {
 			}
 		}
 	})
+}
+
+// A card that lay in another computer must not say what root runs.
+func TestCardsNameNoCommands(t *testing.T) {
+	root := t.TempDir()
+	path := filepath.Join(root, "boot/firmware/provision.yaml")
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	write := func(reaction string) {
+		t.Helper()
+		if err := os.WriteFile(path, []byte("version: 1\nrouting: {watch: {reactions: [{name: x, interfaces: [eth0], "+reaction+"}]}}\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write("run: [/bin/true]")
+	if _, _, err := Load(root, ""); !errors.Is(err, ErrConfig) || !strings.Contains(err.Error(), "reactions[0].run") {
+		t.Errorf("a command on a boot partition: %v", err)
+	}
+	write("action: restart-kube-proxy")
+	if _, _, err := Load(root, ""); err != nil {
+		t.Errorf("an action of our own: %v", err)
+	}
 }

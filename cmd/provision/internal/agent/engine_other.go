@@ -11,7 +11,9 @@ import (
 	"github.com/provision-net/provision/provision"
 	"github.com/provision-net/provision/provision/facts"
 	"github.com/provision-net/provision/provision/host"
+	"github.com/provision-net/provision/provision/resource/nft"
 	"github.com/provision-net/provision/routing/foreign"
+	"github.com/provision-net/provision/routing/watch"
 )
 
 func newRunner() (host.Runner, func() int64) { return nil, func() int64 { return 0 } }
@@ -32,4 +34,11 @@ func (a *Agent) arm(context.Context, time.Duration) error {
 
 func (a *Agent) seen(context.Context, *facts.Facts) (foreign.Seen, error) {
 	return foreign.Seen{}, nil
+}
+
+func (a *Agent) live(context.Context) (*nft.Table, error) { return nil, nft.ErrUnsupported }
+
+// Watch works on Linux.
+func (a *Agent) Watch(context.Context, WatchOptions) (watch.Status, error) {
+	return watch.Status{}, fmt.Errorf("%w: the network can be watched on Linux only", ErrMissing)
 }

@@ -49,3 +49,8 @@ func (a *Agent) seen(ctx context.Context, f *facts.Facts) (foreign.Seen, error) 
 	s.Tables = tables
 	return s, nil
 }
+
+// live reads the own table.
+func (a *Agent) live(ctx context.Context) (*nft.Table, error) {
+	return nft.Dump(ctx, nft.OwnFamily, nft.OwnTable)
+}
