@@ -12,7 +12,13 @@ import (
 // Resource is our rules in docker's chain, in the calling thread's network namespace.
 type Resource struct{}
 
-var _ provision.Resource = Resource{}
+var (
+	_ provision.Resource = Resource{}
+	_ provision.Author   = Resource{}
+)
+
+// Wrote implements provision.Author: a rule with our comment is ours, whoever remembers it.
+func (Resource) Wrote(have provision.Attrs) bool { return have != nil }
 
 // attempts bounds how often a change is tried that another transaction got ahead of.
 const attempts = 8

@@ -23,7 +23,13 @@ type Files interface {
 	ReadFile(path string, limit int64) ([]byte, error)
 }
 
-var _ provision.Resource = (*Resource)(nil)
+var (
+	_ provision.Resource = (*Resource)(nil)
+	_ provision.Author   = (*Resource)(nil)
+)
+
+// Wrote implements provision.Author: a rule with our comment is ours, whoever remembers it.
+func (r *Resource) Wrote(have provision.Attrs) bool { return have != nil }
 
 // Where ufw keeps its rules (ufw-framework(8)); /lib/ufw was used before 0.34.
 const (
