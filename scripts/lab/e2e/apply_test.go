@@ -20,6 +20,7 @@ var volatile = []string{"/etc", "/etc/resolv.conf", "/etc/machine-id"}
 func TestBridgedNICWins(t *testing.T) {
 	for _, name := range roots {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			w, m := boot(t, name, lab.WorldOpts{}, lab.BootOpts{})
 			await(t, m, name, "eth0", "eth1")
 			etc := m.TreeDigest(t, "/etc").Without(volatile...)
