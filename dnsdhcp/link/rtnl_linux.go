@@ -39,7 +39,13 @@ func openDumper() (*dumper, error) {
 	return d, nil
 }
 
-func (d *dumper) close() { unix.Close(d.fd) }
+// close may be called again: by then the number may be that of another file.
+func (d *dumper) close() {
+	if d.fd >= 0 {
+		unix.Close(d.fd)
+		d.fd = -1
+	}
+}
 
 // dump calls each for every message of one list. header is the fixed part of the request, whose first byte is the family.
 // A kernel without that family has an empty list.
