@@ -193,7 +193,7 @@ func TestBatchUndone(t *testing.T) {
 	network(t)
 	gone := Want(Spec{Key: Key{Family: 4, Table: 100, Dev: "name:eth0", Metric: 3}, Gateway: ip("192.0.0.1")}, "")
 	put(t, gone)
-	before := nstest.IP(t, "route show table all") + nstest.IP(t, "-6 route show table all")
+	before := nstest.IP(t, "route show table all proto 158") + nstest.IP(t, "-6 route show table all proto 158")
 	have, err := Resource{}.Get(t.Context(), gone.Name)
 	if err != nil {
 		t.Fatal(err)
@@ -209,7 +209,7 @@ func TestBatchUndone(t *testing.T) {
 	if err := (Resource{}).SetAll(t.Context(), steps); !errors.Is(err, provision.ErrPending) {
 		t.Errorf("got %v", err)
 	}
-	equal(t, nstest.IP(t, "route show table all")+nstest.IP(t, "-6 route show table all"), before)
+	equal(t, nstest.IP(t, "route show table all proto 158")+nstest.IP(t, "-6 route show table all proto 158"), before)
 	if err := (Resource{}).SetAll(t.Context(), steps[:6]); err != nil {
 		t.Error(err)
 	}

@@ -119,7 +119,7 @@ func decodeOne(msg []byte) (r live, hops []byte, ok bool, err error) {
 			}
 		case unix.RTA_DST, unix.RTA_GATEWAY, unix.RTA_PREFSRC:
 			addr, ok := netip.AddrFromSlice(v)
-			if !ok {
+			if !ok || addr.Is4() != (family == unix.AF_INET) {
 				return r, nil, false, errMessage
 			}
 			switch kind {
@@ -154,7 +154,7 @@ func decodeOne(msg []byte) (r live, hops []byte, ok bool, err error) {
 			r.plain = false
 		}
 	}
-	if r.dst = netip.PrefixFrom(dst, int(dstLen)); !r.dst.IsValid() {
+	if r.dst = netip.PrefixFrom(dst, int(dstLen)).Masked(); !r.dst.IsValid() {
 		return r, nil, false, errMessage
 	}
 	if r.kind != unix.RTN_UNICAST {
