@@ -33,9 +33,6 @@ is ready and feeds the watchdog; 'provision hook systemd serve' prints the unit.
 			if g.root != "/" {
 				return usageError{errors.New("serve works on this machine: --root has no meaning here")}
 			}
-			log := g.loggerFrom(slog.LevelInfo) // what a program does that runs for long is of interest without -v
-			links := dnsdhcp.ReadLinks(nil, log)
-			defer links.Close()
 			load := func() (dnsdhcp.Config, agent.Source, error) {
 				c, source, err := agent.Load(g.root, g.config)
 				return c.Serve, source, err
@@ -47,8 +44,9 @@ is ready and feeds the watchdog; 'provision hook systemd serve' prints the unit.
 			if len(config.Links) == 0 {
 				return fmt.Errorf("%w: %s names no links under serve.links, so there is nothing to serve", agent.ErrConfig, source)
 			}
+			log := g.loggerFrom(slog.LevelInfo) // what a program does that runs for long is of interest without -v
 			s, err := dnsdhcp.New(dnsdhcp.Options{
-				Config: config, Checked: true, Links: links, Source: source.String(), Dir: filepath.Join(g.state, "serve"), Socket: o.socket, Version: version, Log: log,
+				Config: config, Checked: true, Source: source.String(), Dir: filepath.Join(g.state, "serve"), Socket: o.socket, Version: version, Log: log,
 				Load: func() (dnsdhcp.Config, error) {
 					c, _, err := load()
 					return c, err
