@@ -40,17 +40,18 @@ func (n *NetNS) Start(out io.Writer, argv ...string) (*Daemon, error) {
 }
 
 // StartBare is Start with only the namespace's network, and without nsenter, which would be a part of whatever is measured from
-// the start on.
-func (n *NetNS) StartBare(out io.Writer, argv ...string) (*Daemon, error) {
+// the start on: begin.
+func (n *NetNS) StartBare(out io.Writer, argv ...string) (d *Daemon, begin time.Time, err error) {
 	var p *proc
-	err := n.Do(func() (err error) {
+	err = n.Do(func() (err error) {
+		begin = time.Now()
 		p, err = start(out, dieWithParent(), nil, argv...)
 		return err
 	})
 	if err != nil {
-		return nil, err
+		return nil, begin, err
 	}
-	return &Daemon{p}, nil
+	return &Daemon{p}, begin, nil
 }
 
 // Call runs a host program in all of the namespace's namespaces to its end, for 20 s at most. Unlike Exec it shares the

@@ -185,8 +185,8 @@ func (r *Running) SpawnBare(t testing.TB) time.Time {
 		t.Fatal(err)
 	}
 	r.ports = ports
-	begin := time.Now()
-	if r.Daemon, err = r.s.Server.StartBare(r.log, argv...); err != nil {
+	var begin time.Time
+	if r.Daemon, begin, err = r.s.Server.StartBare(r.log, argv...); err != nil {
 		t.Fatal(err)
 	}
 	return begin
