@@ -195,6 +195,13 @@ func TestTablesRemember(t *testing.T) {
 	if got := text(s, j.Look(s)); got != "route 0.0.0.0/0 via 10.0.0.5 eth1 table 2" {
 		t.Errorf("got %s", got)
 	}
+	// One whose default route goes by a device that is not ours spoils nothing.
+	j = reborn()
+	j.Look(parse(t, twoNICs+rules+"link wg0 up kind wireguard\nroute 10.0.0.1 dev eth1 table 2\nroute default dev wg0 table 2"))
+	s = parse(t, twoNICs+rules)
+	if got := text(s, j.Look(s)); got != whole {
+		t.Errorf("got %s", got)
+	}
 	if err := (&Tables{}).Recall([]byte("{")); err == nil {
 		t.Error("nonsense is recalled")
 	}
