@@ -412,6 +412,10 @@ func FuzzDecode(f *testing.F) {
 	f.Fuzz(func(t *testing.T, b []byte) {
 		_, _, _ = splitMessages(b, 1, func([]byte) {})
 		decodeLink(b)
+		if _, spec, ok := splitLink(b, copies{}); ok {
+			compactConf(spec)
+		}
+		compactConf(b)
 		if a, ok := decodeAddress(b); ok && !a.Prefix.IsValid() {
 			t.Error("invalid address")
 		}
