@@ -36,12 +36,8 @@ func (c Config) Problems() []Problem {
 	for _, p := range c.forward().Problems() {
 		out = append(out, Problem(p))
 	}
-	if c.hasFirewall() {
-		for _, p := range c.policy().Problems() {
-			out = append(out, Problem(p))
-		}
-	} else if len(c.Firewall.Rules) > 0 {
-		out = append(out, Problem{"firewall.rules", "there are rules but no zones: say under routing.zones which interfaces are inside and which outside"})
+	for _, p := range c.policy().Problems() {
+		out = append(out, Problem(p))
 	}
 	for _, p := range c.Adapters.Problems("adapters") {
 		out = append(out, Problem(p))
@@ -69,5 +65,3 @@ func (c Config) forward() forward.Config {
 func (c Config) policy() firewall.Policy {
 	return firewall.Policy{Zones: c.Zones, Groups: c.Groups, Firewall: c.Firewall}
 }
-
-func (c Config) hasFirewall() bool { return len(c.Zones) > 0 }

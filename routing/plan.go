@@ -9,6 +9,8 @@ import (
 	"github.com/provision-net/provision/provision/facts"
 	"github.com/provision-net/provision/provision/intent"
 	"github.com/provision-net/provision/provision/resource/nft"
+	"github.com/provision-net/provision/provision/resource/route"
+	"github.com/provision-net/provision/provision/resource/rule"
 	"github.com/provision-net/provision/provision/resource/sysctl"
 	"github.com/provision-net/provision/routing/firewall"
 	"github.com/provision-net/provision/routing/foreign"
@@ -26,6 +28,8 @@ type Input struct {
 	// Units are the texts of the units that put back and keep (Restore and Watch); empty where
 	// they cannot be installed, which Why says.
 	Units Units
+	// Lanes are those of the kill switch's tunnel; the zero value is DefaultLanes.
+	Lanes Lanes
 }
 
 // Result is what Plan says.
@@ -39,12 +43,12 @@ type Result struct {
 	Flows []foreign.Flow
 	// Cuts are the SSH sessions that the policy would end.
 	Cuts []firewall.Cut
-	// Switch is what the kill switch is made from, nil when there is none.
-	Switch *killswitch.Input
+	// Switch is the kill switch, nil when there is none.
+	Switch *kept.Switch
 }
 
 // KeptKinds are the kinds of state that no manager brings back.
-func KeptKinds() []string { return []string{nft.Kind, sysctl.Kind} }
+func KeptKinds() []string { return []string{nft.Kind, route.Kind, rule.Kind, sysctl.Kind} }
 
 // Plan says what should exist. Nothing is wanted when c is empty.
 func Plan(in Input, c Config) (Result, error) {
@@ -60,7 +64,7 @@ func Plan(in Input, c Config) (Result, error) {
 	inside, outside := c.Zones.Sides(intents.Members)
 
 	table := nft.Table{Family: nft.OwnFamily, Name: nft.OwnTable}
-	if c.hasFirewall() {
+	if c.policy().Wanted(intents) {
 		t, notes, err := firewall.Compile(c.policy(), intents, in.Facts)
 		for _, n := range notes {
 			r.Desired.Notes = append(r.Desired.Notes, provision.Note{Level: "info", Subject: "routing." + n.Path, Text: n.Text})
@@ -72,8 +76,19 @@ func Plan(in Input, c Config) (Result, error) {
 		r.Flows = c.flows(in.Facts, intents)
 	}
 	if c.KillSwitch.Enabled() {
-		r.Switch = &killswitch.Input{Config: c.KillSwitch, Inside: inside, Intents: intents}
-		table = join(table, killswitch.Guard(*r.Switch))
+		if in.Lanes == (Lanes{}) {
+			in.Lanes = DefaultLanes()
+		}
+		r.Switch = &kept.Switch{Priority: in.Lanes.Priority, Input: killswitch.Input{
+			Config: c.KillSwitch, Inside: inside, Intents: intents, Table: in.Lanes.Table, Mark: in.Lanes.Mark, Mask: in.Lanes.Mask}}
+		for _, p := range killswitch.MachineProblems(r.Switch.Input, in.Facts) {
+			problems = append(problems, fmt.Errorf("routing.%s: %s", under("kill-switch", p.Path), p.Text))
+		}
+		if err := errors.Join(problems...); err != nil {
+			return r, err
+		}
+		r.Desired.Notes = append(r.Desired.Notes, killswitch.Notes(r.Switch.Input, in.Facts)...)
+		table = join(table, killswitch.Guard(r.Switch.Input))
 	}
 	if len(table.Chains) > 0 {
 		for _, p := range table.Problems() {
@@ -86,6 +101,14 @@ func Plan(in Input, c Config) (Result, error) {
 		r.Cuts = firewall.Cuts(table, in.Facts)
 		r.Desired.Wants = append(r.Desired.Wants, nft.Own(table, "the policy under routing"))
 	}
+	if r.Switch != nil {
+		for _, s := range killswitch.Cuts(r.Switch.Input, in.Facts) {
+			r.Cuts = append(r.Cuts, firewall.Cut{Session: s, Why: fmt.Sprintf("the kill switch would hold the answers to the SSH session from %s: name its network under routing.kill-switch.manage-from", s.Remote.Addr())})
+		}
+		// The last routes come before the rules that lead to them.
+		r.Desired.Wants = append(r.Desired.Wants, killswitch.LastRoutes(r.Switch.Input)...)
+		r.Desired.Wants = append(r.Desired.Wants, in.Lanes.rules("kill switch: the way into the tunnel")...)
+	}
 	reasons := intents
 	reasons.Forwards = append(slices.Clone(intents.Forwards), c.forwards()...)
 	r.Desired.Append(forward.Plan(forward.Input{Facts: in.Facts, Config: c.forward(), Intents: reasons, Inside: inside, Uplinks: outside, KillSwitch: r.Switch != nil}))
@@ -93,7 +116,7 @@ func Plan(in Input, c Config) (Result, error) {
 
 	r.Kept = kept.Of(r.Desired.Wants, KeptKinds()...)
 	if len(r.Kept) > 0 {
-		w, err := kept.Want(r.Kept)
+		w, err := kept.Want(kept.State{Wants: r.Kept, Switch: r.Switch})
 		if err != nil {
 			return r, err
 		}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/provision-net/provision/cmd/provision/internal/agent"
 	"github.com/provision-net/provision/provision/resource/nft"
+	"github.com/provision-net/provision/routing/killswitch"
 )
 
 func newFirewall(g *globals) *cobra.Command {
@@ -17,7 +18,7 @@ func newFirewall(g *globals) *cobra.Command {
 		Args:  noArgs,
 		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	c.AddCommand(newFirewallShow(g), newFirewallCheck(g))
+	c.AddCommand(newFirewallShow(g), newFirewallCheck(g), newFirewallOpen(g), newFirewallClose(g))
 	return c
 }
 
@@ -79,6 +80,9 @@ cure. Exit status 2 when something was found.` + "\n" + exitHelp,
 			if err != nil {
 				return err
 			}
+			if s, err := agent.SwitchState(cmd.Context(), agent.WatchSocket); err == nil {
+				f.Switch = &s
+			}
 			if err := g.emit(f, func(p *page) { drawFirewall(p, f) }); err != nil {
 				return err
 			}
@@ -87,7 +91,7 @@ cure. Exit status 2 when something was found.` + "\n" + exitHelp,
 					return errDifferences
 				}
 			}
-			if f.Differs != "" || len(f.Cuts) > 0 {
+			if f.Differs != "" || len(f.Cuts) > 0 || f.Switch != nil && f.Switch.Status == killswitch.Broken {
 				return errDifferences
 			}
 			return nil
@@ -108,6 +112,9 @@ func drawFirewall(p *page, f agent.Firewall) {
 		p.line("%s", p.green("the kernel has it as it is compiled"))
 	default:
 		p.line("%s", p.dim("the kernel's table cannot be read without root"))
+	}
+	if f.Switch != nil {
+		drawSwitch(p, *f.Switch)
 	}
 	for _, c := range f.Cuts {
 		p.line("%s %s", p.red("cuts"), c.Why)

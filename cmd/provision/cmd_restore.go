@@ -36,6 +36,9 @@ cannot be put back, forwarding is switched off. 'provision apply' installs the u
 				for _, ref := range r.Pending {
 					p.line("%s %s: its device is not there yet; the watch sets it when it is", p.yellow("pending"), p.ref(ref))
 				}
+				if r.Switch != "" {
+					p.line("kill switch: %s", r.Switch)
+				}
 				switch {
 				case r.Kept == 0:
 					p.line("nothing was ever committed that has to be put back")

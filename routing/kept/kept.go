@@ -13,6 +13,7 @@ import (
 
 	"github.com/provision-net/provision/provision"
 	"github.com/provision-net/provision/provision/resource/file"
+	"github.com/provision-net/provision/routing/killswitch"
 )
 
 // Path of the file. It is 0600: a table's comments and addresses are nobody else's business.
@@ -24,9 +25,25 @@ const MaxBytes = 16 << 20
 // version of the file's format.
 const version = 1
 
+// State is what the file holds.
+type State struct {
+	Wants []provision.Want
+	// Switch is the kill switch, nil when there is none: it has a life of its own beside the wants.
+	Switch *Switch
+}
+
+// Switch is what a kill switch is made from, and where its rules stand.
+type Switch struct {
+	Input killswitch.Input `json:"input"`
+	// Priority is that of the first of its policy rules: three of detours, then those that lead
+	// into the tunnel's table.
+	Priority uint32 `json:"priority"`
+}
+
 type state struct {
-	Version int    `json:"version"`
-	Wants   []want `json:"wants"`
+	Version int     `json:"version"`
+	Wants   []want  `json:"wants"`
+	Switch  *Switch `json:"kill_switch,omitempty"`
 }
 
 type want struct {
@@ -51,10 +68,10 @@ func Of(wants []provision.Want, kinds ...string) []provision.Want {
 	return out
 }
 
-// Want asks for the file with these wants in it.
-func Want(wants []provision.Want) (provision.Want, error) {
-	s := state{Version: version, Wants: []want{}}
-	for _, w := range wants {
+// Want asks for the file with this state in it.
+func Want(k State) (provision.Want, error) {
+	s := state{Version: version, Wants: []want{}, Switch: k.Switch}
+	for _, w := range k.Wants {
 		for k, v := range w.Attrs {
 			if !utf8.ValidString(v) {
 				return provision.Want{}, fmt.Errorf("cannot keep %s: its %s is not text", w.Ref, k)
@@ -73,25 +90,25 @@ func Want(wants []provision.Want) (provision.Want, error) {
 }
 
 // Parse reads the file.
-func Parse(text []byte) ([]provision.Want, error) {
+func Parse(text []byte) (State, error) {
 	if len(text) > MaxBytes {
-		return nil, fmt.Errorf("%s is larger than %d bytes", Path, MaxBytes)
+		return State{}, fmt.Errorf("%s is larger than %d bytes", Path, MaxBytes)
 	}
 	var s state
 	if err := json.Unmarshal(text, &s); err != nil {
-		return nil, fmt.Errorf("%s cannot be read: %w; `provision apply` writes it anew", Path, err)
+		return State{}, fmt.Errorf("%s cannot be read: %w; `provision apply` writes it anew", Path, err)
 	}
 	if s.Version != version {
-		return nil, fmt.Errorf("%s has version %d and this program knows %d: `provision apply` writes it anew", Path, s.Version, version)
+		return State{}, fmt.Errorf("%s has version %d and this program knows %d: `provision apply` writes it anew", Path, s.Version, version)
 	}
-	var out []provision.Want
+	out := State{Switch: s.Switch}
 	var errs []error
 	for i, w := range s.Wants {
 		if w.Kind == "" || w.Name == "" || w.Attrs == nil {
 			errs = append(errs, fmt.Errorf("%s: entry %d names nothing", Path, i+1))
 			continue
 		}
-		out = append(out, provision.Want{Ref: provision.Ref{Kind: w.Kind, Name: w.Name}, Attrs: w.Attrs, Why: w.Why, Mode: w.Mode})
+		out.Wants = append(out.Wants, provision.Want{Ref: provision.Ref{Kind: w.Kind, Name: w.Name}, Attrs: w.Attrs, Why: w.Why, Mode: w.Mode})
 	}
 	return out, errors.Join(errs...)
 }

@@ -7,6 +7,7 @@ import (
 
 	"github.com/provision-net/provision/provision"
 	"github.com/provision-net/provision/provision/resource/file"
+	"github.com/provision-net/provision/routing/killswitch"
 )
 
 func TestRoundTrip(t *testing.T) {
@@ -21,7 +22,8 @@ func TestRoundTrip(t *testing.T) {
 	if len(kept) != 2 || kept[0].Kind != "sysctl" || kept[1].Name != "inet provision" {
 		t.Fatalf("picked %v", kept)
 	}
-	w, err := Want(kept)
+	sw := &Switch{Input: killswitch.Input{Config: killswitch.Config{Tunnel: "wg0", WindowPorts: []uint16{80}}, Table: 15800, Mark: 1, Mask: 3}, Priority: 5790}
+	w, err := Want(State{kept, sw})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -29,14 +31,14 @@ func TestRoundTrip(t *testing.T) {
 		t.Errorf("the file is %v", w.Ref)
 	}
 	got, err := Parse([]byte(w.Attrs[file.AttrContent]))
-	if err != nil || !reflect.DeepEqual(got, kept) {
+	if err != nil || !reflect.DeepEqual(got, State{kept, sw}) {
 		t.Errorf("got %v, %v", got, err)
 	}
 	if again, _ := Want(got); again.Attrs[file.AttrContent] != w.Attrs[file.AttrContent] {
 		t.Error("written again it differs")
 	}
 	kept[0].Attrs = provision.Attrs{"value": "\xff"}
-	if _, err := Want(kept); err == nil || !strings.Contains(err.Error(), "not text") {
+	if _, err := Want(State{Wants: kept}); err == nil || !strings.Contains(err.Error(), "not text") {
 		t.Errorf("bytes that are no text: %v", err)
 	}
 }
@@ -50,6 +52,7 @@ func TestRubbish(t *testing.T) {
 }
 
 func FuzzParse(f *testing.F) {
+	f.Add([]byte(`{"version":1,"wants":[],"kill_switch":{"input":{"Config":{"Tunnel":"wg0"},"Table":80,"Intents":{"Endpoints":[{"Addr":"203.0.113.7"}]}},"priority":7}}`))
 	f.Add([]byte(`{"version":1,"wants":[{"kind":"nft","name":"inet provision","attrs":{"table":"x"}}]}`))
 	f.Fuzz(func(t *testing.T, text []byte) {
 		wants, err := Parse(text)

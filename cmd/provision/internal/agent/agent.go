@@ -309,7 +309,11 @@ func (a *Agent) Apply(ctx context.Context, o ApplyOptions) (Outcome, error) {
 	if err != nil {
 		return out, err
 	}
-	out.Result, err = e.Apply(ctx, d, opts)
+	err = a.withSwitch(ctx, func() error {
+		var err error
+		out.Result, err = e.Apply(ctx, d, opts)
+		return err
+	})
 	out.Took, out.Processes = time.Since(start), a.spawned()
 	return out, err
 }
@@ -334,7 +338,12 @@ func (a *Agent) Rollback(ctx context.Context) (provision.Result, error) {
 	if err != nil {
 		return provision.Result{}, err
 	}
-	return e.Rollback(ctx)
+	var r provision.Result
+	err = a.withSwitch(ctx, func() error {
+		r, err = e.Rollback(ctx)
+		return err
+	})
+	return r, err
 }
 
 // Confirm keeps what an apply with a confirmation did.
@@ -353,7 +362,11 @@ func (a *Agent) Revert(ctx context.Context, force bool) (provision.Result, error
 	if err != nil {
 		return provision.Result{}, err
 	}
-	r, err := e.Revert(ctx, force)
+	var r provision.Result
+	err = a.withSwitch(ctx, func() error {
+		r, err = e.Revert(ctx, force)
+		return err
+	})
 	if err != nil {
 		return r, err
 	}
@@ -387,7 +400,11 @@ func (a *Agent) Recover(ctx context.Context, wait time.Duration) (provision.Resu
 		if err != nil {
 			return provision.Result{}, err
 		}
-		r, err := e.Recover(ctx)
+		var r provision.Result
+		err = a.withSwitch(ctx, func() error {
+			r, err = e.Recover(ctx)
+			return err
+		})
 		err = errors.Join(err, a.restoreForeign(ctx))
 		if wait == 0 {
 			return r, err

@@ -13,6 +13,8 @@ import (
 	"github.com/provision-net/provision/provision/host"
 	"github.com/provision-net/provision/provision/resource/nft"
 	"github.com/provision-net/provision/routing/foreign"
+	"github.com/provision-net/provision/routing/kept"
+	"github.com/provision-net/provision/routing/killswitch"
 	"github.com/provision-net/provision/routing/watch"
 )
 
@@ -42,3 +44,11 @@ func (a *Agent) live(context.Context) (*nft.Table, error) { return nil, nft.ErrU
 func (a *Agent) Watch(context.Context, WatchOptions) (watch.Status, error) {
 	return watch.Status{}, fmt.Errorf("%w: the network can be watched on Linux only", ErrMissing)
 }
+
+func (a *Agent) settle(context.Context, kept.State, kept.State) error { return nil }
+
+func (a *Agent) settleLocked(context.Context, *provision.Engine, kept.State, killswitch.State, killswitch.Ask) (killswitch.State, error) {
+	return killswitch.State{}, nil
+}
+
+func (a *Agent) restoreClock() error { return nil }

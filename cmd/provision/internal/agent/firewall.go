@@ -8,6 +8,7 @@ import (
 	"github.com/provision-net/provision/provision/resource/nft"
 	"github.com/provision-net/provision/routing/firewall"
 	"github.com/provision-net/provision/routing/foreign"
+	"github.com/provision-net/provision/routing/killswitch"
 )
 
 // Firewall is the policy as it is compiled, and as it fares on this machine.
@@ -20,6 +21,8 @@ type Firewall struct {
 	Others   []foreign.Product `json:"others,omitempty"`
 	Findings []foreign.Finding `json:"findings,omitempty"`
 	Notes    []provision.Note  `json:"notes,omitempty"`
+	// Switch is how the kill switch stands, as far as a watch runs that knows.
+	Switch *killswitch.State `json:"kill_switch,omitempty"`
 }
 
 // Firewall compiles the policy and compares it with the machine.

@@ -12,6 +12,7 @@ import (
 	"github.com/provision-net/provision/provision/resource/sysctl"
 	"github.com/provision-net/provision/routing/forward"
 	"github.com/provision-net/provision/routing/kept"
+	"github.com/provision-net/provision/routing/killswitch"
 )
 
 // Restored is what a restore did.
@@ -20,6 +21,8 @@ type Restored struct {
 	Set     []provision.Ref `json:"set"`
 	Pending []provision.Ref `json:"pending"` // of devices that are not there yet: the watch sets them
 	Closed  bool            `json:"closed"`  // forwarding was switched off, because the firewall could not be put back
+	// Switch is how the kill switch stands, empty when there is none.
+	Switch killswitch.Status `json:"kill_switch,omitempty"`
 }
 
 // Restore sets the kernel's state that was committed last, from the file and not from the
@@ -36,14 +39,18 @@ func (a *Agent) Restore(ctx context.Context) (Restored, error) {
 		return out, err
 	}
 	defer lock.Unlock()
-	wants, err := a.kept()
+	k, err := a.kept()
 	if err != nil {
 		return out, errors.Join(err, a.shut(ctx, e, &out))
 	}
-	out.Kept = len(wants)
+	out.Kept = len(k.Wants)
 	var errs []error
 	lost := false
-	for _, w := range wants {
+	if k.Switch != nil {
+		// Nothing is forwarded before the switch has seen that it is closed.
+		errs = append(errs, a.shut(ctx, e, &Restored{}))
+	}
+	for _, w := range k.Wants {
 		changed, err := put(ctx, e, w)
 		switch {
 		case errors.Is(err, provision.ErrPending):
@@ -61,17 +68,24 @@ func (a *Agent) Restore(ctx context.Context) (Restored, error) {
 	if lost {
 		errs = append(errs, a.shut(ctx, e, &out))
 	}
+	errs = append(errs, a.restoreClock())
+	if k.Switch != nil && !lost {
+		// The clock comes before the switch: a tunnel whose machine is back in 1970 does not come up.
+		s, err := a.settleLocked(ctx, e, k, killswitch.State{}, killswitch.Ask{})
+		out.Switch = s.Status
+		errs = append(errs, err)
+	}
 	return out, errors.Join(errs...)
 }
 
 // kept reads what was committed last; nothing without an error when nothing ever was.
-func (a *Agent) kept() ([]provision.Want, error) {
+func (a *Agent) kept() (kept.State, error) {
 	text, err := readBounded(filepath.Join(a.Root, kept.Path), kept.MaxBytes+1)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
+		return kept.State{}, nil
 	}
 	if err != nil {
-		return nil, fmt.Errorf("cannot read what was committed: %w", err)
+		return kept.State{}, fmt.Errorf("cannot read what was committed: %w", err)
 	}
 	return kept.Parse(text)
 }

@@ -14,6 +14,8 @@ import (
 	"github.com/provision-net/provision/provision/resource/dockeruser"
 	"github.com/provision-net/provision/provision/resource/firewalld"
 	"github.com/provision-net/provision/provision/resource/nft"
+	"github.com/provision-net/provision/provision/resource/route"
+	"github.com/provision-net/provision/provision/resource/rule"
 	"github.com/provision-net/provision/provision/resource/ufw"
 	"github.com/provision-net/provision/provision/resource/unit"
 	"github.com/provision-net/provision/routing/foreign"
@@ -22,6 +24,8 @@ import (
 // routingResources registers the sorts of state that the wing of the way out plans.
 func (a *Agent) routingResources(e *provision.Engine, root *host.Root) {
 	e.Resources[nft.Kind] = &nft.Resource{Blobs: a.blobs(root)}
+	e.Resources[route.Kind] = route.Resource{}
+	e.Resources[rule.Kind] = rule.Resource{}
 	e.Resources[dockeruser.Kind] = dockeruser.Resource{}
 	e.Resources[ufw.Kind] = &ufw.Resource{Files: root, Runner: a.runner}
 	e.Resources[firewalld.Kind] = &firewalld.Resource{Open: firewalld.Bus, Files: root}

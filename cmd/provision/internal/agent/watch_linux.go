@@ -63,8 +63,11 @@ func (a *Agent) Watch(ctx context.Context, o WatchOptions) (watch.Status, error)
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return sys.Follow(ctx) })
 	g.Go(func() error { return eng.Run(ctx, sys) })
+	sw := &switcher{agent: a, engine: e, poked: make(chan struct{}, 1)}
 	if k.keeps() {
-		g.Go(func() error { return follow(ctx, e, sys) })
+		g.Go(func() error { return follow(ctx, e, sys, sw.poke) })
+		g.Go(func() error { return sw.run(ctx) })
+		g.Go(func() error { return a.keepClock(ctx) })
 	}
 	if o.Socket != "" {
 		l, err := control.Listen(o.Socket)
@@ -72,7 +75,7 @@ func (a *Agent) Watch(ctx context.Context, o WatchOptions) (watch.Status, error)
 			return watch.Status{}, err
 		}
 		defer os.Remove(o.Socket)
-		g.Go(func() error { return control.Serve(ctx, l, watched(eng.Status)) })
+		g.Go(func() error { return control.Serve(ctx, l, watched(eng.Status, sw)) })
 	}
 	g.Go(func() error { return k.reload(ctx, o.Reload) })
 	g.Go(func() error { return alive(ctx, o.Notify) })
@@ -81,8 +84,11 @@ func (a *Agent) Watch(ctx context.Context, o WatchOptions) (watch.Status, error)
 }
 
 // watched answers questions about a running watch.
-func watched(status func() watch.Status) func(context.Context, control.Call) (any, error) {
-	return func(_ context.Context, c control.Call) (any, error) {
+func watched(status func() watch.Status, sw *switcher) func(context.Context, control.Call) (any, error) {
+	return func(ctx context.Context, c control.Call) (any, error) {
+		if out, ok, err := sw.answer(ctx, c); ok {
+			return out, err
+		}
 		switch c.Path {
 		case control.PathStatus:
 			return status(), nil
@@ -119,7 +125,7 @@ func alive(ctx context.Context, notify func(string)) error {
 }
 
 // follow tells the watch of changes to nf_tables, with who made them.
-func follow(ctx context.Context, e *provision.Engine, sys *watching.System) error {
+func follow(ctx context.Context, e *provision.Engine, sys *watching.System, poke func()) error {
 	r, ok := e.Resources[nft.Kind].(*nft.Resource)
 	if !ok {
 		return nil
@@ -153,6 +159,7 @@ func follow(ctx context.Context, e *provision.Engine, sys *watching.System) erro
 		}
 		if len(ev.Causes) > 0 || c.Lost {
 			sys.Feed(ev)
+			poke()
 		}
 	}
 }
@@ -192,9 +199,11 @@ func (k *keeper) load() error {
 	k.text, k.wants = text, nil
 	jobs := k.config.Jobs()
 	if text != nil && k.config.Keeps() {
-		if k.wants, err = kept.Parse(text); err != nil {
+		state, err := kept.Parse(text)
+		if err != nil {
 			return err
 		}
+		k.wants = state.Wants
 		jobs = append(jobs, &watch.Keep{Wants: k.wants, Class: classes(k.engine)})
 	}
 	k.jobs(jobs...)
