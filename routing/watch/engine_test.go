@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -74,6 +75,8 @@ func (w *world) Sample(context.Context, Sample) ([]Martian, error) {
 }
 
 func (w *world) Save(text []byte) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
 	w.memory = bytes.Clone(text)
 	w.saves++
 	return nil
@@ -338,9 +341,10 @@ func TestKeeper(t *testing.T) {
 		w := newWorld(t)
 		e := w.engine()
 		ref := provision.Ref{Kind: "kept", Name: "x"}
-		locked, outdated := 0, false
+		locked := 0
+		var outdated atomic.Bool
 		e.Lock = func(context.Context) (func(), error) {
-			if outdated {
+			if outdated.Load() {
 				return nil, fmt.Errorf("other wants: %w", ErrOutdated)
 			}
 			locked++
@@ -368,12 +372,12 @@ func TestKeeper(t *testing.T) {
 			if sets, _ := change("bad", provision.ErrPending); sets < 2 || sets > 6 {
 				t.Errorf("%d sets", sets)
 			}
-			outdated = true
+			outdated.Store(true)
 			if sets, _ := change("bad", nil); sets != 0 {
 				t.Errorf("%d sets of what is outdated", sets)
 			}
 			// New jobs: the value is what is wanted now.
-			outdated = false
+			outdated.Store(false)
 			e.SetJobs(&Keep{Wants: []provision.Want{{Ref: ref, Attrs: provision.Attrs{"value": "bad"}}}})
 			time.Sleep(time.Second)
 			if sets, value := change("bad", nil); sets != 0 || value != "bad" {
@@ -387,6 +391,8 @@ func TestKeeper(t *testing.T) {
 			w.value, w.sets = "worse", 0
 			w.mu.Unlock()
 			time.Sleep(time.Minute)
+			w.mu.Lock()
+			defer w.mu.Unlock()
 			if w.value != "bad" {
 				t.Errorf("still %s", w.value)
 			}
@@ -405,6 +411,8 @@ func TestMemoryOverRestarts(t *testing.T) {
 		runs(t, w, e, func() {
 			w.loses(Cause{})
 			time.Sleep(2 * time.Second)
+			w.mu.Lock()
+			defer w.mu.Unlock()
 			if w.saves == 0 || w.saves > 4 {
 				t.Errorf("saved %d times", w.saves)
 			}
@@ -458,9 +466,11 @@ func TestCommandsRunBeside(t *testing.T) {
 			}
 			close(w.slow)
 			time.Sleep(time.Second)
+			w.mu.Lock()
 			if want := []string{"list", "stop abc123", "remove abc123", "stop def456", "remove def456"}; !slices.Equal(w.runs, want) {
 				t.Errorf("ran %q", w.runs)
 			}
+			w.mu.Unlock()
 			if j := job(e.Status(), "reaction r"); j.Running || j.Acted != 1 {
 				t.Errorf("status %+v", j)
 			}
