@@ -2,30 +2,33 @@ package main
 
 import (
 	"errors"
-	"fmt"
-	"net/netip"
-	"strings"
 
 	"github.com/spf13/cobra"
 
 	"github.com/provision-net/provision/backends"
+	"github.com/provision-net/provision/cmd/provision/internal/agent"
 )
 
 func newExplain(g *globals) *cobra.Command {
-	var from, to string
+	var q agent.PacketQuery
 	c := &cobra.Command{
-		Use:   "explain NIC [KEY] | --from ADDRESS --to ADDRESS",
-		Short: "Name the file, line and daemon that decides; or the rules and route a packet meets",
+		Use:   "explain NIC [KEY] | [--from ADDRESS] --to ADDRESS[:PORT][/PROTOCOL]",
+		Short: "Name the file, line and daemon that decides; or the rules, NAT and route a packet meets",
 		Long: `With a NIC: each file and line that decides a setting of it, and what shadows what. KEY is owner, metric, dhcp4,
 dhcp6 or another setting; without one, all that is known.
 
-With --to (and --from): which policy rules and which route a packet meets on its way out.` + "\n" + exitHelp,
+With --to: which policy rules and which route a packet of this machine meets on its way out. With a port or protocol
+behind the address (1.1.1.1:443/tcp, [2001:db8::1]:53/udp, 10.0.0.1/icmp), or when --from is somebody else's address,
+the packet is followed through every table of nf_tables as well: chain by chain, with NAT, marks and the line of the
+policy that decides. --in names the device that it comes in by, where the address does not tell; --plan takes the
+table that the configuration gives in place of the kernel's; --reply follows the answer too. Rules that cannot be judged
+are named and make the verdict uncertain; nothing is guessed.` + "\n" + exitHelp,
 		Args: func(_ *cobra.Command, args []string) error {
 			switch {
-			case to != "" && len(args) > 0, to == "" && (len(args) < 1 || len(args) > 2):
+			case q.To != "" && len(args) > 0, q.To == "" && (len(args) < 1 || len(args) > 2):
 				return usageError{errors.New("explain takes a NIC and perhaps a key, or --to with an address")}
-			case to == "" && from != "":
-				return usageError{errors.New("--from needs --to")}
+			case q.To == "" && (q.From != "" || q.In != "" || q.Planned || q.Reply || q.All):
+				return usageError{errors.New("--from needs --to, and so do --in, --plan, --reply and --all")}
 			}
 			return nil
 		},
@@ -34,20 +37,15 @@ With --to (and --from): which policy rules and which route a packet meets on its
 			if err != nil {
 				return err
 			}
-			if to != "" {
-				src, dst, err := endpoints(from, to)
-				if err != nil {
+			if q.To != "" {
+				path, err := a.ExplainPacket(cmd.Context(), q)
+				if errors.As(err, new(agent.UsageError)) {
 					return usageError{err}
 				}
-				path, err := a.ExplainPacket(cmd.Context(), src, dst)
 				if err != nil {
 					return err
 				}
-				return g.emit(path, func(p *page) {
-					for _, l := range path.Lines {
-						p.line("%s", l)
-					}
-				})
+				return g.emit(path, func(p *page) { drawPath(p, path) })
 			}
 			key := ""
 			if len(args) == 2 {
@@ -60,27 +58,29 @@ With --to (and --from): which policy rules and which route a packet meets on its
 			return g.emit(reasons, func(p *page) { drawReasons(p, reasons) })
 		},
 	}
-	c.Flags().StringVar(&from, "from", "", "source `address` of the packet")
-	c.Flags().StringVar(&to, "to", "", "destination `address` of the packet; :port/proto may follow and is not needed for routing")
+	f := c.Flags()
+	f.StringVar(&q.From, "from", "", "source `address` of the packet, a port may follow")
+	f.StringVar(&q.To, "to", "", "destination `address` of the packet; a port and a protocol may follow")
+	f.StringVar(&q.In, "in", "", "`device` that it comes in by")
+	f.BoolVar(&q.Planned, "plan", false, "judge by the configuration's table, and not by the kernel's")
+	f.BoolVar(&q.Reply, "reply", false, "follow the answer too")
+	f.BoolVar(&q.All, "all", false, "show also the rules that do not match")
 	return c
 }
 
-// endpoints reads addresses; a port and protocol behind the destination are
-// accepted, since that is how packets are named elsewhere.
-func endpoints(from, to string) (src, dst netip.Addr, err error) {
-	if from != "" {
-		if src, err = netip.ParseAddr(from); err != nil {
-			return src, dst, fmt.Errorf("--from %s is not an address", from)
+func drawPath(p *page, path agent.Path) {
+	if path.Packet == nil {
+		for _, l := range path.Lines {
+			p.line("%s", l)
 		}
+		return
 	}
-	host, _, _ := strings.Cut(to, "/")
-	if ap, e := netip.ParseAddrPort(host); e == nil {
-		return src, ap.Addr(), nil
+	for _, l := range splitLines(path.Packet.Text()) {
+		p.line("%s", l)
 	}
-	if dst, err = netip.ParseAddr(strings.Trim(host, "[]")); err != nil {
-		return src, dst, fmt.Errorf("--to %s is not an address; names are not resolved here", to)
+	if path.Unread != "" {
+		p.line("%s the rules of nf_tables could not be read, so only the route is known: %s", p.yellow("warning:"), path.Unread)
 	}
-	return src, dst, nil
 }
 
 func drawReasons(p *page, reasons []backends.Reason) {

@@ -14,6 +14,8 @@ import (
 	"github.com/provision-net/provision/cmd/provision/internal/strict"
 	"github.com/provision-net/provision/provision"
 	"github.com/provision-net/provision/provision/facts"
+	"github.com/provision-net/provision/routing/killswitch"
+	"github.com/provision-net/provision/routing/watch"
 )
 
 // outputs are the types that the commands print as JSON.
@@ -35,6 +37,10 @@ func outputs() []struct {
 		{"facts", facts.Facts{}},
 		{"validate", validation{}},
 		{"version", versionInfo{}},
+		{"firewall check", agent.Firewall{}},
+		{"firewall open, close", killswitch.State{}},
+		{"restore", agent.Restored{}},
+		{"watch --status", watch.Status{}},
 		{"validate problems", strict.Problem{}},
 	}
 }

@@ -37,6 +37,12 @@ const DefaultPath = "/etc/provision/provision.yaml"
 // on another machine; Raspberry Pi OS mounts it at the first since bookworm.
 var bootPaths = []string{"/boot/firmware/provision.yaml", "/boot/provision.yaml"}
 
+// UsageError is an error that is the command line's (exit status 64).
+type UsageError struct{ Err error }
+
+// Error is that of what is wrapped.
+func (e UsageError) Error() string { return e.Err.Error() }
+
 // ErrConfig marks an error that is the configuration's (exit status 64).
 var ErrConfig = errors.New("configuration refused")
 

@@ -52,3 +52,5 @@ func (a *Agent) settleLocked(context.Context, *provision.Engine, kept.State, kil
 }
 
 func (a *Agent) restoreClock() error { return nil }
+
+func (a *Agent) tables(context.Context) ([]nft.Table, error) { return nil, nft.ErrUnsupported }

@@ -4,12 +4,14 @@ import (
 	"context"
 	"fmt"
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 
 	"github.com/provision-net/provision/backends"
-	"github.com/provision-net/provision/provision/facts"
 	"github.com/provision-net/provision/provision/facts/fib"
+	"github.com/provision-net/provision/provision/resource/nft"
+	"github.com/provision-net/provision/routing/packet"
 )
 
 // Explain says who decides the settings of one NIC: its owner with the evidence,
@@ -61,22 +63,79 @@ type Path struct {
 	Sent  bool       `json:"sent"`
 	Route fib.Result `json:"route"`
 	Lines []string   `json:"trace"`
+	// Packet is its way through rules, tables and NAT; nil when only the route was asked for.
+	Packet *packet.Result `json:"packet,omitempty"`
+	// Unread says why the rules of nf_tables are not known.
+	Unread string `json:"unread,omitempty"`
 }
 
-// ExplainPacket says which rules and which route a packet of this machine meets.
-func (a *Agent) ExplainPacket(ctx context.Context, from, to netip.Addr) (Path, error) {
+// PacketQuery is a packet that is asked for.
+type PacketQuery struct {
+	From, To string // address, or address:port/protocol
+	In       string // the device it comes in by; empty: guessed from From
+	// Planned judges it by the table that the configuration gives, and not by the kernel's.
+	Planned bool
+	Reply   bool // ask also what the answer meets
+	All     bool // tell also of the rules that do not match
+}
+
+// ExplainPacket says which rules, tables and NAT a packet meets, and where it goes.
+func (a *Agent) ExplainPacket(ctx context.Context, q PacketQuery) (Path, error) {
+	target, err := packet.ParseTarget(q.To)
+	if err != nil {
+		return Path{}, UsageError{fmt.Errorf("--to: %w", err)}
+	}
+	p := target.Packet()
+	p.Reply, p.All, p.In = q.Reply, q.All, q.In
+	if q.From != "" {
+		if p.From, p.Sport, err = packet.ParseSource(q.From); err != nil {
+			return Path{}, UsageError{fmt.Errorf("--from: %w", err)}
+		}
+	}
 	f, err := a.Facts(ctx)
 	if err != nil {
 		return Path{}, err
 	}
-	return packet(f, from, to), nil
+	if q.In != "" {
+		if _, ok := f.LinkByName(q.In); !ok {
+			return Path{}, fmt.Errorf("%w: no NIC is called %s", ErrMissing, q.In)
+		}
+	}
+	w := packet.World{Facts: f, Planned: q.Planned}
+	if p.In == "" && p.From.IsValid() {
+		if dev, ok := packet.GuessIn(w, p.From); ok {
+			p.In = dev
+		}
+	}
+	out := Path{To: target.Addr.String()}
+	if p.From.IsValid() {
+		out.From = p.From.String()
+	}
+	out.Route = fib.Lookup(f, fib.Query{Src: p.From, Dst: target.Addr, Iif: p.In})
+	out.Sent, out.Lines = out.Route.Sent(), out.Route.Text(f)
+	if p.In == "" && !q.Planned && !strings.ContainsAny(q.To, "/") && !namesPort(q.To) {
+		return out, nil // the question is about the route
+	}
+	if w.Tables, err = a.tables(ctx); err != nil {
+		out.Unread = err.Error()
+	}
+	if q.Planned {
+		r, err := a.routing(ctx, f)
+		if err != nil {
+			return out, err
+		}
+		w.Tables = slices.DeleteFunc(w.Tables, func(t nft.Table) bool { return t.Family == nft.OwnFamily && t.Name == nft.OwnTable })
+		if r.Table != nil {
+			w.Tables = append(w.Tables, *r.Table)
+		}
+	}
+	result := packet.Explain(w, p)
+	out.Packet = &result
+	return out, nil
 }
 
-func packet(f *facts.Facts, from, to netip.Addr) Path {
-	r := fib.Lookup(f, fib.Query{Src: from, Dst: to})
-	p := Path{To: to.String(), Sent: r.Sent(), Route: r, Lines: r.Text(f)}
-	if from.IsValid() {
-		p.From = from.String()
-	}
-	return p
+// namesPort reports whether a target has a port behind its address.
+func namesPort(to string) bool {
+	_, err := netip.ParseAddrPort(to)
+	return err == nil
 }

@@ -54,6 +54,14 @@ func (a *Agent) seen(ctx context.Context, f *facts.Facts) (foreign.Seen, error) 
 	return s, nil
 }
 
+// tables reads all tables of nf_tables.
+func (a *Agent) tables(ctx context.Context) ([]nft.Table, error) {
+	if a.offline() {
+		return nil, nil
+	}
+	return nft.DumpAll(ctx)
+}
+
 // live reads the own table.
 func (a *Agent) live(ctx context.Context) (*nft.Table, error) {
 	return nft.Dump(ctx, nft.OwnFamily, nft.OwnTable)
