@@ -8,6 +8,7 @@ import (
 	"github.com/provision-net/provision/provision"
 	"github.com/provision-net/provision/provision/facts"
 	"github.com/provision-net/provision/provision/intent"
+	"github.com/provision-net/provision/provision/resource/dockeruser"
 	"github.com/provision-net/provision/provision/resource/nft"
 	"github.com/provision-net/provision/provision/resource/route"
 	"github.com/provision-net/provision/provision/resource/rule"
@@ -47,8 +48,11 @@ type Result struct {
 	Switch *kept.Switch
 }
 
-// KeptKinds are the kinds of state that no manager brings back.
-func KeptKinds() []string { return []string{nft.Kind, route.Kind, rule.Kind, sysctl.Kind} }
+// KeptKinds are the kinds of state that no manager brings back. Rules in docker's own chain are
+// lost whenever docker makes its chains anew.
+func KeptKinds() []string {
+	return []string{nft.Kind, route.Kind, rule.Kind, sysctl.Kind, dockeruser.Kind}
+}
 
 // Plan says what should exist. Nothing is wanted when c is empty.
 func Plan(in Input, c Config) (Result, error) {

@@ -210,7 +210,7 @@ func (w *switchWorld) Do(ctx context.Context, a killswitch.Action) error {
 	case killswitch.Around:
 		return w.around(ctx, a.Detours)
 	case killswitch.Log:
-		w.agent.Log.Warn("kill switch: " + a.Text)
+		w.agent.Log.Warn(a.Text)
 		return nil
 	}
 	return fmt.Errorf("the kill switch cannot %s", a.Do)

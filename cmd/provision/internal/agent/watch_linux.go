@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -18,7 +19,7 @@ import (
 	"github.com/provision-net/provision/cmd/provision/internal/watching"
 	"github.com/provision-net/provision/dnsdhcp/control"
 	"github.com/provision-net/provision/provision"
-	"github.com/provision-net/provision/provision/host"
+	"github.com/provision-net/provision/provision/resource/dockeruser"
 	"github.com/provision-net/provision/provision/resource/nft"
 	"github.com/provision-net/provision/routing/kept"
 	"github.com/provision-net/provision/routing/watch"
@@ -35,12 +36,11 @@ func (a *Agent) Watch(ctx context.Context, o WatchOptions) (watch.Status, error)
 	if err != nil {
 		return watch.Status{}, err
 	}
-	root, err := host.OpenRoot(a.Root)
+	parameters, err := watching.Parameters()
 	if err != nil {
-		return watch.Status{}, err
+		return watch.Status{}, fmt.Errorf("cannot reach the kernel's parameters: %w", err)
 	}
-	defer root.Close()
-	sys, err := watching.Open(a.runner, root)
+	sys, err := watching.Open(a.runner, parameters)
 	if err != nil {
 		return watch.Status{}, fmt.Errorf("cannot watch the network: %w", err)
 	}
@@ -48,7 +48,7 @@ func (a *Agent) Watch(ctx context.Context, o WatchOptions) (watch.Status, error)
 	k := &keeper{agent: a, engine: e, config: cfg}
 	eng := &watch.Engine{
 		Source: sys, Hand: sys, Runner: sys, Resources: e.Resources, Memory: watching.MemoryPath,
-		Lock: k.lock, Managers: func() []string { return a.running(ctx) }, Overruns: sys.Overruns, Log: a.Log, Boot: bootID(),
+		Lock: k.lock, Managers: watching.Managers, Overruns: sys.Overruns, Log: a.Log, Boot: watching.BootID(),
 	}
 	k.jobs = eng.SetJobs
 	if err := k.load(); err != nil {
@@ -65,7 +65,10 @@ func (a *Agent) Watch(ctx context.Context, o WatchOptions) (watch.Status, error)
 	g.Go(func() error { return eng.Run(ctx, sys) })
 	sw := &switcher{agent: a, engine: e, poked: make(chan struct{}, 1)}
 	if k.keeps() {
-		g.Go(func() error { return follow(ctx, e, sys, sw.poke) })
+		if tables, ok := e.Resources[nft.Kind].(*nft.Resource); ok {
+			sys.Tables, sys.Foreign = sw.poke, k.foreign
+			g.Go(func() error { return sys.FollowTables(ctx, tables) })
+		}
 		g.Go(func() error { return sw.run(ctx) })
 		g.Go(func() error { return a.keepClock(ctx) })
 	}
@@ -124,46 +127,6 @@ func alive(ctx context.Context, notify func(string)) error {
 	}
 }
 
-// follow tells the watch of changes to nf_tables, with who made them.
-func follow(ctx context.Context, e *provision.Engine, sys *watching.System, poke func()) error {
-	r, ok := e.Resources[nft.Kind].(*nft.Resource)
-	if !ok {
-		return nil
-	}
-	events, err := r.Watch()
-	if errors.Is(err, nft.ErrUnsupported) {
-		return nil
-	}
-	if err != nil {
-		return fmt.Errorf("cannot watch nf_tables: %w", err)
-	}
-	defer events.Close()
-	for {
-		c, err := events.Next(ctx)
-		if ctx.Err() != nil {
-			return nil
-		}
-		if err != nil {
-			return fmt.Errorf("cannot watch nf_tables: %w", err)
-		}
-		ev := watch.Event{NFT: true, Count: len(c.Tables), Overrun: c.Lost}
-		for _, t := range c.Tables {
-			if t.Family != nft.OwnFamily || t.Table != nft.OwnTable {
-				continue
-			}
-			cause := watch.Cause{What: "table " + t.Family + " " + t.Table + " changed", NFT: true}
-			if t.Process != "" {
-				cause.Who = fmt.Sprintf("%s, process %d", t.Process, t.PID)
-			}
-			ev.Causes = append(ev.Causes, cause)
-		}
-		if len(ev.Causes) > 0 || c.Lost {
-			sys.Feed(ev)
-			poke()
-		}
-	}
-}
-
 // keeper gives the watch its jobs, and again when something else was committed meanwhile.
 type keeper struct {
 	agent  *Agent
@@ -180,6 +143,13 @@ func (k *keeper) keeps() bool {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	return k.config.Keeps()
+}
+
+// foreign reports whether something of ours is in the tables of others.
+func (k *keeper) foreign() bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return slices.ContainsFunc(k.wants, func(w provision.Want) bool { return w.Kind == dockeruser.Kind })
 }
 
 func (k *keeper) idle() bool {
@@ -289,28 +259,4 @@ func (k *keeper) reload(ctx context.Context, asked <-chan func() (watch.Config, 
 			k.agent.Log.Info("the configuration was read again")
 		}
 	}
-}
-
-// running names the network managers that run, to suspect.
-func (a *Agent) running(ctx context.Context) []string {
-	f, err := a.Facts(ctx)
-	if err != nil {
-		return nil
-	}
-	var out []string
-	for name, on := range map[string]bool{"systemd-networkd": f.Networkd.Running, "NetworkManager": f.NM.Running, "dhcpcd": f.Dhcpcd.Running} {
-		if on {
-			out = append(out, name)
-		}
-	}
-	for _, c := range f.Clients {
-		out = append(out, c.Name)
-	}
-	return out
-}
-
-// bootID tells boots apart (random(4)).
-func bootID() string {
-	text, _ := os.ReadFile("/proc/sys/kernel/random/boot_id")
-	return strings.TrimSpace(string(text))
 }

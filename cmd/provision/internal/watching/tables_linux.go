@@ -46,19 +46,23 @@ func (s *System) followTables(ctx context.Context, tables *nft.Resource) error {
 		if err != nil {
 			return err
 		}
-		if e, ours := tableEvent(changed); ours {
+		if e, counts := tableEvent(changed, s.Foreign != nil && s.Foreign()); counts {
 			s.Feed(e)
+			if s.Tables != nil {
+				s.Tables()
+			}
 		}
 	}
 }
 
-// tableEvent is what a change of tables means; ours says whether our own is among them.
-func tableEvent(c nft.Changed) (e watch.Event, ours bool) {
+// tableEvent is what a change of tables means; counts says whether our own is among them, or with
+// foreign any at all.
+func tableEvent(c nft.Changed, foreign bool) (e watch.Event, counts bool) {
 	if c.Lost {
 		e = watch.Event{Count: 1, NFT: true, Causes: []watch.Cause{{What: "changes of nf_tables were lost", NFT: true}}}
 	}
 	for _, t := range c.Tables {
-		if t.Family != nft.OwnFamily || t.Table != nft.OwnTable {
+		if !foreign && (t.Family != nft.OwnFamily || t.Table != nft.OwnTable) {
 			continue
 		}
 		cause := watch.Cause{What: "table " + t.Family + " " + t.Table, NFT: true, Gone: true}

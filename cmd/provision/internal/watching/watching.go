@@ -22,6 +22,10 @@ import (
 type System struct {
 	Commands host.Runner
 	Files    Files // of /proc/sys: host.Root
+	// Tables, when set, is told of each change of nf_tables that counts.
+	Tables func()
+	// Foreign counts the tables of others too, because something of ours is in one of them.
+	Foreign func() bool
 
 	events   *netevents.Watcher
 	reader   *facts.Reader
