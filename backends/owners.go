@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"sort"
 
 	"github.com/provision-net/provision/backends/claim"
 	"github.com/provision-net/provision/provision/facts"
@@ -68,8 +69,9 @@ func (d *detector) owner(l facts.Link) Ownership {
 	d.installed(t)
 
 	order := []Manager{Netplan, NetworkManager, Networkd, Ifupdown, Dhcpcd, Foreign, None}
-	slices.SortStableFunc(t.evidence, func(a, b Evidence) int {
-		return cmp.Or(cmp.Compare(b.Weight, a.Weight), cmp.Compare(slices.Index(order, a.Manager), slices.Index(order, b.Manager)))
+	sort.SliceStable(t.evidence, func(i, j int) bool {
+		a, b := t.evidence[i], t.evidence[j]
+		return cmp.Or(cmp.Compare(b.Weight, a.Weight), cmp.Compare(slices.Index(order, a.Manager), slices.Index(order, b.Manager))) < 0
 	})
 	o.Evidence = append(o.Evidence, t.evidence...)
 	d.decide(&o, t)

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"sort"
 	"strings"
 
 	"github.com/provision-net/provision/backends/claim"
@@ -353,7 +354,7 @@ func (p *policy) links() []facts.Link {
 
 func (p *policy) byBus() []*candidate {
 	out := slices.Clone(p.all)
-	slices.SortStableFunc(out, func(a, b *candidate) int { return busOrder(a.link, b.link) })
+	sort.SliceStable(out, func(i, j int) bool { return busOrder(out[i].link, out[j].link) < 0 })
 	return out
 }
 

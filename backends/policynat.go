@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"sort"
 
 	"github.com/provision-net/provision/provision/facts"
 )
@@ -220,6 +221,6 @@ func (p *policy) inMemoryOrder(keep func(*candidate) bool) []*candidate {
 			out = append(out, c)
 		}
 	}
-	slices.SortStableFunc(out, func(a, b *candidate) int { return a.slot - b.slot })
+	sort.SliceStable(out, func(i, j int) bool { return out[i].slot < out[j].slot })
 	return out
 }

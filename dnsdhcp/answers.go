@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"os"
 	"slices"
+	"sort"
 	"strings"
 	"time"
 
@@ -72,7 +73,7 @@ func (s *Server) history(text string, at time.Time) []control.Lease {
 		}
 		out = append(out, v)
 	}
-	slices.SortStableFunc(out, func(a, b control.Lease) int { return cmp.Compare(a.Since, b.Since) })
+	sort.SliceStable(out, func(i, j int) bool { return out[i].Since < out[j].Since })
 	return out
 }
 
@@ -105,7 +106,7 @@ func (s *Server) why(text string) control.Why {
 		events = append(events, s.trace.Client(mac)...)
 	}
 	events = append(events, s.trace.Find(func(e trace.Entry) bool { return !macs[e.HW] && q.entry(e, domain) })...)
-	slices.SortStableFunc(events, func(a, b trace.Entry) int { return cmp.Compare(a.At, b.At) })
+	sort.SliceStable(events, func(i, j int) bool { return events[i].At < events[j].At })
 	slices.Sort(out.MACs)
 	out.Events = eventViews(events, r)
 	return out
@@ -298,7 +299,7 @@ func (s *Server) status() control.Status {
 		out.Problems = append(out.Problems, service+": "+s.noted[service])
 	}
 	s.mu.Unlock()
-	slices.SortFunc(out.Links, func(a, b control.Link) int { return cmp.Compare(a.Name, b.Name) })
+	sort.Slice(out.Links, func(i, j int) bool { return out.Links[i].Name < out.Links[j].Name })
 	out.Networks = s.usage(tables)
 	js := s.journal.Stats()
 	out.Journal = control.Journal{Path: s.o.Dir, Bytes: js.Size, Records: js.Records, Syncs: js.Writes}

@@ -7,6 +7,7 @@ import (
 	"maps"
 	"os"
 	"slices"
+	"sort"
 	"strconv"
 	"sync"
 	"time"
@@ -241,7 +242,10 @@ func (s *Server) forgetAway() {
 			away = append(away, st)
 		}
 	}
-	slices.SortFunc(away, func(a, b *station) int { return cmp.Or(cmp.Compare(a.left, b.left), cmp.Compare(a.name, b.name)) })
+	sort.Slice(away, func(i, j int) bool {
+		a, b := away[i], away[j]
+		return cmp.Or(cmp.Compare(a.left, b.left), cmp.Compare(a.name, b.name)) < 0
+	})
 	for _, st := range away[:max(0, len(away)-maxAway)] {
 		st.end()
 		delete(s.stations, st.name)

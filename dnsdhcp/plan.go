@@ -6,6 +6,7 @@ import (
 	"maps"
 	"net/netip"
 	"slices"
+	"sort"
 	"strings"
 	"time"
 
@@ -223,9 +224,12 @@ func announcedNetworks(plans map[string]served, relayed []dhcp4.Network) []netip
 	for _, n := range relayed {
 		set[n.Prefix] = true
 	}
-	return slices.SortedFunc(maps.Keys(set), func(a, b netip.Prefix) int {
-		return cmp.Or(a.Addr().Compare(b.Addr()), cmp.Compare(a.Bits(), b.Bits()))
+	out := slices.Collect(maps.Keys(set))
+	sort.Slice(out, func(i, j int) bool {
+		a, b := out[i], out[j]
+		return cmp.Or(a.Addr().Compare(b.Addr()), cmp.Compare(a.Bits(), b.Bits())) < 0
 	})
+	return out
 }
 
 // keyOf tells one wanted task from another.

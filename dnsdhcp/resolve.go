@@ -3,7 +3,7 @@ package dnsdhcp
 import (
 	"fmt"
 	"net/netip"
-	"slices"
+	"sort"
 	"strings"
 
 	"github.com/provision-net/provision/dnsdhcp/link"
@@ -88,7 +88,7 @@ func (r *reader) resolve(c Config) *resolved {
 		out.metrics = ap
 	}
 	out.leases = r.leases(c.Leases)
-	slices.SortStableFunc(r.problems, func(a, b Problem) int { return strings.Compare(a.Path, b.Path) })
+	sort.SliceStable(r.problems, func(i, j int) bool { return r.problems[i].Path < r.problems[j].Path })
 	return out
 }
 

@@ -11,6 +11,7 @@ import (
 	"os"
 	"runtime"
 	"slices"
+	"sort"
 	"strings"
 
 	"golang.org/x/sync/errgroup"
@@ -101,8 +102,8 @@ func (s *Server) share(plans map[string]served) {
 			networks = append(networks, v.network)
 		}
 	}
-	slices.SortFunc(tables, func(a, b lease.Network) int { return strings.Compare(a.Name, b.Name) })
-	slices.SortFunc(networks, func(a, b dhcp4.Network) int { return strings.Compare(a.Name, b.Name) })
+	sort.Slice(tables, func(i, j int) bool { return tables[i].Name < tables[j].Name })
+	sort.Slice(networks, func(i, j int) bool { return networks[i].Name < networks[j].Name })
 	s.tables = tables
 	for _, t := range tables {
 		s.networkGauges(t.Name)
@@ -153,7 +154,7 @@ func (s *Server) shareDNS(plans map[string]served, relayed []dhcp4.Network) {
 			links = append(links, v.dnsLink)
 		}
 	}
-	slices.SortFunc(links, func(a, b dns.Link) int { return strings.Compare(a.Name, b.Name) })
+	sort.Slice(links, func(i, j int) bool { return links[i].Name < links[j].Name })
 	machine := s.addresses()
 	z, routes, err := s.config.zoneOf(announcedNetworks(plans, relayed), s.files.hosts, leaseNames{s.table}, s.learnt, s.hostname)
 	if err == nil {

@@ -1,11 +1,11 @@
 package dnsdhcp
 
 import (
-	"cmp"
 	"context"
 	"log/slog"
 	"maps"
 	"slices"
+	"sort"
 	"sync"
 
 	"github.com/provision-net/provision/dnsdhcp/clock"
@@ -135,6 +135,6 @@ func (st *station) status() control.Link {
 		}
 		v.Services = append(v.Services, one)
 	}
-	slices.SortFunc(v.Services, func(a, b control.Service) int { return cmp.Compare(a.Name, b.Name) })
+	sort.Slice(v.Services, func(i, j int) bool { return v.Services[i].Name < v.Services[j].Name })
 	return v
 }

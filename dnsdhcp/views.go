@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/netip"
 	"slices"
+	"sort"
 	"strings"
 	"time"
 
@@ -62,8 +63,9 @@ func leaseView(l lease.Lease, r clock.Reading) control.Lease {
 // leaseViews shows the leases that keep says yes to, by address.
 func leaseViews(all []lease.Lease, r clock.Reading, keep func(lease.Lease) bool) []control.Lease {
 	all = slices.Clone(all)
-	slices.SortFunc(all, func(a, b lease.Lease) int {
-		return cmp.Or(a.Addr.Compare(b.Addr), cmp.Compare(a.Network, b.Network))
+	sort.Slice(all, func(i, j int) bool {
+		a, b := &all[i], &all[j]
+		return cmp.Or(a.Addr.Compare(b.Addr), cmp.Compare(a.Network, b.Network)) < 0
 	})
 	out := []control.Lease{}
 	for _, l := range all {

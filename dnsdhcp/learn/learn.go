@@ -10,6 +10,7 @@ import (
 	"cmp"
 	"net/netip"
 	"slices"
+	"sort"
 	"sync"
 	"time"
 
@@ -248,7 +249,7 @@ func (l *Learner) Addrs(label string) []netip.Addr {
 		add(held.HW.Addr, held.Network)
 		l.mu.RUnlock()
 	}
-	slices.SortFunc(found, func(a, b entry) int { return older(&b, &a) })
+	sort.Slice(found, func(i, j int) bool { return older(&found[j], &found[i]) < 0 })
 	var out []netip.Addr
 	for _, e := range found {
 		out = append(out, e.addr)
@@ -301,6 +302,6 @@ func (l *Learner) All() []Address {
 			out = append(out, Address{e.addr, e.mac, e.index, e.seen, e.gone})
 		}
 	}
-	slices.SortFunc(out, func(a, b Address) int { return a.Addr.Compare(b.Addr) })
+	sort.Slice(out, func(i, j int) bool { return out[i].Addr.Compare(out[j].Addr) < 0 })
 	return out
 }

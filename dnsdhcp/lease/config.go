@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"sort"
 )
 
 // Range is the addresses from First to Last, both included.
@@ -65,7 +66,8 @@ func Validate(networks []Network) error {
 
 func (n Network) validate(bad func(string, ...any)) {
 	size := uint64(0)
-	pools := slices.SortedFunc(slices.Values(n.Pools), func(a, b Range) int { return a.First.Compare(b.First) })
+	pools := slices.Clone(n.Pools)
+	sort.Slice(pools, func(i, j int) bool { return pools[i].First.Compare(pools[j].First) < 0 })
 	for i, p := range pools {
 		switch {
 		case !n.Prefix.Contains(p.First) || !n.Prefix.Contains(p.Last):
@@ -137,7 +139,7 @@ func newPool(ranges []Range) pool {
 	for _, r := range ranges {
 		p.spans = append(p.spans, span{first: number(r.First), last: number(r.Last)})
 	}
-	slices.SortFunc(p.spans, func(a, b span) int { return cmp.Compare(a.first, b.first) })
+	sort.Slice(p.spans, func(i, j int) bool { return p.spans[i].first < p.spans[j].first })
 	for i := range p.spans {
 		p.spans[i].base = p.size
 		p.size += int(p.spans[i].last-p.spans[i].first) + 1

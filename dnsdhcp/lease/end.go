@@ -1,9 +1,9 @@
 package lease
 
 import (
-	"cmp"
 	"net/netip"
 	"slices"
+	"sort"
 
 	"github.com/provision-net/provision/dnsdhcp/clock"
 )
@@ -149,15 +149,16 @@ func (t *Table) Restore(leases []Lease, now clock.Instant) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	leases = slices.Clone(leases)
-	slices.SortStableFunc(leases, func(a, b Lease) int {
+	sort.SliceStable(leases, func(i, j int) bool {
+		a, b := &leases[i], &leases[j]
 		if a.live() != b.live() && !a.live() {
-			return -1 // the old ones first, in the order in which they ended
+			return true // the old ones first, in the order in which they ended
 		} else if a.live() != b.live() {
-			return 1
+			return false
 		} else if !a.live() {
-			return cmp.Compare(a.Expiry, b.Expiry)
+			return a.Expiry < b.Expiry
 		}
-		return cmp.Compare(a.Since, b.Since)
+		return a.Since < b.Since
 	})
 	for _, l := range leases {
 		if !l.Addr.Is4() || l.State < Bound || l.State > Declined || l.State == Declined && l.Expiry <= now {

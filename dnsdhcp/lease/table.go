@@ -6,6 +6,7 @@ import (
 	"maps"
 	"net/netip"
 	"slices"
+	"sort"
 	"sync"
 
 	"github.com/provision-net/provision/dnsdhcp/clock"
@@ -232,7 +233,7 @@ func (t *Table) ByHW(network string, hw HW) []Lease {
 	for e := n.hw[hw]; e != nil; e = e.nextHW {
 		out = append(out, e.Lease)
 	}
-	slices.SortStableFunc(out, func(a, b Lease) int { return cmp.Compare(b.Since, a.Since) })
+	sort.SliceStable(out, func(i, j int) bool { return out[j].Since < out[i].Since })
 	return out
 }
 
@@ -244,7 +245,7 @@ func (t *Table) All() []Lease {
 	for _, e := range t.addrs {
 		out = append(out, e.Lease)
 	}
-	slices.SortFunc(out, func(a, b Lease) int { return a.Addr.Compare(b.Addr) })
+	sort.Slice(out, func(i, j int) bool { return out[i].Addr.Compare(out[j].Addr) < 0 })
 	return out
 }
 

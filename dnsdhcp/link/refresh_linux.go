@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"sort"
 
 	"golang.org/x/sys/unix"
 )
@@ -56,7 +57,7 @@ func (w *Watcher) refreshRoutes(family uint8) error {
 	if err != nil && !errors.Is(err, errChanged) {
 		return err
 	}
-	slices.SortFunc(found, Default.compare)
+	sort.Slice(found, func(i, j int) bool { return found[i].compare(found[j]) < 0 })
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if family == unix.AF_INET {

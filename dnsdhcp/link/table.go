@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"net/netip"
 	"slices"
+	"sort"
 	"sync"
 	"time"
 
@@ -152,7 +153,7 @@ func (t *Table) Snapshot() []Link {
 			out = append(out, k.Link)
 		}
 	}
-	slices.SortFunc(out, func(a, b Link) int { return cmp.Compare(a.Index, b.Index) })
+	sort.Slice(out, func(i, j int) bool { return out[i].Index < out[j].Index })
 	return out
 }
 
@@ -194,7 +195,7 @@ func (t *Table) usable(v6 bool) []Default {
 			out = append(out, d)
 		}
 	}
-	slices.SortStableFunc(out, func(a, b Default) int { return cmp.Compare(a.Metric, b.Metric) })
+	sort.SliceStable(out, func(i, j int) bool { return out[i].Metric < out[j].Metric })
 	return out
 }
 
@@ -267,8 +268,9 @@ func (s *Subscription) diffLinks() []Change {
 		}
 		s.links[index] = k
 	}
-	slices.SortFunc(out, func(a, b Change) int {
-		return cmp.Or(cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Link.Index, b.Link.Index))
+	sort.Slice(out, func(i, j int) bool {
+		a, b := &out[i], &out[j]
+		return cmp.Or(cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Link.Index, b.Link.Index)) < 0
 	})
 	return out
 }
@@ -288,8 +290,9 @@ func (s *Subscription) diffNeighbours() []Neighbour {
 			s.neighbours[k] = n
 		}
 	}
-	slices.SortFunc(out, func(a, b Neighbour) int {
-		return cmp.Or(cmp.Compare(a.Index, b.Index), a.Addr.Compare(b.Addr))
+	sort.Slice(out, func(i, j int) bool {
+		a, b := &out[i], &out[j]
+		return cmp.Or(cmp.Compare(a.Index, b.Index), a.Addr.Compare(b.Addr)) < 0
 	})
 	return out
 }

@@ -1,11 +1,13 @@
 package mdns
 
 import (
+	"bytes"
 	"cmp"
 	"errors"
 	"fmt"
 	"net/netip"
 	"slices"
+	"sort"
 	"strings"
 	"unicode/utf8"
 
@@ -90,14 +92,12 @@ func published(s State) []netip.Addr {
 			good = rest
 		}
 		// Global ones first: some programs take the first and forget the link of a link-local one.
-		slices.SortFunc(good, func(a, b netip.Addr) int {
+		sort.Slice(good, func(i, j int) bool {
+			a, b := good[i], good[j]
 			if x, y := a.IsLinkLocalUnicast(), b.IsLinkLocalUnicast(); x != y {
-				if x {
-					return 1
-				}
-				return -1
+				return y
 			}
-			return a.Compare(b)
+			return a.Compare(b) < 0
 		})
 		good = slices.Compact(good)
 		out = append(out, good[:min(len(good), maxAddrs/2)]...)
@@ -290,8 +290,8 @@ func data(rr dns.RR) []byte {
 
 // compareSets is the tie-break of RFC 6762 section 8.2.1: the sorted sets, record by record, the shorter one first.
 func compareSets(a, b [][]byte) int {
-	slices.SortFunc(a, slices.Compare[[]byte])
-	slices.SortFunc(b, slices.Compare[[]byte])
+	sort.Slice(a, func(i, j int) bool { return bytes.Compare(a[i], a[j]) < 0 })
+	sort.Slice(b, func(i, j int) bool { return bytes.Compare(b[i], b[j]) < 0 })
 	for i := 0; i < len(a) && i < len(b); i++ {
 		if c := slices.Compare(a[i], b[i]); c != 0 {
 			return c

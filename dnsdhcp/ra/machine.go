@@ -4,6 +4,7 @@ import (
 	"net/netip"
 	"reflect"
 	"slices"
+	"sort"
 	"time"
 
 	"github.com/provision-net/provision/dnsdhcp/clock"
@@ -305,7 +306,7 @@ func (m *Machine) Poll(now clock.Instant) []Send {
 	}
 	var out []Send
 	alone := m.askers.take(now)
-	slices.SortFunc(alone, netip.Addr.Compare)
+	sort.Slice(alone, func(i, j int) bool { return alone[i].Compare(alone[j]) < 0 })
 	if len(alone) == 0 && now < m.next {
 		return nil
 	}

@@ -5,6 +5,7 @@ import (
 	"maps"
 	"net/netip"
 	"slices"
+	"sort"
 	"time"
 
 	"github.com/provision-net/provision/dnsdhcp/clock"
@@ -104,7 +105,8 @@ func wanted(c *Config, l *link.Link, now clock.Instant, b *book) (out []want, un
 			out[i].Preferred = max(out[i].Preferred, preferred)
 		}
 	}
-	slices.SortFunc(out[fixed:], func(a, b want) int { return a.Prefix.Prefix.Addr().Compare(b.Prefix.Prefix.Addr()) })
+	made := out[fixed:]
+	sort.Slice(made, func(i, j int) bool { return made[i].Prefix.Prefix.Addr().Compare(made[j].Prefix.Prefix.Addr()) < 0 })
 	return out[:min(len(out), maxPrefixes)], until
 }
 
@@ -176,8 +178,9 @@ func (b *book) trim() {
 	if len(gone) <= maxDeprecated {
 		return
 	}
-	slices.SortFunc(gone, func(x, y *known) int {
-		return cmp.Or(cmp.Compare(x.until, y.until), x.Prefix.Prefix.Addr().Compare(y.Prefix.Prefix.Addr()))
+	sort.Slice(gone, func(i, j int) bool {
+		x, y := gone[i], gone[j]
+		return cmp.Or(cmp.Compare(x.until, y.until), x.Prefix.Prefix.Addr().Compare(y.Prefix.Prefix.Addr())) < 0
 	})
 	for _, k := range gone[:len(gone)-maxDeprecated] {
 		delete(b.entries, k.Prefix.Prefix)
@@ -195,7 +198,7 @@ func (b *book) withdrawn(now clock.Instant) []Prefix {
 			out = append(out, p)
 		}
 	}
-	slices.SortFunc(out, func(a, b Prefix) int { return a.Prefix.Addr().Compare(b.Prefix.Addr()) })
+	sort.Slice(out, func(i, j int) bool { return out[i].Prefix.Addr().Compare(out[j].Prefix.Addr()) < 0 })
 	return out
 }
 
@@ -256,8 +259,9 @@ func (b *book) saved(now clock.Instant) []Saved {
 			out = append(out, s)
 		}
 	}
-	slices.SortFunc(out, func(a, b Saved) int {
-		return cmp.Or(a.Prefix.Prefix.Addr().Compare(b.Prefix.Prefix.Addr()), cmp.Compare(a.Prefix.Prefix.Bits(), b.Prefix.Prefix.Bits()))
+	sort.Slice(out, func(i, j int) bool {
+		a, b := &out[i], &out[j]
+		return cmp.Or(a.Prefix.Prefix.Addr().Compare(b.Prefix.Prefix.Addr()), cmp.Compare(a.Prefix.Prefix.Bits(), b.Prefix.Prefix.Bits())) < 0
 	})
 	b.dirty = false
 	return out
@@ -285,5 +289,7 @@ func (b *book) restore(now clock.Instant, list []Saved) {
 
 // list is for tests and status.
 func (b *book) list() []netip.Prefix {
-	return slices.SortedFunc(maps.Keys(b.entries), func(a, b netip.Prefix) int { return a.Addr().Compare(b.Addr()) })
+	out := slices.Collect(maps.Keys(b.entries))
+	sort.Slice(out, func(i, j int) bool { return out[i].Addr().Compare(out[j].Addr()) < 0 })
+	return out
 }

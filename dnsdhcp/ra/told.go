@@ -2,7 +2,7 @@ package ra
 
 import (
 	"cmp"
-	"slices"
+	"sort"
 	"time"
 
 	"github.com/provision-net/provision/dnsdhcp/clock"
@@ -42,12 +42,15 @@ func (t *told[K]) gone(now clock.Instant, current func(K) bool, compare func(a, 
 		}
 	}
 	if len(out) > maxTold {
-		slices.SortFunc(out, func(a, b K) int { return cmp.Or(cmp.Compare(t.m[b], t.m[a]), compare(a, b)) })
+		sort.Slice(out, func(i, j int) bool {
+			a, b := out[i], out[j]
+			return cmp.Or(cmp.Compare(t.m[b], t.m[a]), compare(a, b)) < 0
+		})
 		for _, k := range out[maxTold:] {
 			delete(t.m, k)
 		}
 		out = out[:maxTold]
 	}
-	slices.SortFunc(out, compare)
+	sort.Slice(out, func(i, j int) bool { return compare(out[i], out[j]) < 0 })
 	return out
 }

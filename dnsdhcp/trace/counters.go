@@ -7,6 +7,7 @@ import (
 	"io"
 	"maps"
 	"slices"
+	"sort"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -140,8 +141,9 @@ func (c *Counters) Totals() []Total {
 	for k, n := range c.events {
 		out = append(out, Total{k.link, k.proto, k.what, k.reply, k.reason, n.Load()})
 	}
-	slices.SortFunc(out, func(a, b Total) int {
-		return cmp.Or(cmp.Compare(a.Link, b.Link), cmp.Compare(a.Proto, b.Proto), cmp.Compare(a.What, b.What), cmp.Compare(a.Reply, b.Reply), cmp.Compare(a.Reason, b.Reason))
+	sort.Slice(out, func(i, j int) bool {
+		a, b := &out[i], &out[j]
+		return cmp.Or(cmp.Compare(a.Link, b.Link), cmp.Compare(a.Proto, b.Proto), cmp.Compare(a.What, b.What), cmp.Compare(a.Reply, b.Reply), cmp.Compare(a.Reason, b.Reason)) < 0
 	})
 	return out
 }

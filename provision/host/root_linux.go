@@ -8,8 +8,8 @@ import (
 	"os"
 	"path"
 	"slices"
+	"sort"
 	"strconv"
-	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -128,7 +128,7 @@ func (r *Root) ReadDir(name string) ([]Entry, error) {
 	for i, e := range list {
 		entries[i] = Entry{Name: e.Name(), Type: e.Type()}
 	}
-	slices.SortFunc(entries, func(a, b Entry) int { return strings.Compare(a.Name, b.Name) })
+	sort.Slice(entries, func(i, j int) bool { return entries[i].Name < entries[j].Name })
 	return entries, nil
 }
 

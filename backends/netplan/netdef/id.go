@@ -5,6 +5,7 @@ import (
 	"net/url"
 	"path"
 	"slices"
+	"sort"
 	"strings"
 
 	"github.com/provision-net/provision/backends/networkd/unit"
@@ -251,15 +252,16 @@ func (t *Tree) For(f *facts.Facts, l facts.Link) (d *ID, fits []*ID) {
 			fits = append(fits, id)
 		}
 	}
-	slices.SortStableFunc(fits, func(a, b *ID) int {
+	sort.SliceStable(fits, func(i, j int) bool {
+		a, b := fits[i], fits[j]
 		if a.Renderer != b.Renderer && (a.Renderer == RendererNM || b.Renderer == RendererNM) {
 			// systemd-networkd takes what it finds a file for; NetworkManager keeps off then.
 			if a.Renderer == RendererNM {
-				return 1
+				return false
 			}
-			return -1
+			return true
 		}
-		return strings.Compare(NetworkFile(a.Name), NetworkFile(b.Name))
+		return NetworkFile(a.Name) < NetworkFile(b.Name)
 	})
 	if live := t.named(liveID(f, l)); live != nil {
 		fits = slices.DeleteFunc(fits, func(id *ID) bool { return id == live })

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"path"
 	"slices"
+	"sort"
 	"strings"
 
 	"gopkg.in/yaml.v3"
@@ -84,7 +85,7 @@ func ReadTree(f *facts.Facts, base bool) *Tree {
 	for _, p := range byName {
 		t.Files = append(t.Files, p)
 	}
-	slices.SortFunc(t.Files, func(a, b string) int { return strings.Compare(path.Base(a), path.Base(b)) })
+	sort.Slice(t.Files, func(i, j int) bool { return path.Base(t.Files[i]) < path.Base(t.Files[j]) })
 	slices.Sort(t.Ours)
 	m := &merger{}
 	types := map[*ID]*Value{}

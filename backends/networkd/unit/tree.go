@@ -3,6 +3,7 @@ package unit
 import (
 	"path"
 	"slices"
+	"sort"
 	"strings"
 
 	"github.com/provision-net/provision/provision/facts"
@@ -88,7 +89,7 @@ func ReadTree(f *facts.Facts, base bool) *Tree {
 		n.Match = ReadMatch(n.Entries)
 		t.Networks = append(t.Networks, n)
 	}
-	slices.SortFunc(t.Networks, func(a, b *Network) int { return strings.Compare(a.Base, b.Base) })
+	sort.Slice(t.Networks, func(i, j int) bool { return t.Networks[i].Base < t.Networks[j].Base })
 	slices.Sort(t.Masked)
 	return t
 }

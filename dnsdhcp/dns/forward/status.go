@@ -1,7 +1,6 @@
 package forward
 
 import (
-	"cmp"
 	"slices"
 	"time"
 )
@@ -55,7 +54,7 @@ func (f *Forwarder) Status() Status {
 				us.Groups = append(us.Groups, name)
 			}
 		}
-		slices.SortFunc(us.Groups, cmp.Compare[string])
+		slices.Sort(us.Groups)
 		st.Upstreams = append(st.Upstreams, us)
 	}
 	return st

@@ -3,7 +3,7 @@ package journal
 import (
 	"cmp"
 	"net/netip"
-	"slices"
+	"sort"
 	"strings"
 	"time"
 
@@ -86,7 +86,11 @@ func (j *Journal) History(f Filter) []Interval {
 			out = append(out, i)
 		}
 	}
-	slices.SortFunc(out[ended:], func(a, b Interval) int { return cmp.Or(a.From.Compare(b.From), a.Addr.Compare(b.Addr)) })
+	open := out[ended:]
+	sort.Slice(open, func(i, j int) bool {
+		a, b := &open[i], &open[j]
+		return cmp.Or(a.From.Compare(b.From), a.Addr.Compare(b.Addr)) < 0
+	})
 	if f.Limit > 0 && len(out) > f.Limit {
 		out = out[len(out)-f.Limit:]
 	}

@@ -14,6 +14,7 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"sort"
 	"strings"
 	"sync"
 	"time"
@@ -154,7 +155,7 @@ func (j *Journal) Leases() []lease.Lease {
 		}
 		out = append(out, e.Lease)
 	}
-	slices.SortFunc(out, func(a, b lease.Lease) int { return a.Addr.Compare(b.Addr) })
+	sort.Slice(out, func(i, j int) bool { return out[i].Addr.Compare(out[j].Addr) < 0 })
 	return out
 }
 
@@ -315,11 +316,12 @@ func (j *Journal) keep(damaged []byte) {
 		return
 	}
 	names = slices.DeleteFunc(names, func(n string) bool { return !strings.HasPrefix(n, damagedName) || n == name })
-	slices.SortFunc(names, func(a, b string) int { // by number
+	sort.Slice(names, func(i, j int) bool {
+		a, b := names[i], names[j] // by number
 		if len(a) != len(b) {
-			return len(a) - len(b)
+			return len(a) < len(b)
 		}
-		return strings.Compare(a, b)
+		return a < b
 	})
 	for _, n := range names[:max(0, len(names)-keepDamaged+1)] {
 		if err := j.fs.Remove(n); err != nil {

@@ -6,6 +6,7 @@ import (
 	"maps"
 	"net/netip"
 	"slices"
+	"sort"
 	"time"
 
 	"github.com/provision-net/provision/dnsdhcp/clock"
@@ -176,7 +177,8 @@ func (s *state) snapshot() [][]byte {
 		out = append(out, appendValue(nil, value{key: k, value: s.values[k]}))
 	}
 	out = append(out, s.past.all()...)
-	addrs := slices.SortedFunc(maps.Keys(s.leases), func(a, b [4]byte) int { return bytes.Compare(a[:], b[:]) })
+	addrs := slices.Collect(maps.Keys(s.leases))
+	sort.Slice(addrs, func(i, j int) bool { return bytes.Compare(addrs[i][:], addrs[j][:]) < 0 })
 	for _, a := range addrs {
 		out = append(out, s.leases[a])
 	}

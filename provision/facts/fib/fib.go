@@ -8,7 +8,7 @@ import (
 	"cmp"
 	"fmt"
 	"net/netip"
-	"slices"
+	"sort"
 
 	"github.com/provision-net/provision/provision/facts"
 )
@@ -139,7 +139,7 @@ func (l *lookup) rules() {
 			{Family: l.family, Priority: 32767, Table: 253, Action: "lookup"},
 		}
 	}
-	slices.SortStableFunc(rules, func(a, b facts.Rule) int { return cmp.Compare(a.Priority, b.Priority) })
+	sort.SliceStable(rules, func(i, j int) bool { return rules[i].Priority < rules[j].Priority })
 	for _, r := range rules {
 		if !l.matches(r) {
 			l.step(r, nil, false, "does not match")
@@ -183,12 +183,13 @@ func (l *lookup) table(rule facts.Rule) bool {
 			fit = append(fit, r)
 		}
 	}
-	slices.SortStableFunc(fit, func(a, b facts.Route) int {
+	sort.SliceStable(fit, func(i, j int) bool {
+		a, b := &fit[i], &fit[j]
 		return cmp.Or(
 			cmp.Compare(b.Dst.Bits(), a.Dst.Bits()),
 			cmp.Compare(a.Metric, b.Metric),
 			cmp.Compare(pref(b.Pref), pref(a.Pref)),
-		)
+		) < 0
 	})
 	if len(fit) == 0 {
 		l.step(rule, nil, false, "table %d has no route to %v", rule.Table, l.q.Dst)

@@ -7,7 +7,7 @@ import (
 	"fmt"
 	"net/netip"
 	"os"
-	"slices"
+	"sort"
 	"time"
 
 	"github.com/vishvananda/netlink"
@@ -101,8 +101,9 @@ func judge(h *netlink.Handle, seen map[pair]int, most int) ([]Found, error) {
 		}
 		out = append(out, Found{p.index, names[p.index], p.src, p.dst, n})
 	}
-	slices.SortFunc(out, func(a, b Found) int {
-		return cmp.Or(b.Packets-a.Packets, a.Index-b.Index, a.Src.Compare(b.Src), a.Dst.Compare(b.Dst))
+	sort.Slice(out, func(i, j int) bool {
+		a, b := &out[i], &out[j]
+		return cmp.Or(b.Packets-a.Packets, a.Index-b.Index, a.Src.Compare(b.Src), a.Dst.Compare(b.Dst)) < 0
 	})
 	return out[:min(len(out), most)], nil
 }

@@ -1,12 +1,12 @@
 package rule
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"maps"
 	"slices"
+	"sort"
 
 	"github.com/provision-net/provision/provision"
 	"github.com/provision-net/provision/provision/host/rtnl"
@@ -199,7 +199,7 @@ func (h *hand) make(changes []change) error {
 	}
 	// In the kernel's order: what goes first cannot stand before what goes later.
 	goes := slices.DeleteFunc(slices.Clone(changes), func(c change) bool { return c.from == nil })
-	slices.SortFunc(goes, func(a, b change) int { return cmp.Compare(h.world.position(*a.from), h.world.position(*b.from)) })
+	sort.Slice(goes, func(i, j int) bool { return h.world.position(*goes[i].from) < h.world.position(*goes[j].from) })
 	gone := map[live]bool{}
 	for _, c := range goes {
 		if err := h.take(*c.from, gone); err != nil {

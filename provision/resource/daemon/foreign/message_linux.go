@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"sort"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -278,7 +279,7 @@ func (m Message) Key() string {
 		h, as, err := m.split()
 		if err == nil {
 			as = slices.Clone(as)
-			slices.SortStableFunc(as, func(a, b attr) int { return int(a.typ) - int(b.typ) })
+			sort.SliceStable(as, func(i, j int) bool { return int(as[i].typ) < int(as[j].typ) })
 			head := slices.Clone(h)
 			clear(head[8:]) // flags may carry FIB_RULE_IIF_DETACHED, which follows the links
 			head[8] = h[8] & unix.FIB_RULE_INVERT
