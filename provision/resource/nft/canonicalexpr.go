@@ -6,27 +6,54 @@ import "slices"
 func canonicalExprs(exprs []Expr, rename map[string]string) []Expr {
 	copied := false
 	for i := range exprs {
-		e := canonicalExpr(exprs[i], rename)
-		if e == exprs[i] {
+		if settled(&exprs[i], rename) {
 			continue
 		}
 		if !copied {
 			exprs, copied = slices.Clone(exprs), true
 		}
-		exprs[i] = e
+		exprs[i] = canonicalExpr(exprs[i], rename)
 	}
 	return exprs
 }
 
-func canonicalExpr(e Expr, rename map[string]string) Expr {
-	same := func(regs ...uint32) bool {
-		return !slices.ContainsFunc(regs, func(r uint32) bool { return register(r) != r })
-	}
+// settled tells what is canonical as it is. Of what is rare it may not know.
+func settled(e *Expr, rename map[string]string) bool {
+	same := func(r uint32) bool { return register(r) == r }
 	switch {
-	case e.Meta != nil && same(e.Meta.Reg), e.Payload != nil && same(e.Payload.Reg), e.Cmp != nil && same(e.Cmp.Reg),
-		e.Immediate != nil && same(e.Immediate.Reg), e.Bitwise != nil && same(e.Bitwise.Src, e.Bitwise.Dst),
-		e.Ct != nil && same(e.Ct.Reg), e.Lookup != nil && rename == nil && same(e.Lookup.Reg, e.Lookup.Dst):
-		return e
+	case e.Meta != nil:
+		return same(e.Meta.Reg)
+	case e.Payload != nil:
+		return same(e.Payload.Reg)
+	case e.Cmp != nil:
+		return same(e.Cmp.Reg)
+	case e.Immediate != nil:
+		return same(e.Immediate.Reg)
+	case e.Bitwise != nil:
+		return same(e.Bitwise.Src) && same(e.Bitwise.Dst)
+	case e.Ct != nil:
+		return same(e.Ct.Reg)
+	case e.Lookup != nil:
+		return rename == nil && same(e.Lookup.Reg) && same(e.Lookup.Dst)
+	case e.Verdict != nil, e.Notrack != nil, e.Unknown != nil:
+		return true
+	case e.Counter != nil:
+		return *e.Counter == Counter{}
+	case e.Limit != nil:
+		return e.Limit.Burst != 0 || e.Limit.Bytes
+	case e.Log != nil:
+		return e.Log.Level == nil || *e.Log.Level != 4
+	case e.Reject != nil:
+		return e.Reject.Type != "icmpv6" && (e.Reject.Type != "tcp reset" || e.Reject.Code == 0)
+	case e.DynSet != nil:
+		d := e.DynSet
+		return same(d.Reg) && same(d.Data) && !slices.ContainsFunc(d.Exprs, func(in Expr) bool { return !settled(&in, rename) })
+	}
+	return false
+}
+
+func canonicalExpr(e Expr, rename map[string]string) Expr {
+	switch {
 	case e.Meta != nil:
 		v := *e.Meta
 		v.Reg = register(v.Reg)

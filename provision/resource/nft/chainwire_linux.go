@@ -110,19 +110,3 @@ func putRule(b []byte, table, chain string, r *Rule, before uint64, ids map[stri
 	}
 	return b, w.err
 }
-
-// readRule reads NFT_MSG_NEWRULE.
-func readRule(b []byte) (table, chain string, r Rule, err error) {
-	var a attrs
-	a.read(b)
-	table, chain = a.text(unix.NFTA_RULE_TABLE), a.text(unix.NFTA_RULE_CHAIN)
-	r.Handle = a.opt64(unix.NFTA_RULE_HANDLE)
-	if u := a.tb[unix.NFTA_RULE_USERDATA]; u != nil {
-		r.Comment = userText(u, udComment)
-	}
-	if a.odd {
-		return "", "", r, nfnl.ErrMessage
-	}
-	r.Exprs, err = readExprs(a.tb[unix.NFTA_RULE_EXPRESSIONS])
-	return table, chain, r, err
-}

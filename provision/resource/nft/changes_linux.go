@@ -12,6 +12,22 @@ import (
 type cause struct {
 	what  string
 	exprs []Expr
+	// Of a rule, in place of what: where it is.
+	chain string
+	n     int
+	rule  *Rule
+}
+
+// text is what was to be done.
+func (c cause) text() string {
+	if c.rule == nil {
+		return c.what
+	}
+	s := fmt.Sprintf("add rule %d of chain %s", c.n+1, c.chain)
+	if c.rule.Comment != "" {
+		s += fmt.Sprintf(" (%s)", c.rule.Comment)
+	}
+	return s
 }
 
 // changes is a batch for one table.
@@ -22,6 +38,7 @@ type changes struct {
 	words  string // the family's name
 	table  string
 	lastID uint32
+	rule   []byte // room for the next one
 }
 
 func newChanges(family, table string) (*changes, error) {
@@ -81,19 +98,17 @@ func (c *changes) deleteChain(name string) {
 }
 
 func (c *changes) newRule(chain string, n int, r *Rule, before uint64, ids map[string]uint32) error {
-	b, err := putRule(nil, c.table, chain, r, before, ids)
-	what := fmt.Sprintf("add rule %d of chain %s", n+1, chain)
-	if r.Comment != "" {
-		what += fmt.Sprintf(" (%s)", r.Comment)
-	}
+	why := cause{exprs: r.Exprs, chain: chain, n: n, rule: r}
+	b, err := putRule(c.rule[:0], c.table, chain, r, before, ids)
 	if err != nil {
-		return fmt.Errorf("cannot %s: %w", what, err)
+		return fmt.Errorf("cannot %s: %w", why.text(), err)
 	}
+	c.rule = b
 	flags := uint16(nfnl.Create)
 	if before == 0 {
 		flags |= nfnl.Append
 	}
-	c.add(unix.NFT_MSG_NEWRULE, flags, b, cause{what: what, exprs: r.Exprs})
+	c.add(unix.NFT_MSG_NEWRULE, flags, b, why)
 	return nil
 }
 

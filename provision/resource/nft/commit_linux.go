@@ -44,7 +44,7 @@ func (c *changes) explain(f nfnl.Failure) error {
 	var why cause
 	if f.Index >= 0 && f.Index < len(c.causes) {
 		why = c.causes[f.Index]
-		what = fmt.Sprintf("%s (table %s %s)", why.what, c.words, c.table)
+		what = fmt.Sprintf("%s (table %s %s)", why.text(), c.words, c.table)
 	}
 	said := ""
 	if f.Text != "" {

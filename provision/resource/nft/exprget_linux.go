@@ -10,13 +10,8 @@ import (
 
 // readExprs reads a list of expressions.
 func readExprs(b []byte) ([]Expr, error) {
-	out := make([]Expr, 0, 4)
-	err := nfnl.Each(b, func(kind uint16, data []byte) error {
-		e, err := readExpr(data)
-		out = append(out, e)
-		return err
-	})
-	return out, err
+	var r ruleReader
+	return r.exprs(b)
 }
 
 // readExpr reads one NFTA_LIST_ELEM. What is not known is an Unknown.

@@ -1,7 +1,6 @@
 package nft
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -40,15 +39,17 @@ type line struct {
 
 // Format is the canonical text of a table: one JSON object per line, so that two texts can be
 // compared by lines. The elements of large sets are told by their count and digest.
-func Format(t Table) string {
-	t = Canonical(t)
-	var b bytes.Buffer
-	enc := json.NewEncoder(&b)
-	enc.SetEscapeHTML(false)
+func Format(t Table) string { return format(Canonical(t)) }
+
+// format is Format of a table that is canonical.
+func format(t Table) string {
+	w := make(jsonText, 0, roughly(&t))
 	put := func(l line) {
-		if err := enc.Encode(l); err != nil {
+		text, err := marshal(l)
+		if err != nil {
 			panic(err) // plain data
 		}
+		w = append(append(w, text...), '\n')
 	}
 	sets, chains := t.Sets, t.Chains
 	t.Sets, t.Chains = nil, nil
@@ -63,7 +64,7 @@ func Format(t Table) string {
 		}
 		put(line{Set: &s})
 		for j := range elems {
-			put(line{Element: &elems[j]})
+			w.element(&elems[j])
 		}
 	}
 	for i := range chains {
@@ -72,32 +73,58 @@ func Format(t Table) string {
 		c.Rules = nil
 		put(line{Chain: &c})
 		for j := range rules {
-			text, err := appendRule(b.AvailableBuffer(), &rules[j])
-			if err != nil {
+			if err := w.rule(&rules[j]); err != nil {
 				panic(err)
 			}
-			b.Write(text)
 		}
 	}
-	return b.String()
+	return string(w)
+}
+
+// roughly is how long a table's text will be, in bytes.
+func roughly(t *Table) int {
+	n := 256 + len(t.Sets)*160 + len(t.Chains)*160
+	for i := range t.Sets {
+		if e := len(t.Sets[i].Elements); e <= LargeSet {
+			n += e * 64
+		}
+	}
+	for i := range t.Chains {
+		for j := range t.Chains[i].Rules {
+			n += 64 + 48*len(t.Chains[i].Rules[j].Exprs)
+		}
+	}
+	return n
 }
 
 // Parse reads what Format writes. A large set has Count and SHA256 and no elements: Blobs.Load
-// has them.
+// has them. Expressions that are equal may be shared: copy what you change.
 func Parse(text string) (Table, error) {
 	if len(text) > MaxText {
 		return Table{}, fmt.Errorf("cannot read a table: its text is longer than %d bytes", MaxText)
 	}
-	dec := json.NewDecoder(strings.NewReader(text))
-	dec.DisallowUnknownFields()
 	var t Table
-	for n := 1; ; n++ {
+	var p ruleParser
+	for n, at := 1, 0; ; n++ {
+		if r, size, ok := p.line(text[at:]); ok {
+			if err := t.take(line{Rule: &r}, n == 1); err != nil {
+				return Table{}, fmt.Errorf("cannot read a table: line %d: %w", n, err)
+			}
+			at += size
+			continue
+		}
 		var l line
+		dec := json.NewDecoder(strings.NewReader(text[at:]))
+		dec.DisallowUnknownFields()
 		err := dec.Decode(&l)
 		if errors.Is(err, io.EOF) && n > 1 {
 			return t, nil
 		}
 		if err == nil {
+			at += int(dec.InputOffset())
+			for at < len(text) && text[at] == '\n' {
+				at++
+			}
 			err = t.take(l, n == 1)
 		}
 		if err != nil {

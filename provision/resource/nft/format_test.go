@@ -40,7 +40,8 @@ func TestFormatRule(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got, err := appendRule(nil, &r); err != nil || string(got) != string(want)+"\n" {
+		var got jsonText
+		if err := got.rule(&r); err != nil || string(got) != string(want)+"\n" {
 			t.Errorf("got  %s\nwant %s, %v", got, want, err)
 		}
 	}

@@ -6,94 +6,224 @@ import (
 	"strconv"
 )
 
-// appendRule writes a rule as encoding/json would, which takes most of the time that a table of
-// a thousand rules needs if it has to look at each field of each expression. What is rare is
-// left to it.
-func appendRule(b []byte, r *Rule) ([]byte, error) {
-	b = append(b, `{"rule":{"exprs":[`...)
-	var err error
-	for i := range r.Exprs {
-		if i > 0 {
-			b = append(b, ',')
-		}
-		if b, err = appendExpr(b, &r.Exprs[i]); err != nil {
-			return b, err
-		}
+// jsonText is text that grows by what encoding/json would write. Looking at each field of each
+// expression it would take most of the time that a table of a thousand rules needs. What is rare
+// is left to it.
+type jsonText []byte
+
+// rule appends a rule's line.
+func (w *jsonText) rule(r *Rule) error {
+	w.put(`{"rule":{"exprs":`)
+	if err := w.exprs(r.Exprs); err != nil {
+		return err
 	}
-	b = append(b, ']')
-	if r.Comment != "" {
-		b = append(b, `,"comment":`...)
-		if b, err = appendString(b, r.Comment); err != nil {
-			return b, err
-		}
-	}
-	return append(b, "}}\n"...), nil
+	w.optText("comment", r.Comment)
+	w.put("}}\n")
+	return nil
 }
 
-func appendExpr(b []byte, e *Expr) ([]byte, error) {
+func (w *jsonText) exprs(list []Expr) error {
+	w.put("[")
+	for i := range list {
+		if i > 0 {
+			w.put(",")
+		}
+		if err := w.expr(&list[i]); err != nil {
+			return err
+		}
+	}
+	w.put("]")
+	return nil
+}
+
+// element appends an element's line.
+func (w *jsonText) element(e *Element) {
+	w.put(`{"element":{`)
+	w.bytes("key", e.Key)
+	if len(e.To) > 0 {
+		w.bytes("to", e.To)
+	}
+	if len(e.Data) > 0 {
+		w.bytes("data", e.Data)
+	}
+	if e.Verdict != nil {
+		w.name("verdict")
+		w.put("{")
+		w.verdict(e.Verdict)
+		w.put("}")
+	}
+	w.optText("comment", e.Comment)
+	w.opt("timeout", e.Timeout)
+	w.put("}}\n")
+}
+
+func (w *jsonText) verdict(v *Verdict) {
+	w.text("kind", v.Kind)
+	w.optText("chain", v.Chain)
+}
+
+func (w *jsonText) expr(e *Expr) error {
 	switch {
-	case e.Meta != nil && plain(e.Meta.Key):
-		b = append(append(b, `{"meta":{"key":"`...), e.Meta.Key...)
-		b = appendNumber(append(b, '"'), "reg", e.Meta.Reg)
-		if e.Meta.Set {
-			b = append(b, `,"set":true`...)
-		}
-	case e.Payload != nil && plain(e.Payload.Base):
-		b = append(append(b, `{"payload":{"base":"`...), e.Payload.Base...)
-		b = appendNumber(append(b, '"'), "offset", e.Payload.Offset)
-		b = appendNumber(b, "len", e.Payload.Len)
-		b = appendNumber(b, "reg", e.Payload.Reg)
-	case e.Cmp != nil && (e.Cmp.Op == "==" || e.Cmp.Op == "!="):
-		b = append(append(b, `{"cmp":{"op":"`...), e.Cmp.Op...)
-		b = appendNumber(append(b, '"'), "reg", e.Cmp.Reg)
-		b = appendBytes(b, "data", e.Cmp.Data)
+	case e.Meta != nil:
+		w.put(`{"meta":{`)
+		w.text("key", e.Meta.Key)
+		w.number("reg", uint64(e.Meta.Reg))
+		w.flag("set", e.Meta.Set)
+	case e.Payload != nil:
+		w.put(`{"payload":{`)
+		w.text("base", e.Payload.Base)
+		w.number("offset", uint64(e.Payload.Offset))
+		w.number("len", uint64(e.Payload.Len))
+		w.number("reg", uint64(e.Payload.Reg))
+	case e.Cmp != nil:
+		w.put(`{"cmp":{`)
+		w.text("op", e.Cmp.Op)
+		w.number("reg", uint64(e.Cmp.Reg))
+		w.bytes("data", e.Cmp.Data)
+	case e.Lookup != nil:
+		w.put(`{"lookup":{`)
+		w.text("set", e.Lookup.Set)
+		w.number("reg", uint64(e.Lookup.Reg))
+		w.flag("map", e.Lookup.Map)
+		w.opt("dst", uint64(e.Lookup.Dst))
+		w.flag("invert", e.Lookup.Invert)
+	case e.Bitwise != nil:
+		w.put(`{"bitwise":{`)
+		w.number("src", uint64(e.Bitwise.Src))
+		w.number("dst", uint64(e.Bitwise.Dst))
+		w.number("len", uint64(e.Bitwise.Len))
+		w.bytes("mask", e.Bitwise.Mask)
+		w.bytes("xor", e.Bitwise.Xor)
 	case e.Immediate != nil:
-		b = append(b, `{"immediate":{"reg":`...)
-		b = strconv.AppendUint(b, uint64(e.Immediate.Reg), 10)
-		b = appendBytes(b, "data", e.Immediate.Data)
-	case e.Verdict != nil && plain(e.Verdict.Kind) && plain(e.Verdict.Chain):
-		b = append(append(b, `{"verdict":{"kind":"`...), e.Verdict.Kind...)
-		b = append(b, '"')
-		if e.Verdict.Chain != "" {
-			b = append(append(b, `,"chain":"`...), e.Verdict.Chain...)
-			b = append(b, '"')
-		}
+		w.put(`{"immediate":{`)
+		w.number("reg", uint64(e.Immediate.Reg))
+		w.bytes("data", e.Immediate.Data)
+	case e.Verdict != nil:
+		w.put(`{"verdict":{`)
+		w.verdict(e.Verdict)
 	case e.Counter != nil:
-		b = append(b, `{"counter":{`...)
+		w.put(`{"counter":{`)
+	default:
+		return w.statement(e)
+	}
+	w.put("}}")
+	return nil
+}
+
+func (w *jsonText) statement(e *Expr) error {
+	switch {
+	case e.Ct != nil:
+		w.put(`{"ct":{`)
+		w.text("key", e.Ct.Key)
+		w.number("reg", uint64(e.Ct.Reg))
+		w.optText("dir", e.Ct.Dir)
+		w.flag("set", e.Ct.Set)
+	case e.Limit != nil:
+		w.put(`{"limit":{`)
+		w.number("rate", e.Limit.Rate)
+		w.number("per", e.Limit.Per)
+		w.number("burst", uint64(e.Limit.Burst))
+		w.flag("bytes", e.Limit.Bytes)
+		w.flag("over", e.Limit.Over)
+	case e.Log != nil && e.Log.Level == nil && e.Log.Group == nil:
+		w.put(`{"log":{`)
+		w.optText("prefix", e.Log.Prefix)
+		w.opt("snaplen", uint64(e.Log.Snaplen))
+		w.opt("flags", uint64(e.Log.Flags))
+	case e.Reject != nil:
+		w.put(`{"reject":{`)
+		w.text("type", e.Reject.Type)
+		w.opt("code", uint64(e.Reject.Code))
+	case e.DynSet != nil:
+		d := e.DynSet
+		w.put(`{"dynset":{`)
+		w.text("op", d.Op)
+		w.text("set", d.Set)
+		w.number("reg", uint64(d.Reg))
+		w.opt("data", uint64(d.Data))
+		w.opt("timeout", d.Timeout)
+		w.flag("invert", d.Invert)
+		if len(d.Exprs) > 0 {
+			w.name("exprs")
+			if err := w.exprs(d.Exprs); err != nil {
+				return err
+			}
+		}
 	default:
 		text, err := marshal(e)
-		return append(b, text...), err
+		*w = append(*w, text...)
+		return err
 	}
-	return append(b, "}}"...), nil
+	w.put("}}")
+	return nil
 }
 
-// plain tells words that need no quoting.
+func (w *jsonText) put(s string) { *w = append(*w, s...) }
+
+// name begins a field.
+func (w *jsonText) name(s string) {
+	b := *w
+	if b[len(b)-1] != '{' {
+		b = append(b, ',')
+	}
+	b = append(append(b, '"'), s...)
+	*w = append(b, '"', ':')
+}
+
+func (w *jsonText) number(name string, n uint64) {
+	w.name(name)
+	*w = strconv.AppendUint(*w, n, 10)
+}
+
+func (w *jsonText) opt(name string, n uint64) {
+	if n != 0 {
+		w.number(name, n)
+	}
+}
+
+func (w *jsonText) flag(name string, is bool) {
+	if is {
+		w.name(name)
+		w.put("true")
+	}
+}
+
+func (w *jsonText) text(name, s string) {
+	w.name(name)
+	if plain(s) {
+		*w = append(append(append(*w, '"'), s...), '"')
+		return
+	}
+	text, err := marshal(s)
+	if err != nil {
+		panic(err) // a text
+	}
+	*w = append(*w, text...)
+}
+
+func (w *jsonText) optText(name, s string) {
+	if s != "" {
+		w.text(name, s)
+	}
+}
+
+func (w *jsonText) bytes(name string, data []byte) {
+	w.name(name)
+	if data == nil {
+		w.put("null")
+		return
+	}
+	*w = append(base64.StdEncoding.AppendEncode(append(*w, '"'), data), '"')
+}
+
+// plain tells texts that need no quoting.
 func plain(s string) bool {
 	for i := range len(s) {
-		if c := s[i]; (c < 'a' || c > 'z') && (c < '0' || c > '9') && c != '-' && c != ' ' {
+		if c := s[i]; c < ' ' || c > '~' || c == '"' || c == '\\' {
 			return false
 		}
 	}
 	return true
-}
-
-func appendNumber(b []byte, name string, n uint32) []byte {
-	b = append(append(b, ',', '"'), name...)
-	return strconv.AppendUint(append(b, '"', ':'), uint64(n), 10)
-}
-
-func appendBytes(b []byte, name string, data []byte) []byte {
-	b = append(append(b, ',', '"'), name...)
-	if data == nil {
-		return append(b, `":null`...)
-	}
-	b = append(b, '"', ':', '"')
-	return append(base64.StdEncoding.AppendEncode(b, data), '"')
-}
-
-func appendString(b []byte, s string) ([]byte, error) {
-	text, err := marshal(s)
-	return append(b, text...), err
 }
 
 // marshal is json.Marshal without the escapes that are for web pages.

@@ -42,8 +42,9 @@ func (r *reading) all(whole bool) error {
 			chains[[3]string{t.Family, t.Name, t.Chains[j].Name}] = &t.Chains[j]
 		}
 	}
+	var rules ruleReader
 	return r.dump(unix.NFT_MSG_GETRULE, r.only(unix.NFTA_RULE_TABLE), func(family string, b []byte) error {
-		table, chain, rule, err := readRule(b)
+		table, chain, rule, err := rules.read(b)
 		if err != nil {
 			return err
 		}

@@ -179,7 +179,7 @@ func (r *Resource) goal(family, table string, want provision.Attrs) (target, err
 		return target{}, fmt.Errorf("cannot set table %s %s: %w", family, table, err)
 	}
 	t = Canonical(t)
-	if Format(t) != text {
+	if format(t) != text {
 		return target{}, fmt.Errorf("cannot set table %s %s: the text is not as Format writes it", family, table)
 	}
 	return target{table: &t, text: text, count: count}, nil

@@ -65,7 +65,7 @@ func FuzzRule(f *testing.F) {
 		if len(b) > 4096 {
 			return
 		}
-		_, _, _, _ = readRule(b)
+		_, _, _, _ = new(ruleReader).read(b)
 		_, _, _ = readChain("inet", b)
 		_, _, _ = readSet(b)
 		exprs, err := readExprs(b)

@@ -167,18 +167,7 @@ func (c *Conn) send(ctx context.Context, b []byte) error {
 		}
 	}
 	done := make(chan error, 1)
-	go func() {
-		var err error
-		if werr := c.raw.Control(func(fd uintptr) {
-			err = unix.Sendto(int(fd), b, 0, &unix.SockaddrNetlink{Family: unix.AF_NETLINK})
-			for err == unix.EINTR {
-				err = unix.Sendto(int(fd), b, 0, &unix.SockaddrNetlink{Family: unix.AF_NETLINK})
-			}
-		}); werr != nil {
-			err = werr
-		}
-		done <- err
-	}()
+	go func() { done <- c.put(b) }()
 	limit := time.NewTimer(patience)
 	defer limit.Stop()
 	select {
@@ -189,6 +178,19 @@ func (c *Conn) send(ctx context.Context, b []byte) error {
 	case <-limit.C:
 		return fmt.Errorf("the kernel does not take the message for %s: %w", patience, os.ErrDeadlineExceeded)
 	}
+}
+
+// put sends a datagram.
+func (c *Conn) put(b []byte) (err error) {
+	if werr := c.raw.Control(func(fd uintptr) {
+		err = unix.Sendto(int(fd), b, 0, &unix.SockaddrNetlink{Family: unix.AF_NETLINK})
+		for err == unix.EINTR {
+			err = unix.Sendto(int(fd), b, 0, &unix.SockaddrNetlink{Family: unix.AF_NETLINK})
+		}
+	}); werr != nil {
+		return werr
+	}
+	return err
 }
 
 // Buffer sets how many bytes may wait in the socket to be read.

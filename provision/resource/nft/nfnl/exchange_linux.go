@@ -47,7 +47,8 @@ func (c *Conn) ask(ctx context.Context, kind, family uint8, flags uint16, attrs 
 	b.close(0)
 	putSeq(b.buf, seq)
 	return c.within(ctx, patience, func() error {
-		if err := c.send(ctx, b.buf); err != nil {
+		// The kernel reads for a question without waiting for anybody's change (NFNL_CB_RCU).
+		if err := c.put(b.buf); err != nil {
 			return err
 		}
 		var failed error // of do: the rest of the answer is read all the same
