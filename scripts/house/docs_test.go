@@ -220,7 +220,7 @@ func TestCommandsInPagesWork(t *testing.T) {
 		path := []string{}
 		if !strings.HasPrefix(c.args[0], "-") {
 			path = append(path, c.args[0])
-			if c.args[0] == "hook" && len(c.args) > 1 {
+			if nested := []string{"hook", "firewall"}; slices.Contains(nested, c.args[0]) && len(c.args) > 1 {
 				path = append(path, c.args[1])
 			}
 		}
@@ -254,17 +254,40 @@ func TestCommandsInPagesWork(t *testing.T) {
 	}
 }
 
+// firewalled are configurations that a table is made from.
+var firewalled = regexp.MustCompile(`(?m)^  (?:zones|kill-switch):`)
+
 func missing(path string) bool {
 	_, err := os.Stat(path)
 	return errors.Is(err, fs.ErrNotExist)
 }
 
+// examples are the configurations that are shipped as files.
+func examples(t *testing.T) []block {
+	t.Helper()
+	files, err := filepath.Glob("../../docs/examples/*.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out []block
+	for _, f := range files {
+		text, err := os.ReadFile(f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if i := strings.Index("\n"+string(text), "\nversion: "); i >= 0 {
+			out = append(out, block{page: f, kind: "yaml", text: string(text[i:]), line: 1 + strings.Count(string(text[:i]), "\n")})
+		}
+	}
+	return out
+}
+
 // Every configuration in the pages is valid: whole ones, and those inside cloud-init
-// data.
+// data. One with zones or a kill switch is compiled too.
 func TestConfigurationsInPagesAreValid(t *testing.T) {
 	bin := build(t)
-	n := 0
-	for _, b := range blocks(t) {
+	n, compiled := 0, 0
+	for _, b := range append(blocks(t), examples(t)...) {
 		if b.kind != "yaml" {
 			continue
 		}
@@ -288,9 +311,18 @@ func TestConfigurationsInPagesAreValid(t *testing.T) {
 		}
 		if out, err := exec.Command(bin, "validate", file).CombinedOutput(); err != nil {
 			t.Errorf("%s:%d: %v\n%s\n%s", b.page, b.line, err, out, text)
+			continue
+		}
+		if !firewalled.MatchString(text) {
+			continue
+		}
+		compiled++
+		out, err := exec.Command(bin, "firewall", "show", "-c", file).Output()
+		if err != nil || !strings.Contains(string(out), "table inet provision {") {
+			t.Errorf("%s:%d: provision firewall show: %v\n%s\n%s", b.page, b.line, err, out, text)
 		}
 	}
-	if n == 0 {
-		t.Error("no configuration was found in the pages")
+	if n < 10 || compiled < 6 {
+		t.Errorf("%d configurations were found in the pages and %d compiled", n, compiled)
 	}
 }
