@@ -9,6 +9,8 @@ import (
 	"github.com/provision-net/provision/routing/foreign"
 	"github.com/provision-net/provision/routing/forward"
 	"github.com/provision-net/provision/routing/killswitch"
+	"github.com/provision-net/provision/routing/policy"
+	"github.com/provision-net/provision/routing/uplink"
 	"github.com/provision-net/provision/routing/watch"
 )
 
@@ -21,6 +23,8 @@ type Config struct {
 	Firewall   firewall.Config     `yaml:"firewall" help:"rules and the few switches around them"`
 	Adapters   foreign.Adapters    `yaml:"adapters" help:"firewalls of others that are told what this policy lets through, by their own extension points: docker, ufw, firewalld, or auto for those that are there; default is none"`
 	KillSwitch killswitch.Config   `yaml:"kill-switch" help:"a tunnel is the only way out, or there is none"`
+	Policy     policy.Config       `yaml:"policy" help:"routing tables and rules beside the main one"`
+	Uplinks    uplink.Config       `yaml:"uplinks" help:"several ways to the internet, best first: the next one is used while the first does not answer"`
 	Watch      watch.Config        `yaml:"watch" help:"what provision watch keeps in place"`
 }
 
@@ -44,6 +48,12 @@ func (c Config) Problems() []Problem {
 	}
 	for _, p := range c.KillSwitch.Problems() {
 		out = append(out, Problem{under("kill-switch", p.Path), p.Text})
+	}
+	for _, p := range c.Policy.Problems() {
+		out = append(out, Problem{under("policy", p.Path), p.Text})
+	}
+	for _, p := range c.Uplinks.Problems() {
+		out = append(out, Problem{"uplinks" + p.Path, p.Text})
 	}
 	for _, p := range c.Watch.Problems() {
 		out = append(out, Problem{under("watch", p.Path), p.Text})

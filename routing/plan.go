@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/provision-net/provision/provision"
 	"github.com/provision-net/provision/provision/facts"
@@ -18,6 +19,7 @@ import (
 	"github.com/provision-net/provision/routing/forward"
 	"github.com/provision-net/provision/routing/kept"
 	"github.com/provision-net/provision/routing/killswitch"
+	"github.com/provision-net/provision/routing/policy"
 )
 
 // Input is what Plan decides from.
@@ -29,8 +31,10 @@ type Input struct {
 	// Units are the texts of the units that put back and keep (Restore and Watch); empty where
 	// they cannot be installed, which Why says.
 	Units Units
-	// Lanes are those of the kill switch's tunnel; the zero value is DefaultLanes.
-	Lanes Lanes
+	// Memory is which numbers of tables and marks were given out, and Names the tables that
+	// /etc/iproute2 names.
+	Memory policy.Memory
+	Names  map[uint32]string
 }
 
 // Result is what Plan says.
@@ -66,7 +70,13 @@ func Plan(in Input, c Config) (Result, error) {
 	var r Result
 	intents := in.Intents
 	inside, outside := c.Zones.Sides(intents.Members)
+	lanes := c.lanes(in)
+	numbers, err := policy.Allocate(lanes)
+	if err != nil {
+		return r, fmt.Errorf("no numbers can be given out for routing.policy: %w", err)
+	}
 
+	var later []provision.Want
 	table := nft.Table{Family: nft.OwnFamily, Name: nft.OwnTable}
 	if c.policy().Wanted(intents) {
 		t, notes, err := firewall.Compile(c.policy(), intents, in.Facts)
@@ -80,11 +90,9 @@ func Plan(in Input, c Config) (Result, error) {
 		r.Flows = c.flows(in.Facts, intents)
 	}
 	if c.KillSwitch.Enabled() {
-		if in.Lanes == (Lanes{}) {
-			in.Lanes = DefaultLanes()
-		}
-		r.Switch = &kept.Switch{Priority: in.Lanes.Priority, Input: killswitch.Input{
-			Config: c.KillSwitch, Inside: inside, Intents: intents, Table: in.Lanes.Table, Mark: in.Lanes.Mark, Mask: in.Lanes.Mask}}
+		lane := numbers.Tunnel(c.KillSwitch.Tunnel)
+		r.Switch = &kept.Switch{Priority: numbers.Detours, Input: killswitch.Input{
+			Config: c.KillSwitch, Inside: inside, Intents: intents, Table: lane.Table, Mark: lane.Mark, Mask: lane.Mask}}
 		for _, p := range killswitch.MachineProblems(r.Switch.Input, in.Facts) {
 			problems = append(problems, fmt.Errorf("routing.%s: %s", under("kill-switch", p.Path), p.Text))
 		}
@@ -109,16 +117,29 @@ func Plan(in Input, c Config) (Result, error) {
 		for _, s := range killswitch.Cuts(r.Switch.Input, in.Facts) {
 			r.Cuts = append(r.Cuts, firewall.Cut{Session: s, Why: fmt.Sprintf("the kill switch would hold the answers to the SSH session from %s: name its network under routing.kill-switch.manage-from", s.Remote.Addr())})
 		}
-		// The last routes come before the rules that lead to them.
-		r.Desired.Wants = append(r.Desired.Wants, killswitch.LastRoutes(r.Switch.Input)...)
-		r.Desired.Wants = append(r.Desired.Wants, in.Lanes.rules("kill switch: the way into the tunnel")...)
+		for _, w := range numbers.Tunnel(c.KillSwitch.Tunnel).Wants() {
+			// The route by the tunnel's device comes with it: the watch sets it then, and nobody waits for it now.
+			if w.Kind != route.Kind || w.Attrs == nil || !strings.Contains(w.Name, " dev ") || present(in.Facts, c.KillSwitch.Tunnel) {
+				r.Desired.Wants = append(r.Desired.Wants, w)
+			} else {
+				later = append(later, w)
+			}
+		}
 	}
+	d, err := policy.Plan(lanes, numbers)
+	if err != nil {
+		return r, err
+	}
+	if len(d.Wants) > 0 || r.Switch != nil {
+		r.Desired.Append(policy.Keep(lanes, numbers))
+	}
+	r.Desired.Append(d)
 	reasons := intents
 	reasons.Forwards = append(slices.Clone(intents.Forwards), c.forwards()...)
 	r.Desired.Append(forward.Plan(forward.Input{Facts: in.Facts, Config: c.forward(), Intents: reasons, Inside: inside, Uplinks: outside, KillSwitch: r.Switch != nil}))
 	r.Desired.Append(c.Adapters.Plan(in.Seen, r.Flows))
 
-	r.Kept = kept.Of(r.Desired.Wants, KeptKinds()...)
+	r.Kept = append(kept.Of(r.Desired.Wants, KeptKinds()...), later...)
 	if len(r.Kept) > 0 {
 		w, err := kept.Want(kept.State{Wants: r.Kept, Switch: r.Switch})
 		if err != nil {
@@ -132,8 +153,25 @@ func Plan(in Input, c Config) (Result, error) {
 	return r, nil
 }
 
+// lanes is what the numbers of tables, marks and rules are given out from.
+func (c Config) lanes(in Input) policy.Input {
+	out := policy.Input{Facts: in.Facts, Config: c.Policy, Memory: in.Memory, Names: in.Names}
+	if c.KillSwitch.Enabled() {
+		out.Tunnels = append(out.Tunnels, c.KillSwitch.Tunnel)
+	}
+	for _, u := range c.Uplinks {
+		out.Uplinks = append(out.Uplinks, u.Interface)
+	}
+	return out
+}
+
+func present(f *facts.Facts, name string) bool {
+	_, ok := f.LinkByName(name)
+	return ok
+}
+
 // watches reports whether there is something to watch beside what is kept.
-func (c Config) watches() bool { return len(c.Watch.Complete().Jobs()) > 0 }
+func (c Config) watches() bool { return len(c.Watch.Complete().Jobs()) > 0 || len(c.Uplinks) > 0 }
 
 // join puts the fragment's sets and chains behind those of t.
 func join(t, fragment nft.Table) nft.Table {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -68,6 +69,7 @@ is ready and feeds the watchdog; 'provision hook systemd serve' prints the unit.
 				select {
 				case <-s.Ready(): // clients wait for the first answer
 					beFrugal(cmd.Context())
+					g.watchBeside(cmd.Context(), log)
 				case <-cmd.Context().Done():
 				}
 			}()
@@ -76,4 +78,19 @@ is ready and feeds the watchdog; 'provision hook systemd serve' prints the unit.
 	}
 	o.add(c)
 	return c
+}
+
+// watchBeside keeps what is committed, where nobody else does.
+func (g *globals) watchBeside(ctx context.Context, log *slog.Logger) {
+	config, source, err := agent.Load(g.root, g.config)
+	if err != nil {
+		log.Error("the network is not watched", "error", err)
+		return
+	}
+	a, err := g.wire(agent.Options{Config: config, Source: source, Log: log})
+	if err != nil {
+		log.Error("the network is not watched", "error", err)
+		return
+	}
+	a.WatchBeside(ctx, agent.WatchOptions{Socket: agent.WatchSocket})
 }

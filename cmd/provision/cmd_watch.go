@@ -13,6 +13,7 @@ import (
 
 	"github.com/provision-net/provision/cmd/provision/internal/agent"
 	"github.com/provision-net/provision/dnsdhcp/control"
+	"github.com/provision-net/provision/routing"
 	"github.com/provision-net/provision/routing/watch"
 )
 
@@ -59,12 +60,12 @@ repaired and ends, for timers. --status and --metrics ask the watch that runs.` 
 				return g.emit(s, func(p *page) { drawWatch(p, s) })
 			}
 			o.Notify = func(state string) { _, _ = daemon.SdNotify(false, state) }
-			again := make(chan func() (watch.Config, error), 1)
+			again := make(chan func() (routing.Config, error), 1)
 			o.Reload = again
 			g.signals.onHangup(func() {
-				again <- func() (watch.Config, error) {
+				again <- func() (routing.Config, error) {
 					c, _, err := agent.Load(g.root, g.config)
-					return c.Routing.Watch, err
+					return c.Routing, err
 				}
 			})
 			beFrugal(cmd.Context())

@@ -217,7 +217,7 @@ func routeRows(v agent.Preview) [][]string {
 			}
 		}
 	}
-	slices.SortStableFunc(order, func(a, b way) int { return cmp.Compare(a.family, b.family) })
+	sort.SliceStable(order, func(i, j int) bool { return order[i].family < order[j].family })
 	rows := [][]string{{"", "NIC", "GATEWAY", "METRIC NOW", "AFTER"}}
 	for _, w := range order {
 		row := []string{w.family, w.link, w.gateway}
@@ -238,8 +238,9 @@ func routeRows(v agent.Preview) [][]string {
 
 func byMetric(routes []facts.Route) []facts.Route {
 	routes = slices.Clone(routes)
-	slices.SortStableFunc(routes, func(a, b facts.Route) int {
-		return cmp.Or(cmp.Compare(a.Dst.Addr().BitLen(), b.Dst.Addr().BitLen()), cmp.Compare(a.Metric, b.Metric))
+	sort.SliceStable(routes, func(i, j int) bool {
+		a, b := routes[i], routes[j]
+		return cmp.Or(cmp.Compare(a.Dst.Addr().BitLen(), b.Dst.Addr().BitLen()), cmp.Compare(a.Metric, b.Metric)) < 0
 	})
 	return routes
 }

@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"path/filepath"
 	"slices"
+	"sort"
 	"strings"
 
 	"github.com/provision-net/provision/backends"
@@ -149,8 +150,9 @@ func Parse(name string, text []byte) (Config, error) {
 		add("routing."+p.Path, p.Text)
 	}
 	if len(problems) > 0 {
-		slices.SortStableFunc(problems, func(a, b strict.Problem) int {
-			return cmp.Or(cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column))
+		sort.SliceStable(problems, func(i, j int) bool {
+			a, b := problems[i], problems[j]
+			return cmp.Or(cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column)) < 0
 		})
 		return Config{}, fmt.Errorf("%w:\n%w", ErrConfig, problems)
 	}

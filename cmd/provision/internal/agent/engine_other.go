@@ -4,6 +4,7 @@ package agent
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"runtime"
 	"time"
@@ -54,3 +55,6 @@ func (a *Agent) settleLocked(context.Context, *provision.Engine, kept.State, kil
 func (a *Agent) restoreClock() error { return nil }
 
 func (a *Agent) tables(context.Context) ([]nft.Table, error) { return nil, nft.ErrUnsupported }
+
+// ErrWatched: another process watches already.
+var ErrWatched = errors.New("another watch is running")

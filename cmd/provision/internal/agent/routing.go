@@ -4,17 +4,27 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
+	"path/filepath"
 	"slices"
 
 	"github.com/provision-net/provision/provision"
 	"github.com/provision-net/provision/provision/facts"
 	"github.com/provision-net/provision/provision/resource/nft"
 	"github.com/provision-net/provision/routing"
+	"github.com/provision-net/provision/routing/policy"
 )
 
 // routing asks the wing of the way out, in a second pass: what the others need is known by now.
 func (a *Agent) routing(ctx context.Context, f *facts.Facts) (routing.Result, error) {
-	in := routing.Input{Facts: f, Intents: served(a.Config.Serve), Units: a.Units}
+	in := routing.Input{Facts: f, Intents: served(a.Config.Serve), Units: a.Units, Names: a.tableNames()}
+	text, err := readBounded(filepath.Join(a.Root, policy.MemoryPath), 1<<20)
+	if err == nil {
+		in.Memory, err = policy.ParseMemory(text)
+	}
+	if err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, fs.ErrPermission) {
+		return routing.Result{}, fmt.Errorf("cannot use the allotted numbers in %s: %w; remove the file to allot them anew", policy.MemoryPath, err)
+	}
 	if len(a.Config.Routing.Adapters) > 0 && !a.offline() {
 		seen, err := a.seen(ctx, f)
 		if err != nil {
@@ -23,6 +33,24 @@ func (a *Agent) routing(ctx context.Context, f *facts.Facts) (routing.Result, er
 		in.Seen = seen
 	}
 	return routing.Plan(in, a.Config.Routing)
+}
+
+// tableNames are the routing tables that have names (ip-route(8)); who names one uses it.
+func (a *Agent) tableNames() map[uint32]string {
+	out := map[uint32]string{}
+	files := []string{"/usr/share/iproute2/rt_tables", "/usr/lib/iproute2/rt_tables", "/etc/iproute2/rt_tables"}
+	for _, dir := range []string{"/usr/share/iproute2/rt_tables.d", "/etc/iproute2/rt_tables.d"} {
+		found, _ := filepath.Glob(filepath.Join(a.Root, dir, "*.conf")) // the pattern is right
+		for _, path := range found {
+			files = append(files, filepath.Join(dir, filepath.Base(path)))
+		}
+	}
+	for _, path := range files {
+		if text, err := readBounded(filepath.Join(a.Root, path), 1<<20); err == nil {
+			policy.ParseTables(string(text), out)
+		}
+	}
+	return out
 }
 
 // cuts refuses a plan that puts up a firewall through which an SSH session would not come back.

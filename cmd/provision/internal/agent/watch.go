@@ -1,15 +1,43 @@
 package agent
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/provision-net/provision/provision"
+	"github.com/provision-net/provision/routing"
 	"github.com/provision-net/provision/routing/watch"
 )
 
 // WatchSocket is where a running watch answers.
 const WatchSocket = "/run/provision/watch.sock"
+
+// ErrIdle: a watch would have nothing to do.
+var ErrIdle = errors.New("nothing was committed that has to be kept, and nothing is configured under routing.watch; `--preset eks` needs no configuration")
+
+// WatchBeside watches in a process that runs for another reason, as long as no other one does and
+// there is something to do. It never ends that process.
+func (a *Agent) WatchBeside(ctx context.Context, o WatchOptions) {
+	for {
+		_, err := a.Watch(ctx, o)
+		if ctx.Err() != nil {
+			return
+		}
+		if err != nil && !errors.Is(err, ErrIdle) && !errors.Is(err, ErrWatched) {
+			a.Log.Error("the network is not watched", "error", err)
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(besidePause):
+		}
+	}
+}
+
+// besidePause is how soon somebody else's watch is taken over when it has ended.
+const besidePause = 30 * time.Second
 
 // WatchOptions adjust Watch.
 type WatchOptions struct {
@@ -20,7 +48,7 @@ type WatchOptions struct {
 	// Notify tells the service manager (sd_notify(3)).
 	Notify func(state string)
 	// Reload gives the configuration again when it is called for; nil: never.
-	Reload <-chan func() (watch.Config, error)
+	Reload <-chan func() (routing.Config, error)
 }
 
 // watchConfig is the configuration's slice, and the preset that was asked for beside it.

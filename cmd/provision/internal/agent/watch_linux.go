@@ -21,7 +21,9 @@ import (
 	"github.com/provision-net/provision/provision"
 	"github.com/provision-net/provision/provision/resource/dockeruser"
 	"github.com/provision-net/provision/provision/resource/nft"
+	"github.com/provision-net/provision/routing"
 	"github.com/provision-net/provision/routing/kept"
+	"github.com/provision-net/provision/routing/uplink"
 	"github.com/provision-net/provision/routing/watch"
 )
 
@@ -45,24 +47,34 @@ func (a *Agent) Watch(ctx context.Context, o WatchOptions) (watch.Status, error)
 		return watch.Status{}, fmt.Errorf("cannot watch the network: %w", err)
 	}
 	defer sys.Close()
-	k := &keeper{agent: a, engine: e, config: cfg}
+	ups := watching.NewUplinks(sys, a.Log)
+	k := &keeper{agent: a, engine: e, config: cfg, ups: ups}
 	eng := &watch.Engine{
 		Source: sys, Hand: sys, Runner: sys, Resources: e.Resources, Memory: watching.MemoryPath,
 		Lock: k.lock, Managers: watching.Managers, Overruns: sys.Overruns, Log: a.Log, Boot: watching.BootID(),
 	}
 	k.jobs = eng.SetJobs
+	k.uplinks(a.Config.Routing.Uplinks)
 	if err := k.load(); err != nil {
 		return watch.Status{}, err
 	}
 	if k.idle() {
-		return watch.Status{}, fmt.Errorf("%w: nothing was committed that has to be kept, and nothing is configured under routing.watch; `--preset eks` needs no configuration", ErrConfig)
+		return watch.Status{}, fmt.Errorf("%w: %w", ErrConfig, ErrIdle)
 	}
 	if o.Once {
 		return eng.Once(ctx)
 	}
+	if o.Socket != "" {
+		f, err := watchLock(o.Socket)
+		if err != nil {
+			return watch.Status{}, err
+		}
+		defer f.Close()
+	}
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return sys.Follow(ctx) })
 	g.Go(func() error { return eng.Run(ctx, sys) })
+	g.Go(func() error { return ups.Run(ctx) })
 	sw := &switcher{agent: a, engine: e, poked: make(chan struct{}, 1)}
 	if k.keeps() {
 		if tables, ok := e.Resources[nft.Kind].(*nft.Resource); ok {
@@ -132,11 +144,22 @@ type keeper struct {
 	agent  *Agent
 	engine *provision.Engine
 	jobs   func(...watch.Job)
+	ups    *watching.Uplinks
 
 	mu     sync.Mutex
 	config watch.Config
 	text   []byte // of the kept state, as it was read last
 	wants  []provision.Want
+	uplink []watch.Job // none, or the one of the uplinks
+}
+
+// uplinks has these ways out checked. One that had some before takes its routes away with none.
+func (k *keeper) uplinks(c uplink.Config) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if len(c) > 0 || len(k.uplink) > 0 {
+		k.uplink = []watch.Job{k.ups.Job(c)}
+	}
 }
 
 func (k *keeper) keeps() bool {
@@ -155,7 +178,7 @@ func (k *keeper) foreign() bool {
 func (k *keeper) idle() bool {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	return len(k.wants) == 0 && len(k.config.Jobs()) == 0
+	return len(k.wants)+len(k.uplink)+len(k.config.Jobs()) == 0
 }
 
 // load reads what was committed and hands out the jobs.
@@ -167,7 +190,7 @@ func (k *keeper) load() error {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.text, k.wants = text, nil
-	jobs := k.config.Jobs()
+	jobs := append(k.config.Jobs(), k.uplink...)
 	if text != nil && k.config.Keeps() {
 		state, err := kept.Parse(text)
 		if err != nil {
@@ -231,7 +254,7 @@ func (k *keeper) lock(ctx context.Context) (func(), error) {
 }
 
 // reload takes the configuration over again when it is asked to.
-func (k *keeper) reload(ctx context.Context, asked <-chan func() (watch.Config, error)) error {
+func (k *keeper) reload(ctx context.Context, asked <-chan func() (routing.Config, error)) error {
 	tick := time.NewTicker(time.Minute)
 	defer tick.Stop()
 	for {
@@ -248,8 +271,9 @@ func (k *keeper) reload(ctx context.Context, asked <-chan func() (watch.Config, 
 			c, err := read()
 			if err == nil {
 				k.mu.Lock()
-				k.config = c.Complete()
+				k.config = c.Watch.Complete()
 				k.mu.Unlock()
+				k.uplinks(c.Uplinks)
 				err = k.load()
 			}
 			if err != nil {
