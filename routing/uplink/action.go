@@ -35,10 +35,10 @@ func (p Prefer) Route() facts.Route {
 	return facts.Route{Dst: anywhere(p.Family), Gateway: p.Gateway, Link: p.Link, Metric: p.Metric, Proto: route.Protocol, Table: mainTable, Src: p.Source, OnLink: p.OnLink}
 }
 
-// is reports whether r is p. A device route has the kernel's scope, the source address is the
-// kernel's when none was asked for.
-func (p Prefer) is(r facts.Route) bool {
-	return p.at(r) && r.Gateway == p.Gateway && (!p.Source.IsValid() || r.Src == p.Source)
+// same reports whether the route o, as it was read, is p. The source address is the kernel's when
+// none was asked for.
+func (p Prefer) same(o Prefer) bool {
+	return o.Link == p.Link && o.Metric == p.Metric && o.Gateway == p.Gateway && (!p.Source.IsValid() || o.Source == p.Source)
 }
 
 // at reports whether r is in the place of p.
@@ -52,7 +52,7 @@ func (s State) ours(r facts.Route, all []facts.Route, family int) bool {
 	if r.Proto != route.Protocol {
 		return false
 	}
-	if own, ok := s.Own[family]; ok && own.at(r) {
+	if slices.ContainsFunc(s.Own[family], func(p Prefer) bool { return p.at(r) }) {
 		return true
 	}
 	return slices.ContainsFunc(all, func(o facts.Route) bool {
@@ -61,43 +61,47 @@ func (s State) ours(r facts.Route, all []facts.Route, family int) bool {
 }
 
 // actions says what makes the chosen uplink the one that the kernel takes.
-func (s State) actions(family int, candidates []candidate, all []facts.Route, uplinks map[int]string) []Action {
-	var own, others []facts.Route
+func (s State) actions(family int, candidates []candidate, all []facts.Route, uplinks map[int]string, links []facts.Link) []Action {
+	var own []Prefer
+	var others []facts.Route
 	for _, r := range all {
-		if s.ours(r, all, family) {
-			own = append(own, r)
-		} else {
+		if !s.ours(r, all, family) {
 			others = append(others, r)
+			continue
 		}
+		p := Prefer{Family: family, Link: r.Link, Gateway: r.Gateway, Source: r.Src, OnLink: r.OnLink, Metric: r.Metric}
+		if i := slices.IndexFunc(links, func(l facts.Link) bool { return l.Index == r.Link }); i >= 0 {
+			p.Interface = links[i].Name
+		}
+		own = append(own, p)
 	}
-	withdraw := func(except Prefer) (out []Action) {
-		for _, r := range own {
-			// At the same metric the new one takes the place of the old.
-			if r.Metric != except.Metric {
-				gone := Prefer{Family: family, Interface: uplinks[r.Link], Link: r.Link, Gateway: r.Gateway, Source: r.Src, OnLink: r.OnLink, Metric: r.Metric}
-				out = append(out, Action{Family: family, Withdraw: &gone})
+	delete(s.Own, family)
+	if own != nil {
+		s.Own[family] = own
+	}
+	withdraw := func(except uint32) (out []Action) {
+		for _, p := range own {
+			if p.Metric != except { // at the same one the new takes the place of the old
+				out = append(out, Action{Family: family, Withdraw: &p})
 			}
 		}
 		return out
 	}
 	i := slices.IndexFunc(candidates, func(c candidate) bool { return c.Interface == s.Chosen[family].Interface })
 	if i < 0 || natural(candidates[i], others, uplinks) {
-		delete(s.Own, family)
-		return withdraw(Prefer{})
+		return withdraw(0)
 	}
 	c := candidates[i]
 	p := Prefer{Family: family, Interface: c.Interface, Link: c.route.Link, Gateway: c.route.Gateway, Source: c.route.Src, OnLink: c.route.OnLink}
 	var why string
 	if p.Metric, why = metric(c, others, uplinks); why != "" {
-		delete(s.Own, family)
-		return append(withdraw(Prefer{}), Action{Family: family, Stuck: why})
+		return append(withdraw(0), Action{Family: family, Stuck: why})
 	}
-	s.Own[family] = p
-	var out []Action
-	if !slices.ContainsFunc(own, p.is) {
-		out = append(out, Action{Family: family, Prefer: &p})
+	if slices.ContainsFunc(own, p.same) {
+		return withdraw(p.Metric)
 	}
-	return append(out, withdraw(p)...)
+	s.Own[family] = append(slices.Clone(own), p)
+	return append([]Action{{Family: family, Prefer: &p}}, withdraw(p.Metric)...)
 }
 
 // natural reports whether the managers' own metrics lead through c.

@@ -31,7 +31,8 @@ func (k *Key) UnmarshalText(text []byte) error {
 type State struct {
 	Health map[Key]Health `json:"health,omitempty"`
 	Chosen map[int]Choice `json:"chosen,omitempty"` // by family
-	Own    map[int]Prefer `json:"own,omitempty"`    // the route of ours, by family
+	// Own are the routes that were made and not yet seen to be gone, by family.
+	Own map[int][]Prefer `json:"own,omitempty"`
 }
 
 // Choice is the uplink that a family takes.
@@ -42,7 +43,7 @@ type Choice struct {
 
 // clone lets Decide leave its argument alone.
 func (s State) clone() State {
-	c := State{Health: map[Key]Health{}, Chosen: map[int]Choice{}, Own: map[int]Prefer{}}
+	c := State{Health: map[Key]Health{}, Chosen: map[int]Choice{}, Own: map[int][]Prefer{}}
 	for k, v := range s.Health {
 		c.Health[k] = v
 	}
@@ -50,7 +51,7 @@ func (s State) clone() State {
 		c.Chosen[k] = v
 	}
 	for k, v := range s.Own {
-		c.Own[k] = v
+		c.Own[k] = slices.Clone(v)
 	}
 	return c
 }
@@ -85,7 +86,7 @@ func Decide(rules []Rules, s State, v View, now time.Time) (State, []Action) {
 		all := defaults(v, family)
 		candidates := s.candidates(rules, v, all, family, now)
 		s.choose(family, candidates, now)
-		out = append(out, s.actions(family, candidates, all, devices(rules, v.Links))...)
+		out = append(out, s.actions(family, candidates, all, devices(rules, v.Links), v.Links)...)
 	}
 	return s, out
 }
@@ -165,8 +166,9 @@ func (c candidate) returns(from Choice) time.Time {
 	return at
 }
 
-// Wake is when Decide would say something else although nothing has happened; zero: never.
-func (s State) Wake(rules []Rules, now time.Time) time.Time {
+// Wake is when, after the decision of that time, Decide would say something else although nothing
+// has happened; zero: never.
+func (s State) Wake(rules []Rules, decided time.Time) time.Time {
 	var first time.Time
 	for family, chosen := range s.Chosen {
 		for _, r := range rules {
@@ -177,7 +179,7 @@ func (s State) Wake(rules []Rules, now time.Time) time.Time {
 			if !known || h.Down {
 				continue
 			}
-			if at := (candidate{Rules: r, health: h}).returns(chosen); at.After(now) && (first.IsZero() || at.Before(first)) {
+			if at := (candidate{Rules: r, health: h}).returns(chosen); at.After(decided) && (first.IsZero() || at.Before(first)) {
 				first = at
 			}
 		}

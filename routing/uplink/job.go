@@ -30,6 +30,7 @@ type Job struct {
 	addrs   map[Key][]netip.Addr
 	left    []netip.Addr // addresses of uplinks that were left, whose flows are to end
 	soon    time.Time
+	looked  time.Time
 	flows   chan []netip.Addr
 }
 
@@ -42,8 +43,13 @@ var (
 // Name is "uplinks".
 func (j *Job) Name() string { return "uplinks" }
 
-// Needs devices, their addresses and routes.
+// Needs devices, their addresses and routes, as long as there is something to look after.
 func (j *Job) Needs() watch.Needs {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if len(j.Rules) == 0 && len(j.state.Own) == 0 {
+		return watch.Needs{}
+	}
 	return watch.Needs{Parts: facts.PartLinks | facts.PartAddrs | facts.PartRoutes4 | facts.PartRoutes6}
 }
 
@@ -53,7 +59,7 @@ func (j *Job) Look(s *watch.State) []watch.Repair {
 	defer j.mu.Unlock()
 	before := j.state
 	next, actions := Decide(j.Rules, before, View{Links: s.Links, Routes: s.Routes}, s.Now)
-	j.state = next
+	j.state, j.looked = next, s.Now
 	j.changed = j.changed || !same(before, next)
 	out := j.loosen(s)
 	for _, family := range []int{4, 6} {
@@ -180,7 +186,7 @@ func (j *Job) learn(s *watch.State) {
 func (j *Job) Wake() time.Time {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	at := j.state.Wake(j.Rules, j.now())
+	at := j.state.Wake(j.Rules, j.looked)
 	if !j.soon.IsZero() && (at.IsZero() || j.soon.Before(at)) {
 		return j.soon
 	}
