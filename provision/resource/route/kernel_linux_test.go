@@ -21,7 +21,8 @@ func listen(t *testing.T) func() string {
 		t.Fatal(err)
 	}
 	t.Cleanup(s.Close)
-	if err := s.SetReceiveTimeout(&unix.Timeval{Usec: int64(100 * time.Millisecond / time.Microsecond)}); err != nil {
+	wait := unix.NsecToTimeval(int64(100 * time.Millisecond))
+	if err := s.SetReceiveTimeout(&wait); err != nil {
 		t.Fatal(err)
 	}
 	return func() string {
