@@ -41,6 +41,7 @@ type Numbers struct {
 
 	tunnels map[string]uint32 // first of two priorities
 	used    map[uint32]bool   // priorities of others
+	noIPv6  bool
 }
 
 // Table of an owner, 0 when it has none.
@@ -52,7 +53,7 @@ func (n Numbers) taken(prio uint32) bool { return n.used[prio] }
 
 // Tunnel is the full tunnel through a device of Input.Tunnels.
 func (n Numbers) Tunnel(device string) Tunnel {
-	return Tunnel{Device: device, Mark: n.Direct, Mask: n.Mask, Table: n.table(tunnelOwner(device)), Priority: n.tunnels[device]}
+	return Tunnel{Device: device, Mark: n.Direct, Mask: n.Mask, Table: n.table(tunnelOwner(device)), Priority: n.tunnels[device], NoIPv6: n.noIPv6}
 }
 
 // maskBytes are the bytes of a mark, those first that the fewest others use.
@@ -62,6 +63,7 @@ func maskBytes() []uint32 { return []uint32{0xff000000, 0xff0000, 0xff, 0xff00} 
 // ones. An error says whose bits are in the way.
 func Allocate(in Input) (Numbers, error) {
 	n := Numbers{Memory: Memory{Version: memoryVersion, Tables: map[string]uint32{}}, tunnels: map[string]uint32{}, used: map[uint32]bool{}}
+	n.noIPv6 = !in.has(6)
 	for _, r := range in.Facts.Rules {
 		if foreign(r) {
 			n.used[r.Priority] = true
@@ -72,6 +74,12 @@ func Allocate(in Input) (Numbers, error) {
 		return n, err
 	}
 	return n, n.tables(in)
+}
+
+// has reports whether the kernel knows a family. One that it knows has rules: those of its own. Where
+// no rules are known at all (a mounted image) it is taken to.
+func (in Input) has(family int) bool {
+	return len(in.Facts.Rules) == 0 || slices.ContainsFunc(in.Facts.Rules, func(r facts.Rule) bool { return r.Family == family })
 }
 
 func (n *Numbers) priorities(in Input) {

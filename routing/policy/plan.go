@@ -24,6 +24,9 @@ func Plan(in Input, n Numbers) (provision.Desired, error) {
 	ignore := func(string, string, ...any) {}
 	for i, r := range in.Config.Routes {
 		for _, s := range r.problems(ignore) {
+			if in.lacks(s.Family, &d, fmt.Sprintf("routes[%d]", i)) {
+				continue
+			}
 			d.Wants = append(d.Wants, route.Want(s, fmt.Sprintf("routing.policy.routes[%d]", i)))
 		}
 	}
@@ -38,6 +41,9 @@ func Plan(in Input, n Numbers) (provision.Desired, error) {
 			d.Notes = append(d.Notes, provision.Note{Level: "info", Subject: fmt.Sprintf("routing.policy.rules[%d]", i), Text: fmt.Sprintf("a rule of somebody else has the priority %d too: of the two the kernel asks the older one first", priority)})
 		}
 		for _, s := range r.problems(ignore) {
+			if in.lacks(s.Family, &d, fmt.Sprintf("rules[%d]", i)) {
+				continue
+			}
 			s.Priority = priority
 			rules = append(rules, rule.Want(s, fmt.Sprintf("routing.policy.rules[%d]", i)))
 		}
@@ -50,6 +56,15 @@ func Plan(in Input, n Numbers) (provision.Desired, error) {
 		d.Notes = append(d.Notes, provision.Note{Level: "info", Subject: "routing.policy.per-nic-replies", Text: "only one NIC has a default route, so all replies leave by it anyway"})
 	}
 	return d, nil
+}
+
+// lacks reports, and notes, that the kernel does not know the family of what is asked for.
+func (in Input) lacks(family int, d *provision.Desired, at string) bool {
+	if in.has(family) {
+		return false
+	}
+	d.Notes = append(d.Notes, provision.Note{Level: "info", Subject: "routing.policy." + at, Text: fmt.Sprintf("this machine's kernel has no IPv%d: left out there", family)})
+	return true
 }
 
 // Keep is what Plan's and the tunnels' wants need beside themselves, when there are any: memory, and

@@ -202,6 +202,20 @@ func TestNothingAsked(t *testing.T) {
 	}
 }
 
+// A kernel without IPv6 is asked for nothing of it.
+func TestNoIPv6(t *testing.T) {
+	f := twoNICs()
+	f.Rules = slices.DeleteFunc(f.Rules, func(r facts.Rule) bool { return r.Family == 6 })
+	in := Input{Facts: f, Config: Config{Routes: []Route{{Type: "unreachable", Table: 100}}, Rules: []Rule{{IIF: "usb0", Table: 100}}}, Tunnels: []string{"wg0"}}
+	n := allocated(t, in)
+	d, err := Plan(in, n)
+	if err != nil {
+		t.Fatal(err)
+	}
+	d.Wants = append(d.Wants, n.Tunnel("wg0").Wants()...)
+	golden(t, "no-ipv6", textOf(d))
+}
+
 func TestTunnel(t *testing.T) {
 	in := Input{Facts: twoNICs(), Tunnels: []string{"wg0", "wg1"}}
 	n, err := Allocate(in)

@@ -47,7 +47,7 @@ func TestRepliesLeaveByTheirNIC(t *testing.T) {
 	serve(t, box, "box")
 	targets := []string{"198.51.100.2", "2001:db8:1::2"}
 	for _, a := range targets {
-		if pings(client, a) || talks(client, a, "box", 0) {
+		if pings(client, a, "-W 0.4") || talks(client, a, "box", 0) {
 			t.Fatalf("%s answers already: this world shows nothing", a)
 		}
 	}
@@ -89,7 +89,7 @@ func TestRepliesLeaveByTheirNIC(t *testing.T) {
 	if after := box.Sh("ip rule\nip -6 rule\nip route show table 15800\nip -6 route show table 15800"); strings.Contains(after, "158") || !strings.Contains(before, "proto 158") {
 		t.Errorf("left over:\n%s", after)
 	}
-	if pings(client, targets[0]) {
+	if pings(client, targets[0], "-W 0.4") {
 		t.Error("still answers")
 	}
 }

@@ -2,6 +2,7 @@ package policy
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/provision-net/provision/provision"
 	"github.com/provision-net/provision/provision/resource/route"
@@ -20,6 +21,8 @@ type Tunnel struct {
 	// Families: 4, 6; nil is both. A family that the tunnel does not carry has a table too, in
 	// which everything is unreachable: it does not leave beside the tunnel.
 	Families []int
+	// NoIPv6: this machine's kernel has none, so there is nothing to hold.
+	NoIPv6 bool
 }
 
 // Wants are its routes and rules, both families, in the order in which they have to come: a route
@@ -27,16 +30,20 @@ type Tunnel struct {
 // device is there; what is unreachable is so from the beginning, and stays when the device goes.
 func (t Tunnel) Wants() []provision.Want {
 	why := "everything leaves by " + t.Device
+	families := []int{4, 6}
+	if t.NoIPv6 {
+		families = families[:1]
+	}
 	var out []provision.Want
-	for _, family := range []int{4, 6} {
+	for _, family := range families {
 		out = append(out, route.Want(route.Spec{Key: route.Key{Family: family, Table: t.Table, Type: route.Unreachable, Dst: route.Any(family), Metric: route.Worst}}, why+", or not at all"))
 	}
-	for _, family := range []int{4, 6} {
+	for _, family := range families {
 		if t.carries(family) {
 			out = append(out, route.Want(route.Spec{Key: route.Key{Family: family, Table: t.Table, Dst: route.Any(family), Dev: "name:" + t.Device}}, why))
 		}
 	}
-	for _, family := range []int{4, 6} {
+	for _, family := range families {
 		none := 0
 		out = append(out,
 			rule.Want(rule.Spec{Key: rule.Key{Family: family, Priority: t.Priority, Target: tableMain}, Suppress: &none}, why+", except to networks that have a route of their own"),
@@ -46,13 +53,5 @@ func (t Tunnel) Wants() []provision.Want {
 }
 
 func (t Tunnel) carries(family int) bool {
-	if len(t.Families) == 0 {
-		return true
-	}
-	for _, f := range t.Families {
-		if f == family {
-			return true
-		}
-	}
-	return false
+	return len(t.Families) == 0 || slices.Contains(t.Families, family)
 }
