@@ -11,6 +11,12 @@ import (
 	"net/netip"
 )
 
+// Through is the way that a question takes.
+type Through struct {
+	Device string
+	Mark   uint32 // of its packets (SO_MARK), for the rules of policy routing; 0: none
+}
+
 // Errors of a question that was not answered; more may be wrapped with them.
 var (
 	ErrSilent      = errors.New("no answer in time")

@@ -20,11 +20,11 @@ const most = 30 * time.Second
 
 // Echo pings a host through a device until ctx ends. It needs CAP_NET_RAW. The socket belongs to
 // the network namespace of the calling thread, as those of TCP and DNS do.
-func Echo(ctx context.Context, device string, to netip.Addr) error {
+func Echo(ctx context.Context, by Through, to netip.Addr) error {
 	ctx, cancel := context.WithTimeout(ctx, most)
 	defer cancel()
 	to = to.Unmap()
-	sock, err := raw(device, to.Is4())
+	sock, err := raw(by, to.Is4())
 	if err != nil {
 		return err
 	}
@@ -74,7 +74,7 @@ func Echo(ctx context.Context, device string, to netip.Addr) error {
 }
 
 // raw opens an ICMP socket that is bound to the device and hears only echo replies.
-func raw(device string, v4 bool) (*os.File, error) {
+func raw(by Through, v4 bool) (*os.File, error) {
 	family, proto := unix.AF_INET6, unix.IPPROTO_ICMPV6
 	if v4 {
 		family, proto = unix.AF_INET, unix.IPPROTO_ICMP
@@ -92,27 +92,32 @@ func raw(device string, v4 bool) (*os.File, error) {
 		err = unix.SetsockoptICMPv6Filter(fd, unix.IPPROTO_ICMPV6, unix.ICMPV6_FILTER, &f)
 	}
 	if err == nil {
-		err = bind(fd, device)
+		err = bind(fd, by)
 	}
 	if err != nil {
 		sock.Close()
-		return nil, fmt.Errorf("cannot bind to %s: %w", device, err)
+		return nil, fmt.Errorf("cannot bind to %s: %w", by.Device, err)
 	}
 	return sock, nil
 }
 
 // bind refuses an empty name, by which the kernel would unbind.
-func bind(fd int, device string) error {
-	if device == "" {
+func bind(fd int, by Through) error {
+	if by.Device == "" {
 		return errors.New("no device is given")
 	}
-	return unix.BindToDevice(fd, device)
+	if by.Mark != 0 {
+		if err := unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_MARK, int(by.Mark)); err != nil {
+			return fmt.Errorf("cannot mark packets: %w", err)
+		}
+	}
+	return unix.BindToDevice(fd, by.Device)
 }
 
-func dial(ctx context.Context, network, device string, to netip.AddrPort) (net.Conn, error) {
+func dial(ctx context.Context, network string, by Through, to netip.AddrPort) (net.Conn, error) {
 	d := net.Dialer{KeepAlive: -1, Control: func(_, _ string, c syscall.RawConn) error {
 		var doErr error
-		if err := c.Control(func(fd uintptr) { doErr = bind(int(fd), device) }); err != nil {
+		if err := c.Control(func(fd uintptr) { doErr = bind(int(fd), by) }); err != nil {
 			return err
 		}
 		return doErr
@@ -125,10 +130,10 @@ func dial(ctx context.Context, network, device string, to netip.AddrPort) (net.C
 }
 
 // TCP connects to a host through a device, and hangs up.
-func TCP(ctx context.Context, device string, to netip.AddrPort) error {
+func TCP(ctx context.Context, by Through, to netip.AddrPort) error {
 	ctx, cancel := context.WithTimeout(ctx, most)
 	defer cancel()
-	c, err := dial(ctx, "tcp", device, to)
+	c, err := dial(ctx, "tcp", by, to)
 	if err != nil {
 		return err
 	}
@@ -138,10 +143,10 @@ func TCP(ctx context.Context, device string, to netip.AddrPort) error {
 }
 
 // DNS asks a name server through a device over UDP.
-func DNS(ctx context.Context, device string, to netip.AddrPort) error {
+func DNS(ctx context.Context, by Through, to netip.AddrPort) error {
 	ctx, cancel := context.WithTimeout(ctx, most)
 	defer cancel()
-	c, err := dial(ctx, "udp", device, to)
+	c, err := dial(ctx, "udp", by, to)
 	if err != nil {
 		return err
 	}

@@ -51,9 +51,13 @@ func TestThroughADevice(t *testing.T) {
 			name string
 			ask  func(ctx context.Context, device string) error
 		}{
-			{"echo", func(ctx context.Context, device string) error { return Echo(ctx, device, a) }},
-			{"tcp", func(ctx context.Context, device string) error { return TCP(ctx, device, netip.AddrPortFrom(a, 443)) }},
-			{"dns", func(ctx context.Context, device string) error { return DNS(ctx, device, netip.AddrPortFrom(a, 53)) }},
+			{"echo", func(ctx context.Context, device string) error { return Echo(ctx, Through{Device: device}, a) }},
+			{"tcp", func(ctx context.Context, device string) error {
+				return TCP(ctx, Through{Device: device}, netip.AddrPortFrom(a, 443))
+			}},
+			{"dns", func(ctx context.Context, device string) error {
+				return DNS(ctx, Through{Device: device}, netip.AddrPortFrom(a, 53))
+			}},
 		} {
 			if err := run(func(ctx context.Context) error { return p.ask(ctx, "eth1") }); err != nil {
 				t.Errorf("%s %s through eth1: %v", p.name, a, err)
@@ -71,14 +75,48 @@ func TestThroughADevice(t *testing.T) {
 				}
 			}
 		}
-		if err := run(func(ctx context.Context) error { return TCP(ctx, "eth1", netip.AddrPortFrom(a, 444)) }); !errors.Is(err, unix.ECONNREFUSED) {
+		if err := run(func(ctx context.Context) error { return TCP(ctx, Through{Device: "eth1"}, netip.AddrPortFrom(a, 444)) }); !errors.Is(err, unix.ECONNREFUSED) {
 			t.Errorf("a closed port: %v", err)
 		}
-		if err := run(func(ctx context.Context) error { return DNS(ctx, "eth1", netip.AddrPortFrom(a, 54)) }); !errors.Is(err, unix.ECONNREFUSED) {
+		if err := run(func(ctx context.Context) error { return DNS(ctx, Through{Device: "eth1"}, netip.AddrPortFrom(a, 54)) }); !errors.Is(err, unix.ECONNREFUSED) {
 			t.Errorf("no server: %v", err)
 		}
-		if err := run(func(ctx context.Context) error { return DNS(ctx, "eth1", netip.AddrPortFrom(a, 55)) }); err == nil || errors.Is(err, ErrSilent) {
+		if err := run(func(ctx context.Context) error { return DNS(ctx, Through{Device: "eth1"}, netip.AddrPortFrom(a, 55)) }); err == nil || errors.Is(err, ErrSilent) {
 			t.Errorf("a server that fails: %v", err)
+		}
+	}
+}
+
+// Only packets with a mark have a way out.
+func TestMark(t *testing.T) {
+	in, far := nstest.New(t), nstest.New(t)
+	in.Pair("eth1", far, "peer1")
+	in.Sh(`ip addr add 10.0.1.2/24 dev eth1
+		ip addr add 2001:db8:1::2/64 dev eth1 nodad
+		ip route add default via 10.0.1.1 dev eth1 table 7
+		ip -6 route add default via 2001:db8:1::1 dev eth1 table 7
+		ip rule add fwmark 0x2a table 7
+		ip -6 rule add fwmark 0x2a table 7`)
+	// Without a route IPv4 takes the host for a neighbour (net/ipv4/route.c
+	// ip_route_output_key_hash_rcu): it must not answer.
+	far.Sh("sysctl -q -w net.ipv4.conf.peer1.arp_ignore=1")
+	far.Sh("ip addr add 10.0.1.1/24 dev peer1\nip addr add 2001:db8:1::1/64 dev peer1 nodad\nip addr add 192.0.2.9/32 dev lo\nip addr add 2001:db8:9::9/128 dev lo nodad")
+	for _, addr := range []string{"192.0.2.9", "2001:db8:9::9"} {
+		serve(t, far, addr)
+		a := netip.MustParseAddr(addr)
+		for _, mark := range []uint32{0, 0x2a} {
+			var errs [3]error
+			in.Do(func() {
+				ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+				defer cancel()
+				by := Through{Device: "eth1", Mark: mark}
+				errs = [3]error{Echo(ctx, by, a), TCP(ctx, by, netip.AddrPortFrom(a, 443)), DNS(ctx, by, netip.AddrPortFrom(a, 53))}
+			})
+			for i, err := range errs {
+				if (err == nil) != (mark != 0) {
+					t.Errorf("%s, mark %#x: %d: %v", a, mark, i, err)
+				}
+			}
 		}
 	}
 }

@@ -8,10 +8,10 @@ import (
 )
 
 // Echo fails with ErrUnsupported.
-func Echo(context.Context, string, netip.Addr) error { return ErrUnsupported }
+func Echo(context.Context, Through, netip.Addr) error { return ErrUnsupported }
 
 // TCP fails with ErrUnsupported.
-func TCP(context.Context, string, netip.AddrPort) error { return ErrUnsupported }
+func TCP(context.Context, Through, netip.AddrPort) error { return ErrUnsupported }
 
 // DNS fails with ErrUnsupported.
-func DNS(context.Context, string, netip.AddrPort) error { return ErrUnsupported }
+func DNS(context.Context, Through, netip.AddrPort) error { return ErrUnsupported }

@@ -21,9 +21,9 @@ type Uplinks struct {
 	next   chan *uplink.Job
 }
 
-// NewUplinks is for one watch.
-func NewUplinks(s *System, log *slog.Logger) *Uplinks {
-	return &Uplinks{feed: s.Feed, prober: Prober{}, flows: flows{log}, next: make(chan *uplink.Job, 1)}
+// NewUplinks is for one watch. The mark is that of packets which do not take the tunnel.
+func NewUplinks(s *System, mark uint32, log *slog.Logger) *Uplinks {
+	return &Uplinks{feed: s.Feed, prober: Prober{mark}, flows: flows{log}, next: make(chan *uplink.Job, 1)}
 }
 
 // Job makes the job of a configuration; Run checks for it, and no longer for the one before. One
@@ -65,17 +65,21 @@ func (u *Uplinks) Run(ctx context.Context) error {
 }
 
 // Prober asks through devices of this network namespace.
-type Prober struct{}
+type Prober struct {
+	// Mark is that of packets which do not take the tunnel, where all others do; 0: none.
+	Mark uint32
+}
 
 // Probe implements uplink.Prober.
-func (Prober) Probe(ctx context.Context, device string, c uplink.Check) error {
+func (p Prober) Probe(ctx context.Context, device string, c uplink.Check) error {
+	by := probe.Through{Device: device, Mark: p.Mark}
 	switch c.Kind {
 	case uplink.Ping:
-		return probe.Echo(ctx, device, c.To.Addr())
+		return probe.Echo(ctx, by, c.To.Addr())
 	case uplink.TCP:
-		return probe.TCP(ctx, device, c.To)
+		return probe.TCP(ctx, by, c.To)
 	case uplink.DNS:
-		return probe.DNS(ctx, device, c.To)
+		return probe.DNS(ctx, by, c.To)
 	}
 	return fmt.Errorf("%q is no check", c.Kind)
 }
