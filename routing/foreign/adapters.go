@@ -55,7 +55,7 @@ func (a Adapters) Plan(s Seen, flows []Flow) provision.Desired {
 		case auto && (!found || p.State == Installed && name != "ufw"):
 			continue
 		case !found || name == "firewalld" && p.State == Installed:
-			d.Notes = append(d.Notes, provision.Note{Level: "warning", Subject: "firewall.adapters", Text: name + " is asked for and is not running here: nothing was told to it"})
+			d.Notes = append(d.Notes, provision.Note{Level: "warning", Subject: "routing.adapters", Text: name + " is asked for and is not running here: nothing was told to it"})
 			continue
 		}
 		switch name {
@@ -74,7 +74,7 @@ func (a Adapters) Plan(s Seen, flows []Flow) provision.Desired {
 func docker(s Seen, p Product, flows []Flow) provision.Desired {
 	var d provision.Desired
 	note := func(text string) {
-		d.Notes = append(d.Notes, provision.Note{Level: "warning", Subject: "firewall.adapters: docker", Text: text})
+		d.Notes = append(d.Notes, provision.Note{Level: "warning", Subject: "routing.adapters: docker", Text: text})
 	}
 	if p.Backend == byLegacy {
 		note("docker uses the old x_tables, which are not written to; let update-alternatives --config iptables choose iptables-nft and restart docker")
@@ -103,7 +103,7 @@ func docker(s Seen, p Product, flows []Flow) provision.Desired {
 			pairs = append(pairs, pair)
 		}
 		if len(pairs) > 0 {
-			d.Wants = append(d.Wants, dockeruser.Want(f.name, pairs, "firewall.adapters: docker's policy for forwarded packets is drop"))
+			d.Wants = append(d.Wants, dockeruser.Want(f.name, pairs, "routing.adapters: docker's policy for forwarded packets is drop"))
 		}
 	}
 	return d
@@ -121,7 +121,7 @@ func ufwRules(flows []Flow) provision.Desired {
 			r.Proto, r.Port = l.Proto, l.Port
 		}
 		if err := r.Check(); err != nil {
-			d.Notes = append(d.Notes, provision.Note{Level: "warning", Subject: "firewall.adapters: ufw", Text: err.Error()})
+			d.Notes = append(d.Notes, provision.Note{Level: "warning", Subject: "routing.adapters: ufw", Text: err.Error()})
 			continue
 		}
 		if !slices.Contains(rules, r) {
@@ -133,7 +133,7 @@ func ufwRules(flows []Flow) provision.Desired {
 		return r.Port != 0 && slices.Contains(rules, ufw.Rule{In: r.In, Out: r.Out})
 	})
 	if len(rules) > 0 {
-		d.Wants = append(d.Wants, ufw.Want(rules, "firewall.adapters: ufw denies what it is not told"))
+		d.Wants = append(d.Wants, ufw.Want(rules, "routing.adapters: ufw denies what it is not told"))
 	}
 	return d
 }
@@ -159,14 +159,14 @@ func zones(flows []Flow) provision.Desired {
 			dev = base + "+"
 		}
 		if err := firewalld.Check(dev); err != nil {
-			d.Notes = append(d.Notes, provision.Note{Level: "warning", Subject: "firewall.adapters: firewalld", Text: err.Error()})
+			d.Notes = append(d.Notes, provision.Note{Level: "warning", Subject: "routing.adapters: firewalld", Text: err.Error()})
 			continue
 		}
-		d.Wants = append(d.Wants, firewalld.Want(dev, firewalld.Trusted, "firewall.adapters: firewalld rejects what comes from a device of its default zone"))
+		d.Wants = append(d.Wants, firewalld.Want(dev, firewalld.Trusted, "routing.adapters: firewalld rejects what comes from a device of its default zone"))
 	}
 	inward := slices.DeleteFunc(slices.Clone(flows), func(l Flow) bool { return l.hook() == "output" }) // accepted by default
 	if left := firewalldCommands(inward, in); len(left) > 0 {
-		d.Notes = append(d.Notes, provision.Note{Level: "info", Subject: "firewall.adapters: firewalld",
+		d.Notes = append(d.Notes, provision.Note{Level: "info", Subject: "routing.adapters: firewalld",
 			Text: "single ports of other devices are left to you: " + strings.Join(left, "; ")})
 	}
 	return d

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"log/slog"
 	"maps"
+	"os"
 	"path/filepath"
 	"slices"
 	"time"
@@ -16,6 +17,7 @@ import (
 	"github.com/provision-net/provision/provision/facts"
 	"github.com/provision-net/provision/provision/guard"
 	"github.com/provision-net/provision/provision/host"
+	"github.com/provision-net/provision/provision/host/wallclock"
 	"github.com/provision-net/provision/provision/resource/file"
 	"github.com/provision-net/provision/routing"
 )
@@ -23,6 +25,9 @@ import (
 // DefaultStateDir holds the engine's snapshots and ledger (folder engine) and the
 // metrics that were allotted once.
 const DefaultStateDir = "/var/lib/provision"
+
+// clockPath is where the time is kept for machines without a clock chip.
+const clockPath = wallclock.Path
 
 // ErrMissing marks an error whose cause is a missing manager or kernel feature
 // (exit status 69).
@@ -295,6 +300,9 @@ func (a *Agent) Apply(ctx context.Context, o ApplyOptions) (Outcome, error) {
 		if err := g.cuts(plan); err != nil && !o.Force {
 			return g.Desired, opts, err
 		}
+		if err := a.saveSets(g.Routing.Table); err != nil {
+			return g.Desired, opts, err
+		}
 		if a.offline() {
 			return g.Desired, opts, nil
 		}
@@ -312,7 +320,7 @@ func (a *Agent) Apply(ctx context.Context, o ApplyOptions) (Outcome, error) {
 	err = a.withSwitch(ctx, func() error {
 		var err error
 		out.Result, err = e.Apply(ctx, d, opts)
-		return err
+		return errors.Join(err, a.sweepSets(ctx, e))
 	})
 	out.Took, out.Processes = time.Since(start), a.spawned()
 	return out, err
@@ -369,6 +377,12 @@ func (a *Agent) Revert(ctx context.Context, force bool) (provision.Result, error
 	})
 	if err != nil {
 		return r, err
+	}
+	if len(r.Foreign) == 0 && !a.offline() {
+		// The saved clock is no state of the network's, and nobody saves it any more.
+		if err := os.Remove(clockPath); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return r, fmt.Errorf("reverted, but the saved clock is left: %w", err)
+		}
 	}
 	f, err := a.Facts(ctx)
 	if err != nil {

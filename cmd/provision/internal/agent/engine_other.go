@@ -58,3 +58,7 @@ func (a *Agent) tables(context.Context) ([]nft.Table, error) { return nil, nft.E
 
 // ErrWatched: another process watches already.
 var ErrWatched = errors.New("another watch is running")
+
+func (a *Agent) saveSets(*nft.Table) error { return nil }
+
+func (a *Agent) sweepSets(context.Context, *provision.Engine) error { return nil }

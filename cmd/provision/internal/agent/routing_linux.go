@@ -4,8 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
+	"os"
 	"path/filepath"
 	"syscall"
+	"time"
 
 	"github.com/provision-net/provision/provision"
 	"github.com/provision-net/provision/provision/facts"
@@ -19,6 +22,7 @@ import (
 	"github.com/provision-net/provision/provision/resource/ufw"
 	"github.com/provision-net/provision/provision/resource/unit"
 	"github.com/provision-net/provision/routing/foreign"
+	"github.com/provision-net/provision/routing/kept"
 )
 
 // routingResources registers the sorts of state that the wing of the way out plans.
@@ -32,9 +36,12 @@ func (a *Agent) routingResources(e *provision.Engine, root *host.Root) {
 	e.Actors[unit.Kind] = &unit.Actor{Open: unit.Systemd, Log: a.Log}
 }
 
+// setsDir is in the state directory.
+const setsDir = "sets"
+
 // blobs keeps the elements of large sets beside the snapshots.
 func (a *Agent) blobs(root *host.Root) nft.Blobs {
-	return nft.Blobs{Files: root, Dir: filepath.Join(a.StateDir, "sets")}
+	return nft.Blobs{Files: root, Dir: filepath.Join(a.StateDir, setsDir)}
 }
 
 // seen is what other firewalls there are on this machine. Who may not read the rules still
@@ -65,4 +72,57 @@ func (a *Agent) tables(ctx context.Context) ([]nft.Table, error) {
 // live reads the own table.
 func (a *Agent) live(ctx context.Context) (*nft.Table, error) {
 	return nft.Dump(ctx, nft.OwnFamily, nft.OwnTable)
+}
+
+// saveSets keeps the elements of large sets before a plan that wants them is carried out: what is
+// planned, remembered and gone back to knows them by their digest only.
+func (a *Agent) saveSets(t *nft.Table) error {
+	if t == nil || a.offline() {
+		return nil
+	}
+	root, err := host.OpenRoot(a.Root)
+	if err != nil {
+		return err
+	}
+	defer root.Close()
+	if err := os.MkdirAll(a.stateDir(), 0o700); err != nil {
+		return fmt.Errorf("cannot keep large sets: %w", err)
+	}
+	if err := a.blobs(root).Save(*t); err != nil {
+		return fmt.Errorf("cannot keep large sets: %w", err)
+	}
+	return nil
+}
+
+// sweepSets forgets large sets that nothing on disk knows any more.
+func (a *Agent) sweepSets(ctx context.Context, e *provision.Engine) error {
+	if _, err := os.Stat(filepath.Join(a.stateDir(), setsDir)); a.offline() || err != nil {
+		return nil // there are none
+	}
+	root, err := host.OpenRoot(a.Root)
+	if err != nil {
+		return err
+	}
+	defer root.Close()
+	lock, err := e.Store.Lock(ctx)
+	if err != nil {
+		return err
+	}
+	defer lock.Unlock()
+	files, err := filepath.Glob(filepath.Join(a.stateDir(), "engine", "*"))
+	if err != nil {
+		return err
+	}
+	needed := map[string]bool{}
+	for _, f := range append(files, filepath.Join(a.Root, kept.Path)) {
+		data, err := os.ReadFile(f)
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("cannot tell which large sets are needed: %w", err)
+		}
+		nft.DigestsIn(data, needed)
+	}
+	if _, err := a.blobs(root).Sweep(func(d string) bool { return needed[d] }, time.Now().Add(-time.Minute)); err != nil {
+		return fmt.Errorf("cannot remove large sets that nobody needs: %w", err)
+	}
+	return nil
 }

@@ -47,7 +47,11 @@ func (a *Agent) Watch(ctx context.Context, o WatchOptions) (watch.Status, error)
 		return watch.Status{}, fmt.Errorf("cannot watch the network: %w", err)
 	}
 	defer sys.Close()
-	ups := watching.NewUplinks(sys, a.Log)
+	var mark uint32 // checks of uplinks must not take the tunnel
+	if state, err := a.kept(); err == nil && state.Switch != nil {
+		mark = state.Switch.Input.Mark
+	}
+	ups := watching.NewUplinks(sys, mark, a.Log)
 	k := &keeper{agent: a, engine: e, config: cfg, ups: ups}
 	eng := &watch.Engine{
 		Source: sys, Hand: sys, Runner: sys, Resources: e.Resources, Memory: watching.MemoryPath,
@@ -82,7 +86,9 @@ func (a *Agent) Watch(ctx context.Context, o WatchOptions) (watch.Status, error)
 			g.Go(func() error { return sys.FollowTables(ctx, tables) })
 		}
 		g.Go(func() error { return sw.run(ctx) })
-		g.Go(func() error { return a.keepClock(ctx) })
+		if !k.empty() { // a machine that others set up has its own clock
+			g.Go(func() error { return a.keepClock(ctx) })
+		}
 	}
 	if o.Socket != "" {
 		l, err := control.Listen(o.Socket)
@@ -173,6 +179,13 @@ func (k *keeper) foreign() bool {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	return slices.ContainsFunc(k.wants, func(w provision.Want) bool { return w.Kind == dockeruser.Kind })
+}
+
+// empty reports whether nothing was committed.
+func (k *keeper) empty() bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return len(k.wants) == 0
 }
 
 func (k *keeper) idle() bool {
