@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"sort"
 	"strings"
 
 	"github.com/provision-net/provision/provision/resource/nft"
@@ -117,14 +118,15 @@ func Report(s Seen, flows []Flow) []Finding {
 		out[i].Cure, out[i].Adapter = cure(s, out[i], flows)
 	}
 	rank := map[Drops]int{All: 0, Most: 1, Perhaps: 2, Some: 3}
-	slices.SortStableFunc(out, func(a, b Finding) int {
+	sort.SliceStable(out, func(i, j int) bool {
+		a, b := out[i], out[j]
 		if a.Harmless != b.Harmless {
 			if a.Harmless {
-				return 1
+				return false
 			}
-			return -1
+			return true
 		}
-		return rank[a.Drops] - rank[b.Drops]
+		return rank[a.Drops] < rank[b.Drops]
 	})
 	return out
 }
