@@ -21,14 +21,10 @@ type Uplinks struct {
 	next   chan *uplink.Job
 }
 
-// NewUplinks is for one watch.
-func NewUplinks(s *System, log *slog.Logger) *Uplinks {
-	return &Uplinks{feed: s.Feed, prober: Prober{}, flows: flows{log}, next: make(chan *uplink.Job, 1)}
+// NewUplinks is for one watch. The mark is that of packets which do not take the tunnel.
+func NewUplinks(s *System, mark uint32, log *slog.Logger) *Uplinks {
+	return &Uplinks{feed: s.Feed, prober: Prober{mark}, flows: flows{log}, next: make(chan *uplink.Job, 1)}
 }
-
-// Mark gives the packets of checks the mark of those that do not take the tunnel; it is called
-// before the first Job.
-func (u *Uplinks) Mark(mark uint32) { u.prober = Prober{mark} }
 
 // Job makes the job of a configuration; Run checks for it, and no longer for the one before. One
 // without uplinks takes away the routes that an earlier one has left.

@@ -171,7 +171,7 @@ func (l *uplinkLab) start(c uplink.Config) (*uplink.Job, func() watch.Status) {
 		t.Fatal(err)
 	}
 	log := slog.New(slog.NewTextHandler(t.Output(), nil))
-	u := NewUplinks(sys, log)
+	u := NewUplinks(sys, 0, log)
 	u.prober = insideProber{ns}
 	u.flows = insideFlows{ns, flows{log}}
 	e := &watch.Engine{Source: sys, Hand: sys, Resources: watch.Resources{route.Kind: route.Resource{}}, Log: log}
