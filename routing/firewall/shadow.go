@@ -10,8 +10,15 @@ import (
 // that they could. The other way round they contradict it: an error. Saying the same again is
 // only worth a note.
 func (r *resolver) shadows() {
-	for j, b := range r.rules {
-		for _, a := range r.rules[:j] {
+	// Rules between other zones cover nothing of a rule, so each is compared with those only that
+	// may, by the zones that it is between (nil: any, or this machine).
+	type between struct{ from, to *zone }
+	earlier := map[between][]*rule{}
+	for _, b := range r.rules {
+		earlier[between{b.from.zone, b.to.zone}] = nil
+	}
+	for _, b := range r.rules {
+		for _, a := range earlier[between{b.from.zone, b.to.zone}] {
 			if !a.covers(b) {
 				continue
 			}
@@ -22,6 +29,11 @@ func (r *resolver) shadows() {
 			}
 			break
 		}
+		for k, list := range earlier {
+			if (b.from.zone == nil || b.from.zone == k.from) && (b.to.zone == nil || b.to.zone == k.to) {
+				earlier[k] = append(list, b)
+			}
+		}
 	}
 }
 
@@ -31,7 +43,7 @@ func sameNAT(a, b *rule) bool {
 
 // covers says that every packet that reaches b fits a as well.
 func (a *rule) covers(b *rule) bool {
-	if !a.from.begins(b.from) || !a.to.ends(b.to) || a.send != nil && b.send == nil {
+	if !a.from.begins(&b.from) || !a.to.ends(&b.to) || a.send != nil && b.send == nil {
 		return false
 	}
 	// What tells rules apart most often comes first: the pairs are many.
@@ -79,7 +91,7 @@ func (a *rule) meets(b *rule, family int) bool {
 }
 
 // begins says that everything that begins at b begins at a. Any is not this machine itself.
-func (a end) begins(b end) bool {
+func (a *end) begins(b *end) bool {
 	if a.any {
 		return !b.self
 	}
@@ -87,9 +99,9 @@ func (a end) begins(b end) bool {
 }
 
 // ends says that everything that ends at b ends at a. Any is this machine too.
-func (a end) ends(b end) bool { return a.any || a.same(b) }
+func (a *end) ends(b *end) bool { return a.any || a.same(b) }
 
-func (a end) same(b end) bool {
+func (a *end) same(b *end) bool {
 	if a.self || b.self || b.any {
 		return a.self && b.self
 	}

@@ -37,7 +37,7 @@ func LimitSource(family int, set string, rate, per uint64, burst uint32) []nft.E
 	if family == 6 {
 		n = 16
 	}
-	return append(NFProto(family), source.load(family, n), nft.Expr{DynSet: &nft.DynSet{
+	return append(nfproto(family, 2), source.load(family, n), nft.Expr{DynSet: &nft.DynSet{
 		Op: "update", Set: set, Reg: 1, Exprs: Limit(rate, per, burst)}})
 }
 

@@ -54,7 +54,7 @@ func Family(a netip.Addr) int {
 func inPrefix(p netip.Prefix, e end) []nft.Expr {
 	p = p.Masked()
 	family := Family(p.Addr())
-	out := NFProto(family)
+	out := nfproto(family, 3)
 	bits := p.Bits()
 	whole := p.Addr().AsSlice()
 	switch {
@@ -75,7 +75,7 @@ func inRange(from, to netip.Addr, e end) []nft.Expr {
 		return inPrefix(netip.PrefixFrom(from, from.BitLen()), e)
 	}
 	family := Family(from)
-	out := append(NFProto(family), e.load(family, uint32(from.BitLen()/8)))
+	out := append(nfproto(family, 3), e.load(family, uint32(from.BitLen()/8)))
 	return append(out, within(from.AsSlice(), to.AsSlice())...)
 }
 
@@ -84,7 +84,7 @@ func inSet(family int, set string, e end) []nft.Expr {
 	if family == 6 {
 		n = 16
 	}
-	return append(NFProto(family), e.load(family, n), lookup(set))
+	return append(nfproto(family, 2), e.load(family, n), lookup(set))
 }
 
 func masked(mask []byte) nft.Expr {

@@ -30,7 +30,7 @@ func Join(words ...[]nft.Expr) []nft.Expr {
 	out := make([]nft.Expr, 0, n)
 	for _, w := range words {
 		for i := 0; i < len(w); i++ {
-			if i+1 < len(w) && condition(w[i], w[i+1]) && said(out, w[i], w[i+1]) {
+			if i+1 < len(w) && condition(&w[i], &w[i+1]) && said(out, &w[i], &w[i+1]) {
 				i++
 				continue
 			}
@@ -84,14 +84,14 @@ func turned(op string) string {
 	return op
 }
 
-func condition(load, cmp nft.Expr) bool {
+func condition(load, cmp *nft.Expr) bool {
 	return load.Meta != nil && !load.Meta.Set && (load.Meta.Key == "nfproto" || load.Meta.Key == "l4proto") &&
 		cmp.Cmp != nil && cmp.Cmp.Op == "==" && cmp.Cmp.Reg == load.Meta.Reg
 }
 
-func said(out []nft.Expr, load, cmp nft.Expr) bool {
+func said(out []nft.Expr, load, cmp *nft.Expr) bool {
 	for i := 0; i+1 < len(out); i++ {
-		if condition(out[i], out[i+1]) && *out[i].Meta == *load.Meta && bytes.Equal(out[i+1].Cmp.Data, cmp.Cmp.Data) {
+		if condition(&out[i], &out[i+1]) && *out[i].Meta == *load.Meta && bytes.Equal(out[i+1].Cmp.Data, cmp.Cmp.Data) {
 			return true
 		}
 	}

@@ -40,12 +40,15 @@ func verdictOf(set string) nft.Expr {
 }
 
 // NFProto holds for packets of family 4 or 6.
-func NFProto(family int) []nft.Expr {
+func NFProto(family int) []nft.Expr { return nfproto(family, 0) }
+
+// nfproto is NFProto with room for more expressions.
+func nfproto(family, more int) []nft.Expr {
 	b := byte(2) // NFPROTO_IPV4
 	if family == 6 {
 		b = 10 // NFPROTO_IPV6
 	}
-	return []nft.Expr{meta("nfproto"), equal([]byte{b})}
+	return append(make([]nft.Expr, 0, 2+more), meta("nfproto"), equal([]byte{b}))
 }
 
 // Transport protocols (IANA's numbers).
@@ -61,7 +64,12 @@ const (
 )
 
 // L4Proto holds for packets of that transport protocol, behind IPv6's extension headers too.
-func L4Proto(proto uint8) []nft.Expr { return []nft.Expr{meta("l4proto"), equal([]byte{proto})} }
+func L4Proto(proto uint8) []nft.Expr { return l4proto(proto, 0) }
+
+// l4proto is L4Proto with room for more expressions.
+func l4proto(proto uint8, more int) []nft.Expr {
+	return append(make([]nft.Expr, 0, 2+more), meta("l4proto"), equal([]byte{proto}))
+}
 
 // L4ProtoIn looks the transport protocol up in a set of TypeProto.
 func L4ProtoIn(set string) []nft.Expr { return []nft.Expr{meta("l4proto"), lookup(set)} }

@@ -18,7 +18,7 @@ func SNAT(from, to netip.Addr) []nft.Expr { return nat("snat", from, to, nil) }
 func nat(kind string, from, to netip.Addr, ports []uint16) []nft.Expr {
 	family := Family(from)
 	n := nft.NAT{Kind: kind, Family: familyName(family)}
-	out := NFProto(family)
+	out := nfproto(family, 5)
 	reg := uint32(0)
 	put := func(b []byte) uint32 {
 		reg++

@@ -32,7 +32,7 @@ func portRange(proto uint8, off uint32, from, to uint16) []nft.Expr {
 func ports(proto uint8, off uint32, test ...nft.Expr) []nft.Expr {
 	var out []nft.Expr
 	if proto != 0 {
-		out = L4Proto(proto)
+		out = l4proto(proto, 1+len(test))
 	}
 	return append(append(out, nft.Expr{Payload: &nft.Payload{Base: "transport", Offset: off, Len: 2, Reg: 1}}), test...)
 }

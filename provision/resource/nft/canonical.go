@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"sort"
 	"strings"
 )
 
@@ -21,9 +22,9 @@ func Canonical(t Table) Table {
 			t.Sets[i].Name = to
 		}
 	}
-	slices.SortStableFunc(t.Sets, func(a, b Set) int { return strings.Compare(a.Name, b.Name) })
+	sort.SliceStable(t.Sets, func(i, j int) bool { return t.Sets[i].Name < t.Sets[j].Name })
 	t.Chains = slices.Clone(t.Chains)
-	slices.SortStableFunc(t.Chains, compareChains)
+	sort.SliceStable(t.Chains, func(i, j int) bool { return compareChains(t.Chains[i], t.Chains[j]) < 0 })
 	for i := range t.Chains {
 		c := &t.Chains[i]
 		c.Rules = slices.Clone(c.Rules)
@@ -114,7 +115,7 @@ func anonymousNames(t Table) map[string]string {
 		return nil
 	}
 	chains := slices.Clone(t.Chains)
-	slices.SortStableFunc(chains, compareChains)
+	sort.SliceStable(chains, func(i, j int) bool { return compareChains(chains[i], chains[j]) < 0 })
 	n := 0
 	for _, c := range chains {
 		for _, r := range c.Rules {

@@ -45,11 +45,21 @@ func settled(e *Expr, rename map[string]string) bool {
 		return e.Log.Level == nil || *e.Log.Level != 4
 	case e.Reject != nil:
 		return e.Reject.Type != "icmpv6" && (e.Reject.Type != "tcp reset" || e.Reject.Code == 0)
+	case e.NAT != nil:
+		n := e.NAT
+		return settledNAT(n.AddrMin, n.AddrMax, nil) && settledNAT(n.PortMin, n.PortMax, n.Flags)
+	case e.Masq != nil:
+		return settledNAT(e.Masq.PortMin, e.Masq.PortMax, e.Masq.Flags)
 	case e.DynSet != nil:
 		d := e.DynSet
 		return same(d.Reg) && same(d.Data) && !slices.ContainsFunc(d.Exprs, func(in Expr) bool { return !settled(&in, rename) })
 	}
 	return false
+}
+
+func settledNAT(low, high uint32, flags []string) bool {
+	a, b := registers(low, high)
+	return a == low && b == high && len(flags) == 0
 }
 
 func canonicalExpr(e Expr, rename map[string]string) Expr {

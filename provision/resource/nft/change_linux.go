@@ -77,24 +77,25 @@ func (r *Resource) keep(now Table, goal *Table) error {
 
 // compare reads the table again: only what is there counts.
 func (r *Resource) compare(ctx context.Context, c *nfnl.Conn, gen uint32, family, table string, goal *target) error {
-	after, now, err := readTable(ctx, c, family, table, hints{expect: goal.count})
+	lines := map[string]string{}
+	after, now, err := readTable(ctx, c, family, table, hints{expect: goal.count, lines: lines})
 	if err != nil {
 		return fmt.Errorf("table %s %s was changed, but: %w", family, table, err)
 	}
-	text := ""
+	var text []byte
 	if after != nil {
-		text = Format(*after)
+		text = format(goal.room, Canonical(*after), lines)
 	}
-	if text == goal.text {
+	if string(text) == goal.text {
 		if after != nil {
-			r.remember(family+" "+table, now, text)
+			r.remember(family+" "+table, now, goal.text)
 		}
 		return nil
 	}
 	if now != gen+1 {
 		return fmt.Errorf("table %s %s: %w", family, table, provision.ErrStale)
 	}
-	return fmt.Errorf("cannot change table %s %s: the kernel made something else of it: %s", family, table, firstDifference(text, goal.text))
+	return fmt.Errorf("cannot change table %s %s: the kernel made something else of it: %s", family, table, firstDifference(string(text), goal.text))
 }
 
 // firstDifference shows the first line in which two texts differ.

@@ -49,6 +49,7 @@ func diff(have *Table, want Table) (*changes, error) {
 	if err := d.addSets(); err != nil {
 		return nil, err
 	}
+	d.c.batch.Grow(roughSize(plans))
 	for _, p := range plans {
 		if err := p.add(d); err != nil {
 			return nil, err

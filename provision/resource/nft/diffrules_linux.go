@@ -161,3 +161,13 @@ func (p *chainPlan) add(d *difference) error {
 	}
 	return nil
 }
+
+// roughSize is about how many bytes the messages of the fresh rules have.
+func roughSize(plans []*chainPlan) (n int) {
+	for _, p := range plans {
+		for _, f := range p.fresh {
+			n += 144 + 60*len(f.rule.Exprs)
+		}
+	}
+	return n
+}

@@ -39,11 +39,12 @@ type line struct {
 
 // Format is the canonical text of a table: one JSON object per line, so that two texts can be
 // compared by lines. The elements of large sets are told by their count and digest.
-func Format(t Table) string { return format(Canonical(t)) }
+func Format(t Table) string { return string(format(nil, Canonical(t), nil)) }
 
-// format is Format of a table that is canonical.
-func format(t Table) string {
-	w := make(jsonText, 0, roughly(&t))
+// format is Format of a table that is canonical. The text is in room, if that is enough. Where
+// lines has a chain's rules as text, by its name, they are not looked at.
+func format(room []byte, t Table, lines map[string]string) []byte {
+	w := jsonText(slices.Grow(room[:0], roughly(&t, lines)))
 	put := func(l line) {
 		text, err := marshal(l)
 		if err != nil {
@@ -72,17 +73,21 @@ func format(t Table) string {
 		rules := c.Rules
 		c.Rules = nil
 		put(line{Chain: &c})
+		if text, ok := lines[c.Name]; ok {
+			w.put(text)
+			continue
+		}
 		for j := range rules {
 			if err := w.rule(&rules[j]); err != nil {
 				panic(err)
 			}
 		}
 	}
-	return string(w)
+	return w
 }
 
 // roughly is how long a table's text will be, in bytes.
-func roughly(t *Table) int {
+func roughly(t *Table, lines map[string]string) int {
 	n := 256 + len(t.Sets)*160 + len(t.Chains)*160
 	for i := range t.Sets {
 		if e := len(t.Sets[i].Elements); e <= LargeSet {
@@ -90,6 +95,10 @@ func roughly(t *Table) int {
 		}
 	}
 	for i := range t.Chains {
+		if text, ok := lines[t.Chains[i].Name]; ok {
+			n += len(text)
+			continue
+		}
 		for j := range t.Chains[i].Rules {
 			n += 64 + 48*len(t.Chains[i].Rules[j].Exprs)
 		}
@@ -100,25 +109,39 @@ func roughly(t *Table) int {
 // Parse reads what Format writes. A large set has Count and SHA256 and no elements: Blobs.Load
 // has them. Expressions that are equal may be shared: copy what you change.
 func Parse(text string) (Table, error) {
+	t, _, err := parse(text)
+	return t, err
+}
+
+// parse is Parse that returns the lines of chains too, by their names, where Format would write
+// them so.
+func parse(text string) (t Table, lines map[string]string, err error) {
 	if len(text) > MaxText {
-		return Table{}, fmt.Errorf("cannot read a table: its text is longer than %d bytes", MaxText)
+		return Table{}, nil, fmt.Errorf("cannot read a table: its text is longer than %d bytes", MaxText)
 	}
-	var t Table
 	var p ruleParser
+	lines = map[string]string{}
 	for n, at := 1, 0; ; n++ {
-		if r, size, ok := p.line(text[at:]); ok {
-			if err := t.take(line{Rule: &r}, n == 1); err != nil {
-				return Table{}, fmt.Errorf("cannot read a table: line %d: %w", n, err)
+		if len(t.Chains) > 0 {
+			begin, c := at, &t.Chains[len(t.Chains)-1]
+			first := len(c.Rules) == 0
+			for r, size, ok := p.line(text[at:]); ok; r, size, ok = p.line(text[at:]) {
+				c.Rules = append(c.Rules, r)
+				at, n = at+size, n+1
 			}
-			at += size
-			continue
+			if first && at > begin {
+				lines[c.Name] = text[begin:at]
+			}
 		}
 		var l line
 		dec := json.NewDecoder(strings.NewReader(text[at:]))
 		dec.DisallowUnknownFields()
 		err := dec.Decode(&l)
 		if errors.Is(err, io.EOF) && n > 1 {
-			return t, nil
+			if p.odd {
+				lines = nil
+			}
+			return t, lines, nil
 		}
 		if err == nil {
 			at += int(dec.InputOffset())
@@ -127,8 +150,11 @@ func Parse(text string) (Table, error) {
 			}
 			err = t.take(l, n == 1)
 		}
+		if err == nil && l.Rule != nil {
+			delete(lines, t.Chains[len(t.Chains)-1].Name)
+		}
 		if err != nil {
-			return Table{}, fmt.Errorf("cannot read a table: line %d: %w", n, err)
+			return Table{}, nil, fmt.Errorf("cannot read a table: line %d: %w", n, err)
 		}
 	}
 }

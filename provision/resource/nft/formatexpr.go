@@ -4,6 +4,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"strconv"
+	"strings"
 )
 
 // jsonText is text that grows by what encoding/json would write. Looking at each field of each
@@ -11,14 +12,17 @@ import (
 // is left to it.
 type jsonText []byte
 
+// How a rule's line begins, and how it ends.
+const ruleBegins, ruleEnds = `{"rule":{"exprs":[`, "}}\n"
+
 // rule appends a rule's line.
 func (w *jsonText) rule(r *Rule) error {
-	w.put(`{"rule":{"exprs":`)
+	w.put(strings.TrimSuffix(ruleBegins, "["))
 	if err := w.exprs(r.Exprs); err != nil {
 		return err
 	}
 	w.optText("comment", r.Comment)
-	w.put("}}\n")
+	w.put(ruleEnds)
 	return nil
 }
 

@@ -3,6 +3,7 @@ package nft
 import (
 	"bytes"
 	"slices"
+	"sort"
 )
 
 // A set with intervals (but no concatenation) is kept by the kernel as a list of places where a
@@ -47,10 +48,10 @@ func joinIntervals(starts []Element, ends [][]byte) []Element {
 		slices.Reverse(ends)
 	}
 	if !slices.IsSortedFunc(starts, compareElements) {
-		slices.SortStableFunc(starts, compareElements)
+		sort.SliceStable(starts, func(i, j int) bool { return compareElements(starts[i], starts[j]) < 0 })
 	}
 	if !slices.IsSortedFunc(ends, bytes.Compare) {
-		slices.SortFunc(ends, bytes.Compare)
+		sort.Slice(ends, func(i, j int) bool { return bytes.Compare(ends[i], ends[j]) < 0 })
 	}
 	for i := range starts {
 		s := &starts[i]

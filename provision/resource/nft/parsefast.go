@@ -14,9 +14,10 @@ type ruleParser struct {
 	known map[string]*Expr
 	slab  exprSlab
 	ends  []int // of the expressions of the rule that is read
+	odd   bool  // there was one that Format writes in another way
 }
 
-const ruleBegins, commentBegins, ruleEnds = `{"rule":{"exprs":[`, `,"comment":"`, "}}\n"
+const commentBegins = `,"comment":"`
 
 // line reads the rule that text begins with. Without ok there is none that it can read.
 func (p *ruleParser) line(text string) (r Rule, size int, ok bool) {
@@ -44,7 +45,7 @@ func (p *ruleParser) line(text string) (r Rule, size int, ok bool) {
 	}
 	if after, has := strings.CutPrefix(rest, commentBegins); has {
 		n := strings.IndexByte(after, '"')
-		if n < 0 || !plain(after[:n]) {
+		if n <= 0 || !plain(after[:n]) {
 			return r, 0, false
 		}
 		r.Comment, rest = after[:n], after[n+1:]
@@ -106,8 +107,15 @@ func (p *ruleParser) expr(text string, into *Expr) bool {
 			return false
 		}
 	}
+	if whole([]Expr{*into}) != nil {
+		return false
+	}
 	if p.known == nil {
 		p.known = map[string]*Expr{}
+	}
+	var again jsonText
+	if err := again.expr(into); err != nil || string(again) != text || !settled(into, nil) {
+		p.odd = true
 	}
 	p.known[text] = into
 	return true

@@ -76,6 +76,9 @@ type large func(gen uint32, set string) ([]Element, bool)
 type hints struct {
 	kept   large          // may be nil
 	expect map[string]int // how many elements a set will have
+	// lines, if there is one, gets the text of each chain's rules instead of rules, where no set
+	// of the table is anonymous.
+	lines map[string]string
 }
 
 func readTable(ctx context.Context, c *nfnl.Conn, family, name string, h hints) (*Table, uint32, error) {

@@ -35,6 +35,16 @@ func (r *reading) all(whole bool) error {
 			}
 		}
 	}
+	if r.lines != nil {
+		clear(r.lines)
+		if len(r.tables) == 1 && anonymousNames(r.tables[0]) == nil {
+			return r.rulesAsText()
+		}
+	}
+	return r.rules()
+}
+
+func (r *reading) rules() error {
 	chains := map[[3]string]*Chain{}
 	for i := range r.tables {
 		t := &r.tables[i]
@@ -53,6 +63,27 @@ func (r *reading) all(whole bool) error {
 		}
 		return nil
 	})
+}
+
+// rulesAsText fills lines.
+func (r *reading) rulesAsText() error {
+	t := &r.tables[0]
+	text := map[string]*jsonText{}
+	for i := range t.Chains {
+		text[t.Chains[i].Name] = &jsonText{}
+	}
+	var rules ruleReader
+	err := r.dump(unix.NFT_MSG_GETRULE, r.only(unix.NFTA_RULE_TABLE), func(family string, b []byte) error {
+		table, chain, rule, list, err := rules.head(b)
+		if err != nil || family != t.Family || table != t.Name || text[chain] == nil {
+			return err
+		}
+		return rules.line(text[chain], rule, list)
+	})
+	for chain, w := range text {
+		r.lines[chain] = string(*w)
+	}
+	return err
 }
 
 func (r *reading) only(kind uint16) []byte {

@@ -77,11 +77,12 @@ func (r *Resource) Get(ctx context.Context, name string) (provision.Attrs, error
 	if text, ok := r.unchanged(ctx, c, name); ok {
 		return provision.Attrs{AttrTable: text}, nil
 	}
-	t, gen, err := readTable(ctx, c, family, table, hints{})
+	lines := map[string]string{}
+	t, gen, err := readTable(ctx, c, family, table, hints{lines: lines})
 	if t == nil || err != nil {
 		return nil, err
 	}
-	text := Format(*t)
+	text := string(format(nil, Canonical(*t), lines))
 	r.remember(name, gen, text)
 	return provision.Attrs{AttrTable: text}, nil
 }
@@ -142,6 +143,7 @@ type target struct {
 	table  *Table
 	text   string
 	count  map[string]int // of the elements of its large sets
+	room   []byte         // for another text
 }
 
 // goal reads and judges what is wanted, before anything is done.
@@ -158,7 +160,7 @@ func (r *Resource) goal(family, table string, want provision.Attrs) (target, err
 	if !ok {
 		return target{}, nil
 	}
-	t, err := Parse(text)
+	t, lines, err := parse(text)
 	if err != nil {
 		return target{}, err
 	}
@@ -178,9 +180,13 @@ func (r *Resource) goal(family, table string, want provision.Attrs) (target, err
 	if err := r.Blobs.Load(&t); err != nil {
 		return target{}, fmt.Errorf("cannot set table %s %s: %w", family, table, err)
 	}
+	if anonymousNames(t) != nil {
+		lines = nil // rules name what gets new names
+	}
 	t = Canonical(t)
-	if format(t) != text {
+	room := format(nil, t, lines)
+	if string(room) != text {
 		return target{}, fmt.Errorf("cannot set table %s %s: the text is not as Format writes it", family, table)
 	}
-	return target{table: &t, text: text, count: count}, nil
+	return target{table: &t, text: text, count: count, room: room}, nil
 }

@@ -13,10 +13,20 @@ type ruleReader struct {
 	known map[string]*Expr  // by the bytes of the element
 	names map[string]string // of tables and chains
 	slab  exprSlab
+	texts map[string]string // what known is as text
 }
 
 // read reads NFT_MSG_NEWRULE.
 func (r *ruleReader) read(b []byte) (table, chain string, rule Rule, err error) {
+	table, chain, rule, list, err := r.head(b)
+	if err == nil {
+		rule.Exprs, err = r.exprs(list)
+	}
+	return table, chain, rule, err
+}
+
+// head reads all but the expressions, which it returns as they came.
+func (r *ruleReader) head(b []byte) (table, chain string, rule Rule, list []byte, err error) {
 	var a attrs
 	a.read(b)
 	table, chain = r.name(&a, unix.NFTA_RULE_TABLE), r.name(&a, unix.NFTA_RULE_CHAIN)
@@ -25,10 +35,43 @@ func (r *ruleReader) read(b []byte) (table, chain string, rule Rule, err error) 
 		rule.Comment = userText(u, udComment)
 	}
 	if a.odd {
-		return "", "", rule, nfnl.ErrMessage
+		return "", "", rule, nil, nfnl.ErrMessage
 	}
-	rule.Exprs, err = r.exprs(a.tb[unix.NFTA_RULE_EXPRESSIONS])
-	return table, chain, rule, err
+	return table, chain, rule, a.tb[unix.NFTA_RULE_EXPRESSIONS], nil
+}
+
+// line appends a rule's line as Format writes it, without making a Rule: where no set is
+// anonymous it is all there is to say of it.
+func (r *ruleReader) line(w *jsonText, rule Rule, list []byte) error {
+	w.put(ruleBegins)
+	first := true
+	err := nfnl.Each(list, func(_ uint16, data []byte) error {
+		if !first {
+			w.put(",")
+		}
+		first = false
+		if text, ok := r.texts[string(data)]; ok {
+			w.put(text)
+			return nil
+		}
+		e, err := readExpr(data)
+		if err != nil {
+			return err
+		}
+		at := len(*w)
+		if err := w.expr(&canonicalExprs([]Expr{e}, nil)[0]); err != nil {
+			return err
+		}
+		if r.texts == nil {
+			r.texts = map[string]string{}
+		}
+		r.texts[string(data)] = string((*w)[at:])
+		return nil
+	})
+	w.put("]")
+	w.optText("comment", rule.Comment)
+	w.put(ruleEnds)
+	return err
 }
 
 // name is a text that is kept once.

@@ -47,7 +47,7 @@ type elementReader struct {
 // keep copies bytes into a piece of memory that many share.
 func (r *elementReader) keep(b []byte) []byte {
 	if len(b) > cap(r.slab)-len(r.slab) {
-		r.slab = make([]byte, 0, max(32<<10, len(b)))
+		r.slab = make([]byte, 0, max(min(max(2*cap(r.slab), 64), 32<<10), len(b))) // most sets are small
 	}
 	at := len(r.slab)
 	r.slab = append(r.slab, b...)

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"slices"
+	"sort"
 	"strings"
 )
 
@@ -13,7 +14,7 @@ func elements(set Set) ([]string, bool) {
 	// Single intervals of numbers in host order are kept in network order, or they were no intervals.
 	d, _ := typeOf(set.Key[0])
 	swapped := set.Interval && len(set.Key) == 1 && d.host
-	slices.SortStableFunc(es, func(a, b Element) int { return compareKeys(set, swapped, a.Key, b.Key) })
+	sort.SliceStable(es, func(i, j int) bool { return compareKeys(set, swapped, es[i].Key, es[j].Key) < 0 })
 	out := make([]string, 0, len(es))
 	good := true
 	for _, e := range es {
