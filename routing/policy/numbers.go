@@ -28,7 +28,8 @@ type Input struct {
 // Numbers are what was given out.
 type Numbers struct {
 	// Mask are the eight bits of marks that are ours, and Direct is the mark under it of packets
-	// that no tunnel takes: a tunnel's own outer packets, probes of an uplink.
+	// that no tunnel takes: a tunnel's own outer packets, probes of an uplink. Both are 0 where no byte
+	// is free and no tunnel needs one.
 	Mask, Direct uint32
 	// Detours is the first of three priorities before every other rule of ours.
 	Detours uint32
@@ -147,6 +148,13 @@ func (n *Numbers) mask(in Input) error {
 			return nil
 		}
 		full = append(full, fmt.Sprintf("0x%x by %s", m, who))
+	}
+	if len(in.Tunnels) == 0 {
+		// Nothing has to have a mark. What would be better with one does without.
+		if in.Config.PerNICReplies {
+			n.Notes = append(n.Notes, fmt.Sprintf("no byte of packet marks is free: %s; so answers of containers and forwarded ports are not kept on their NIC", strings.Join(full, "; ")))
+		}
+		return nil
 	}
 	return fmt.Errorf("no byte of packet marks is free: %s; say with policy.mark-mask which of these may be shared, after that software was told to use others", strings.Join(full, "; "))
 }

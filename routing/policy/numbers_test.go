@@ -62,8 +62,14 @@ func TestMask(t *testing.T) {
 				f.Links = append(f.Links, facts.Link{Index: 50 + i, Name: l})
 			}
 			f.Machine.CNI = tc.cni
-			n, err := Allocate(Input{Facts: f, Config: Config{MarkMask: tc.ask}, Memory: Memory{Mask: tc.was}, Claims: tc.more})
+			in := Input{Facts: f, Config: Config{MarkMask: tc.ask}, Memory: Memory{Mask: tc.was}, Claims: tc.more, Tunnels: []string{"wg0"}}
+			n, err := Allocate(in)
 			if tc.err != "" {
+				// Who needs no mark is not in the way of anything.
+				in.Config.MarkMask, in.Tunnels = 0, nil
+				if n, err := Allocate(in); err != nil || tc.ask == 0 && n.Mask != 0 {
+					t.Errorf("without a tunnel: 0x%x, %v", n.Mask, err)
+				}
 				if err == nil || !strings.Contains(err.Error(), tc.err) {
 					t.Errorf("got %v, want it to say %q", err, tc.err)
 				}
