@@ -156,16 +156,16 @@ type keeper struct {
 	config watch.Config
 	text   []byte // of the kept state, as it was read last
 	wants  []provision.Want
-	uplink []watch.Job // none, or the one of the uplinks
+	ways   int
+	uplink watch.Job
 }
 
-// uplinks has these ways out checked. One that had some before takes its routes away with none.
+// uplinks has these ways out checked. The job is there with none too: it takes away the routes
+// that an earlier configuration has left.
 func (k *keeper) uplinks(c uplink.Config) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if len(c) > 0 || len(k.uplink) > 0 {
-		k.uplink = []watch.Job{k.ups.Job(c)}
-	}
+	k.ways, k.uplink = len(c), k.ups.Job(c)
 }
 
 func (k *keeper) keeps() bool {
@@ -191,7 +191,7 @@ func (k *keeper) empty() bool {
 func (k *keeper) idle() bool {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	return len(k.wants)+len(k.uplink)+len(k.config.Jobs()) == 0
+	return len(k.wants)+k.ways+len(k.config.Jobs()) == 0
 }
 
 // load reads what was committed and hands out the jobs.
@@ -203,7 +203,7 @@ func (k *keeper) load() error {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.text, k.wants = text, nil
-	jobs := append(k.config.Jobs(), k.uplink...)
+	jobs := append(k.config.Jobs(), k.uplink)
 	if text != nil && k.config.Keeps() {
 		state, err := kept.Parse(text)
 		if err != nil {
