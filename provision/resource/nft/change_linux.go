@@ -78,7 +78,7 @@ func (r *Resource) keep(now Table, goal *Table) error {
 // compare reads the table again: only what is there counts.
 func (r *Resource) compare(ctx context.Context, c *nfnl.Conn, gen uint32, family, table string, goal *target) error {
 	lines := map[string]string{}
-	after, now, err := readTable(ctx, c, family, table, hints{expect: goal.count, lines: lines})
+	after, now, err := readTable(ctx, c, family, table, hints{expect: goal.count, lines: lines, likely: goal.lines})
 	if err != nil {
 		return fmt.Errorf("table %s %s was changed, but: %w", family, table, err)
 	}

@@ -122,6 +122,16 @@ func parse(text string) (t Table, lines map[string]string, err error) {
 	var p ruleParser
 	lines = map[string]string{}
 	for n, at := 1, 0; ; n++ {
+		for len(t.Sets) > 0 && len(t.Chains) == 0 {
+			f := fields{rest: text[at:]}
+			e, ok := f.element()
+			if s := &t.Sets[len(t.Sets)-1]; ok && s.SHA256 == "" {
+				s.Elements = append(s.Elements, e)
+				at, n = len(text)-len(f.rest), n+1
+				continue
+			}
+			break
+		}
 		if len(t.Chains) > 0 {
 			begin, c := at, &t.Chains[len(t.Chains)-1]
 			first := len(c.Rules) == 0

@@ -52,7 +52,7 @@ func formatSlowly(t *testing.T, table Table) string {
 
 // FuzzParseIsJSON shows that the short ways of reading and writing say what encoding/json says.
 func FuzzParseIsJSON(f *testing.F) {
-	const head = "{\"table\":{\"family\":\"inet\",\"name\":\"x\"}}\n{\"set\":{\"name\":\"s\",\"key\":[\"mark\"]}}\n{\"element\":{\"key\":\"AAE=\",\"to\":\"\",\"timeout\":3}}\n{\"chain\":{\"name\":\"c\"}}\n"
+	const head = "{\"table\":{\"family\":\"inet\",\"name\":\"x\"}}\n{\"set\":{\"name\":\"s\",\"key\":[\"mark\"]}}\n{\"element\":{\"key\":\"AAE=\",\"to\":\"AAI=\"}}\n{\"element\":{\"key\":\"AAQ=\"}}\n{\"element\":{\"key\":\"AAE=\",\"to\":\"\",\"timeout\":3}}\n{\"chain\":{\"name\":\"c\"}}\n"
 	all, err := marshal(line{Rule: &Rule{Exprs: everyExpr(), Comment: "all of them"}})
 	if err != nil {
 		f.Fatal(err)

@@ -1,9 +1,7 @@
 package nft
 
 import (
-	"encoding/base64"
 	"encoding/json"
-	"strconv"
 	"strings"
 )
 
@@ -98,9 +96,7 @@ func (p *ruleParser) expr(text string, into *Expr) bool {
 		*into = *e
 		return true
 	}
-	if c := comparison(text); c != nil {
-		into.Cmp = c
-	} else {
+	if f := (fields{rest: text}); !f.expr(into) {
 		dec := json.NewDecoder(strings.NewReader(text))
 		dec.DisallowUnknownFields()
 		if dec.Decode(into) != nil || dec.InputOffset() != int64(len(text)) {
@@ -119,24 +115,4 @@ func (p *ruleParser) expr(text string, into *Expr) bool {
 	}
 	p.known[text] = into
 	return true
-}
-
-// comparison reads what rules differ in most, nil if it is something else.
-func comparison(text string) *Cmp {
-	rest, ok := strings.CutPrefix(text, `{"cmp":{"op":"`)
-	if !ok {
-		return nil
-	}
-	op, rest, _ := strings.Cut(rest, `","reg":`)
-	reg, rest, _ := strings.Cut(rest, `,"data":"`)
-	data, ok := strings.CutSuffix(rest, `"}}`)
-	n, err := strconv.ParseUint(reg, 10, 32)
-	if !ok || err != nil || reg[0] == '0' && reg != "0" || reg[0] == '+' || strings.Contains(op, `"`) || strings.Contains(data, `"`) {
-		return nil
-	}
-	b, err := base64.StdEncoding.DecodeString(data)
-	if err != nil {
-		return nil
-	}
-	return &Cmp{Op: op, Reg: uint32(n), Data: b}
 }

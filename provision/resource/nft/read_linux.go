@@ -78,7 +78,8 @@ type hints struct {
 	expect map[string]int // how many elements a set will have
 	// lines, if there is one, gets the text of each chain's rules instead of rules, where no set
 	// of the table is anonymous.
-	lines map[string]string
+	lines  map[string]string
+	likely map[string]string // what they probably are
 }
 
 func readTable(ctx context.Context, c *nfnl.Conn, family, name string, h hints) (*Table, uint32, error) {

@@ -70,7 +70,8 @@ func (r *reading) rulesAsText() error {
 	t := &r.tables[0]
 	text := map[string]*jsonText{}
 	for i := range t.Chains {
-		text[t.Chains[i].Name] = &jsonText{}
+		w := make(jsonText, 0, len(r.likely[t.Chains[i].Name]))
+		text[t.Chains[i].Name] = &w
 	}
 	var rules ruleReader
 	err := r.dump(unix.NFT_MSG_GETRULE, r.only(unix.NFTA_RULE_TABLE), func(family string, b []byte) error {

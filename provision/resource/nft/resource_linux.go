@@ -142,8 +142,9 @@ type target struct {
 	remove bool
 	table  *Table
 	text   string
-	count  map[string]int // of the elements of its large sets
-	room   []byte         // for another text
+	count  map[string]int    // of the elements of its large sets
+	lines  map[string]string // of its chains' rules, those that are known
+	room   []byte            // for another text
 }
 
 // goal reads and judges what is wanted, before anything is done.
@@ -188,5 +189,5 @@ func (r *Resource) goal(family, table string, want provision.Attrs) (target, err
 	if string(room) != text {
 		return target{}, fmt.Errorf("cannot set table %s %s: the text is not as Format writes it", family, table)
 	}
-	return target{table: &t, text: text, count: count, room: room}, nil
+	return target{table: &t, text: text, count: count, lines: lines, room: room}, nil
 }
