@@ -166,10 +166,13 @@ func TestOuterAnswersComeIn(t *testing.T) {
 			if got := talks(box, addr, "gw", int(n.Direct)); got != want {
 				t.Errorf("%s: %s answers: %v, want %v", when, addr, got, want)
 			}
-			if got := pings(box, addr, fmt.Sprint("-m ", n.Direct)); got != want {
-				t.Errorf("%s: %s answers a ping: %v, want %v", when, addr, got, want)
+			if want && !pings(box, addr, fmt.Sprint("-m ", n.Direct)) {
+				t.Errorf("%s: %s does not answer a ping", when, addr)
 			}
 		}
+	}
+	held := func(when string) {
+		t.Helper()
 		if talks(box, "203.0.113.80", "gw", 0) || talks(box, "2001:db8:80::80", "gw", 0) {
 			t.Errorf("%s: what has no mark leaves beside the tunnel", when)
 		}
@@ -180,12 +183,14 @@ func TestOuterAnswersComeIn(t *testing.T) {
 	load(t, box, Marks(in, n))
 	loosen(t, box, in, n, "eth0")
 	try("marks, device away", true)
+	held("device away")
 	box.Pair("tun0", nstest.New(t), "tun0")
 	box.Sh("ip addr add 10.9.0.2/32 dev tun0")
 	if pending := apply(t, box, n.Tunnel("tun0").Wants()); pending != nil {
 		t.Errorf("pending: %v", pending)
 	}
 	try("marks, device there", true)
+	held("device there")
 	// With the marks the filter could have stayed strict.
 	box.Sh("sysctl -qw net.ipv4.conf.eth0.rp_filter=1")
 	try("marks, strict", true)

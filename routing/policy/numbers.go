@@ -111,7 +111,7 @@ func (n *Numbers) free(p uint32) uint32 {
 }
 
 func (n *Numbers) mask(in Input) error {
-	all := claims(in.Facts, in.Claims)
+	all := slices.Concat(claims(in.Facts, in.Claims), in.Config.claims())
 	clash := func(mask uint32) string {
 		var who []string
 		for _, c := range all {

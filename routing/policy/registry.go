@@ -126,6 +126,24 @@ func claims(f *facts.Facts, more []Claim) []Claim {
 	return append(out, more...)
 }
 
+// claims are the mark bits that the configuration's own rules compare: somebody else sets them.
+func (c Config) claims() []Claim {
+	var out []Claim
+	for i, r := range c.Rules {
+		if r.FWMark == "" {
+			continue
+		}
+		value, bits, why := mark(r.FWMark)
+		if bits == 1<<32-1 {
+			bits = value
+		}
+		if why == "" && bits != 0 {
+			out = append(out, Claim{bits, fmt.Sprintf("routing.policy.rules[%d].fwmark", i)})
+		}
+	}
+	return out
+}
+
 // ruleOwner names the maker of a rule as far as its numbers tell.
 func ruleOwner(r facts.Rule) string {
 	at := fmt.Sprintf("the rule with priority %d", r.Priority)
