@@ -12,7 +12,6 @@ import (
 	"runtime"
 	"slices"
 	"sort"
-	"strings"
 
 	"golang.org/x/sync/errgroup"
 
@@ -72,14 +71,13 @@ func (s *Server) share(plans map[string]served) {
 		}
 	}
 	// Networks of links that are there come before those of links that are away, whose clients keep their leases.
-	names := slices.SortedFunc(maps.Keys(s.networks), func(a, b string) int {
+	names := slices.Collect(maps.Keys(s.networks))
+	sort.Slice(names, func(i, j int) bool {
+		a, b := names[i], names[j]
 		if present(a) != present(b) {
-			if present(a) {
-				return -1
-			}
-			return 1
+			return present(a)
 		}
-		return strings.Compare(a, b)
+		return a < b
 	})
 	for _, n := range names {
 		if u := c.ruleFor(n); u == nil || !u.dhcp4.enabled {

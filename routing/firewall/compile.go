@@ -3,7 +3,7 @@ package firewall
 import (
 	"errors"
 	"fmt"
-	"slices"
+	"sort"
 	"strings"
 	"unicode/utf8"
 
@@ -40,7 +40,7 @@ func Compile(p Policy, in intent.Set, f *facts.Facts) (nft.Table, []Note, error)
 	c.publish()
 	c.hideSources()
 	c.clamp()
-	slices.SortFunc(c.table.Sets, func(a, b nft.Set) int { return strings.Compare(a.Name, b.Name) })
+	sort.Slice(c.table.Sets, func(i, j int) bool { return c.table.Sets[i].Name < c.table.Sets[j].Name })
 	return c.table, r.notes, nil
 }
 

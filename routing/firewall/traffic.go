@@ -3,6 +3,7 @@ package firewall
 import (
 	"fmt"
 	"slices"
+	"sort"
 	"strconv"
 	"strings"
 
@@ -87,7 +88,7 @@ func parseTraffic(words []string, fail func(i int, format string, args ...any)) 
 		slices.Sort(out[i].types)
 		out[i].types = slices.Compact(out[i].types)
 	}
-	slices.SortFunc(out, func(a, b traffic) int { return int(a.proto) - int(b.proto) })
+	sort.Slice(out, func(i, j int) bool { return out[i].proto < out[j].proto })
 	return out
 }
 

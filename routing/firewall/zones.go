@@ -3,6 +3,7 @@ package firewall
 import (
 	"fmt"
 	"slices"
+	"sort"
 	"strings"
 
 	"github.com/provision-net/provision/provision/intent"
@@ -124,7 +125,7 @@ func (r *resolver) zones(members []intent.Member) {
 			r.member(z, n, "zones."+z.name+".interfaces", " ("+m.Why+")")
 		}
 	}
-	slices.SortFunc(r.zone, func(a, b *zone) int { return strings.Compare(a.name, b.name) })
+	sort.Slice(r.zone, func(i, j int) bool { return r.zone[i].name < r.zone[j].name })
 	for _, z := range r.zone {
 		slices.Sort(z.exact)
 		slices.Sort(z.patterns)

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"sort"
 	"strings"
 	"time"
 
@@ -257,7 +258,7 @@ func (d *decision) detours(open bool) {
 	if d.o.NoIPv6 {
 		want.To = slices.DeleteFunc(want.To, netip.Addr.Is6)
 	}
-	slices.SortFunc(want.To, netip.Addr.Compare)
+	sort.Slice(want.To, func(i, j int) bool { return want.To[i].Compare(want.To[j]) < 0 })
 	want.To = slices.Compact(want.To)
 	if !want.Equal(d.o.Detours) {
 		d.do(Action{Do: Around, Detours: want})

@@ -3,6 +3,7 @@ package killswitch
 import (
 	"net/netip"
 	"slices"
+	"sort"
 	"strings"
 )
 
@@ -79,7 +80,7 @@ func DetoursOf(rules []DetourRule) Detours {
 			d.To = append(d.To, r.To.Addr())
 		}
 	}
-	slices.SortFunc(d.To, netip.Addr.Compare)
+	sort.Slice(d.To, func(i, j int) bool { return d.To[i].Compare(d.To[j]) < 0 })
 	d.To = slices.Compact(d.To)
 	return d
 }

@@ -3,6 +3,7 @@ package killswitch
 import (
 	"net/netip"
 	"slices"
+	"sort"
 
 	"github.com/provision-net/provision/provision/intent"
 	"github.com/provision-net/provision/provision/resource/nft"
@@ -186,6 +187,6 @@ func addrs(list []string, family int) []netip.Addr {
 			out = append(out, a.Unmap())
 		}
 	}
-	slices.SortFunc(out, netip.Addr.Compare)
+	sort.Slice(out, func(i, j int) bool { return out[i].Compare(out[j]) < 0 })
 	return slices.Compact(out)
 }

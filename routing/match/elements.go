@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"net/netip"
 	"slices"
+	"sort"
 	"strings"
 
 	"github.com/provision-net/provision/provision/resource/nft"
@@ -62,7 +63,9 @@ type PortRange struct{ From, To uint16 }
 // Ports are the elements of a set of ports with Interval: merged, sorted.
 func Ports(rs []PortRange) []nft.Element {
 	rs = slices.Clone(rs)
-	slices.SortFunc(rs, func(a, b PortRange) int { return int(a.From) - int(b.From) })
+	if len(rs) > 1 {
+		sort.Slice(rs, func(i, j int) bool { return rs[i].From < rs[j].From })
+	}
 	var out []nft.Element
 	last := -2
 	for _, r := range rs {

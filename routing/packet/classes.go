@@ -1,9 +1,9 @@
 package packet
 
 import (
-	"cmp"
 	"net/netip"
 	"slices"
+	"sort"
 
 	"github.com/provision-net/provision/provision/resource/nft"
 )
@@ -49,11 +49,11 @@ func classesOf(w World, family int) classes {
 			}
 		}
 	}
-	slices.SortFunc(k.addrs, netip.Addr.Compare)
+	sort.Slice(k.addrs, func(i, j int) bool { return k.addrs[i].Compare(k.addrs[j]) < 0 })
 	k.addrs = slices.Compact(k.addrs)
 	slices.Sort(k.ports)
 	k.ports = slices.Compact(k.ports)
-	slices.SortStableFunc(k.protos, func(a, b string) int { return cmp.Compare(a, b) })
+	sort.SliceStable(k.protos, func(i, j int) bool { return k.protos[i] < k.protos[j] })
 	k.protos = slices.Compact(k.protos)
 	return k
 }

@@ -1,8 +1,8 @@
 package packet
 
 import (
-	"cmp"
 	"slices"
+	"sort"
 
 	"github.com/provision-net/provision/provision/resource/nft"
 )
@@ -73,8 +73,8 @@ func (m *machine) entries(hook string) []entry {
 			out = append(out, entry{prio: prioSNAT, isNAT: true, nat: nats})
 		}
 	}
-	slices.SortStableFunc(nats, func(a, b *baseChain) int { return cmp.Compare(a.chain.Base.Priority, b.chain.Base.Priority) })
-	slices.SortStableFunc(out, func(a, b entry) int { return cmp.Compare(a.prio, b.prio) })
+	sort.SliceStable(nats, func(i, j int) bool { return nats[i].chain.Base.Priority < nats[j].chain.Base.Priority })
+	sort.SliceStable(out, func(i, j int) bool { return out[i].prio < out[j].prio })
 	return out
 }
 

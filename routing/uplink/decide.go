@@ -1,10 +1,10 @@
 package uplink
 
 import (
-	"cmp"
 	"fmt"
 	"net/netip"
 	"slices"
+	"sort"
 	"time"
 
 	"github.com/provision-net/provision/provision/facts"
@@ -216,7 +216,7 @@ func defaults(v View, family int) []facts.Route {
 			out = append(out, one)
 		}
 	}
-	slices.SortStableFunc(out, func(a, b facts.Route) int { return cmp.Compare(a.Metric, b.Metric) })
+	sort.SliceStable(out, func(i, j int) bool { return out[i].Metric < out[j].Metric })
 	return out
 }
 

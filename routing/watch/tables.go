@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"sort"
 
 	"github.com/provision-net/provision/provision/facts"
 )
@@ -156,7 +157,10 @@ func (t *Tables) survey(s *State) {
 		}
 		t.order = append(t.order, k)
 	}
-	slices.SortFunc(t.order, func(a, b tableKey) int { return cmp.Or(a.family-b.family, cmp.Compare(a.table, b.table)) })
+	sort.Slice(t.order, func(i, j int) bool {
+		a, b := t.order[i], t.order[j]
+		return cmp.Or(a.family-b.family, cmp.Compare(a.table, b.table)) < 0
+	})
 }
 
 // spared are tables that are nobody's or everybody's, and those that were named.
