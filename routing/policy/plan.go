@@ -52,6 +52,7 @@ func Plan(in Input, n Numbers) (provision.Desired, error) {
 	nics := sv.nics()
 	d.Wants = append(d.Wants, sv.replies(nics, n)...)
 	d.Wants = append(d.Wants, rules...)
+	d.Notes = append(d.Notes, sv.lent(nics)...)
 	if in.Config.PerNICReplies && len(nics) == 0 {
 		d.Notes = append(d.Notes, provision.Note{Level: "info", Subject: "routing.policy.per-nic-replies", Text: "only one NIC has a default route, so all replies leave by it anyway"})
 	}
