@@ -43,8 +43,11 @@ func formatSlowly(t *testing.T, table Table) string {
 		}
 	}
 	for _, c := range table.Chains {
-		for i := range c.Rules {
-			put(line{Rule: &c.Rules[i]})
+		for _, r := range c.Rules {
+			if r.Exprs == nil {
+				r.Exprs = []Expr{} // which is written the same way
+			}
+			put(line{Rule: &r})
 		}
 	}
 	return b.String()
@@ -77,6 +80,20 @@ func FuzzParseIsJSON(f *testing.F) {
 		if err != nil {
 			return
 		}
+		// Lines that are taken over as they are, are those that Format would write.
+		if _, lines, _ := parse(text); anonymousNames(got) == nil {
+			for _, c := range Canonical(got).Chains {
+				var w jsonText
+				for i := range c.Rules {
+					if err := w.rule(&c.Rules[i]); err != nil {
+						t.Fatal(err)
+					}
+				}
+				if have, ok := lines[c.Name]; ok && len(byName(got.Chains, chainName)) == len(got.Chains) && have != string(w) {
+					t.Fatalf("got  %s\nwant %s", have, w)
+				}
+			}
+		}
 		var w jsonText
 		for _, s := range got.Sets {
 			for i := range s.Elements {
@@ -96,7 +113,7 @@ func FuzzParseIsJSON(f *testing.F) {
 	})
 }
 
-// What Format writes is read the short way.
+// What Format writes is read the short way, and need not be written again.
 func TestParseShort(t *testing.T) {
 	var p ruleParser
 	n := 0
@@ -110,6 +127,11 @@ func TestParseShort(t *testing.T) {
 				t.Errorf("%s: %d bytes of %d, %v", text, size, len(text), ok)
 			}
 		}
+	}
+	table := thousand()
+	_, lines, err := parse(Format(table))
+	if len(lines) != len(table.Chains) || err != nil {
+		t.Errorf("%d chains of %d have lines as Format writes them: %v", len(lines), len(table.Chains), err)
 	}
 	if n < 10 {
 		t.Errorf("only %d rules", n)

@@ -110,7 +110,7 @@ func (p *ruleParser) expr(text string, into *Expr) bool {
 		p.known = map[string]*Expr{}
 	}
 	var again jsonText
-	if err := again.expr(into); err != nil || string(again) != text || !settled(into, nil) {
+	if err := again.expr(&canonicalExprs([]Expr{*into}, nil)[0]); err != nil || string(again) != text {
 		p.odd = true
 	}
 	p.known[text] = into

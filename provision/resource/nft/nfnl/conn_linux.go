@@ -24,6 +24,7 @@ type Conn struct {
 	seq    uint32
 	sndbuf int
 	buf    []byte
+	due    time.Time // the deadline that is set, where it is of our own patience
 }
 
 // Dial makes a socket; with groups it receives these multicast groups (NFNLGRP_*) too.
@@ -90,13 +91,22 @@ func (c *Conn) within(ctx context.Context, limit time.Duration, f func() error) 
 		return err
 	}
 	end, ctxs := ctx.Deadline()
+	now := time.Now()
 	if limit > 0 {
-		if by := time.Now().Add(limit); !ctxs || by.Before(end) {
+		if by := now.Add(limit); !ctxs || by.Before(end) {
 			end, ctxs = by, false
 		}
 	}
-	if err := c.file.SetReadDeadline(end); err != nil {
-		return closed(err)
+	// A table with hundreds of sets is read by as many questions: most of the time is left, and
+	// each new deadline wakes the thread that waits for them.
+	if ctxs || limit == 0 || c.due.After(end) || c.due.Sub(now) < limit-limit/10 {
+		if err := c.file.SetReadDeadline(end); err != nil {
+			return closed(err)
+		}
+		c.due = time.Time{}
+		if !ctxs && limit > 0 {
+			c.due = end
+		}
 	}
 	fired := make(chan struct{})
 	stop := context.AfterFunc(ctx, func() {
@@ -106,6 +116,7 @@ func (c *Conn) within(ctx context.Context, limit time.Duration, f func() error) 
 	defer func() {
 		if !stop() {
 			<-fired // or it would end what comes next
+			c.due = time.Time{}
 		}
 	}()
 	err := f()

@@ -162,7 +162,8 @@ func (c *Conn) Next(ctx context.Context, into []Message) ([]Message, error) {
 
 // Poll is Next that does not wait: EAGAIN says that there is nothing.
 func (c *Conn) Poll(into []Message) ([]Message, error) {
-	if err := c.file.SetReadDeadline(time.Time{}); err != nil {
+	c.due = time.Time{}
+	if err := c.file.SetReadDeadline(c.due); err != nil {
 		return into, closed(err)
 	}
 	datagram, err := c.receive(false)
