@@ -13,6 +13,10 @@
 //
 // A number that a rule of somebody else has is left out.
 //
+// Answers of networks inside (published ports) have the source of a container when they are routed, so
+// they go by a mark that Marks keeps with their connection. The first mark of the byte is Direct, the
+// others are counted like the tables.
+//
 // The package is pure: facts, configuration and what is remembered go in, wants come out.
 package policy
 
