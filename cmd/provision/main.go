@@ -19,6 +19,7 @@ import (
 var version = "unknown"
 
 func main() {
+	beHasty()
 	ctx, cancel := context.WithCancelCause(context.Background())
 	s := newSignals()
 	go s.catch(cancel)
