@@ -102,6 +102,7 @@ func Plan(in Input, c Config) (Result, error) {
 		r.Desired.Notes = append(r.Desired.Notes, killswitch.Notes(r.Switch.Input, in.Facts)...)
 		table = join(table, killswitch.Guard(r.Switch.Input))
 	}
+	table = join(table, policy.Marks(lanes, numbers))
 	if len(table.Chains) > 0 {
 		for _, p := range table.Problems() {
 			problems = append(problems, errors.New(p.String()))
@@ -130,13 +131,15 @@ func Plan(in Input, c Config) (Result, error) {
 	if err != nil {
 		return r, err
 	}
+	d.Wants = append(d.Wants, policy.MarkRules(lanes, numbers)...)
 	if len(d.Wants) > 0 || r.Switch != nil {
 		r.Desired.Append(policy.Keep(lanes, numbers))
 	}
 	r.Desired.Append(d)
 	reasons := intents
 	reasons.Forwards = append(slices.Clone(intents.Forwards), c.forwards()...)
-	r.Desired.Append(forward.Plan(forward.Input{Facts: in.Facts, Config: c.forward(), Intents: reasons, Inside: inside, Uplinks: outside, KillSwitch: r.Switch != nil}))
+	r.Desired.Append(forward.Plan(forward.Input{Facts: in.Facts, Config: c.forward(), Intents: reasons, Inside: inside, Uplinks: outside,
+		Loose: policy.Loose(lanes, numbers), KillSwitch: r.Switch != nil}))
 	r.Desired.Append(c.Adapters.Plan(in.Seen, r.Flows))
 
 	r.Kept = append(kept.Of(r.Desired.Wants, KeptKinds()...), later...)
