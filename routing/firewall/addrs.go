@@ -16,6 +16,7 @@ type addrs struct {
 	group  string        // when it is that group and nothing else
 }
 
+//go:noinline
 func (a *addrs) of(family int) []match.Range {
 	if family == 6 {
 		return a.v6

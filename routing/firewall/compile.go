@@ -63,10 +63,12 @@ type compiler struct {
 // words is what several words say together; alternatives are several of them, one rule each.
 type words = []nft.Expr
 
+//go:noinline
 func (c *compiler) chain(name string, base *nft.Base, rules ...nft.Rule) {
 	c.table.Chains = append(c.table.Chains, nft.Chain{Name: name, Base: base, Rules: rules})
 }
 
+//go:noinline
 func base(typ, hook string, prio int32, policy string) *nft.Base {
 	return &nft.Base{Type: typ, Hook: hook, Priority: prio, Policy: policy}
 }

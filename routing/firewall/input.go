@@ -49,6 +49,8 @@ func (c *compiler) input() {
 }
 
 // beginsIn says whether packets from the zone can fit the rule.
+//
+//go:noinline
 func (x *rule) beginsIn(z *zone) bool { return x.from.any || x.from.zone == z }
 
 // exactly is the word for a rule that is for one interface of the zone: none if it is for all.

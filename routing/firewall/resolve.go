@@ -53,6 +53,7 @@ type limit struct {
 	burst     uint32
 }
 
+//go:noinline
 func (r *resolver) fail(path, format string, args ...any) {
 	r.problems = append(r.problems, Problem{path, fmt.Sprintf(format, args...)})
 }
@@ -62,6 +63,8 @@ func (r *resolver) note(path, format string, args ...any) {
 }
 
 // at is fail for one of a list.
+//
+//go:noinline
 func (r *resolver) at(path string) func(i int, format string, args ...any) {
 	return func(i int, format string, args ...any) { r.fail(fmt.Sprintf("%s[%d]", path, i), format, args...) }
 }

@@ -5,111 +5,122 @@ import "github.com/provision-net/provision/routing/match"
 // service knows names for traffic, as in /etc/services (IANA's registry), which a small image
 // may not have.
 func service(name string) []traffic {
-	tcp := func(ports ...uint16) traffic { return traffic{proto: match.TCP, ports: single(ports)} }
-	udp := func(ports ...uint16) traffic { return traffic{proto: match.UDP, ports: single(ports)} }
-	span := func(from, to uint16) traffic {
-		return traffic{proto: match.UDP, ports: []match.PortRange{{From: from, To: to}}}
-	}
-	one := func(ts ...traffic) []traffic { return ts }
 	switch name {
 	case "ssh":
-		return one(tcp(22))
+		return traffics(tcpTo(22))
 	case "telnet":
-		return one(tcp(23))
+		return traffics(tcpTo(23))
 	case "smtp":
-		return one(tcp(25))
+		return traffics(tcpTo(25))
 	case "submission":
-		return one(tcp(587))
+		return traffics(tcpTo(587))
 	case "dns":
-		return one(tcp(53), udp(53))
+		return traffics(tcpTo(53), udpTo(53))
 	case "dns-over-tls":
-		return one(tcp(853))
+		return traffics(tcpTo(853))
 	case "dhcp":
-		return one(udp(67))
+		return traffics(udpTo(67))
 	case "dhcpv6":
-		return one(udp(547))
+		return traffics(udpTo(547))
 	case "tftp":
-		return one(udp(69))
+		return traffics(udpTo(69))
 	case "http":
-		return one(tcp(80))
+		return traffics(tcpTo(80))
 	case "https":
-		return one(tcp(443))
+		return traffics(tcpTo(443))
 	case "http3":
-		return one(udp(443))
+		return traffics(udpTo(443))
 	case "ntp":
-		return one(udp(123))
+		return traffics(udpTo(123))
 	case "snmp":
-		return one(udp(161))
+		return traffics(udpTo(161))
 	case "syslog":
-		return one(udp(514))
+		return traffics(udpTo(514))
 	case "syslog-tls":
-		return one(tcp(6514))
+		return traffics(tcpTo(6514))
 	case "imap":
-		return one(tcp(143))
+		return traffics(tcpTo(143))
 	case "imaps":
-		return one(tcp(993))
+		return traffics(tcpTo(993))
 	case "ldap":
-		return one(tcp(389))
+		return traffics(tcpTo(389))
 	case "ldaps":
-		return one(tcp(636))
+		return traffics(tcpTo(636))
 	case "smb":
-		return one(tcp(445))
+		return traffics(tcpTo(445))
 	case "nfs":
-		return one(tcp(2049))
+		return traffics(tcpTo(2049))
 	case "rsync":
-		return one(tcp(873))
+		return traffics(tcpTo(873))
 	case "git":
-		return one(tcp(9418))
+		return traffics(tcpTo(9418))
 	case "rdp":
-		return one(tcp(3389), udp(3389))
+		return traffics(tcpTo(3389), udpTo(3389))
 	case "vnc":
-		return one(tcp(5900))
+		return traffics(tcpTo(5900))
 	case "mosh":
-		return one(span(60000, 61000))
+		return traffics(udpRange(60000, 61000))
 	case "mysql":
-		return one(tcp(3306))
+		return traffics(tcpTo(3306))
 	case "postgresql":
-		return one(tcp(5432))
+		return traffics(tcpTo(5432))
 	case "mqtt":
-		return one(tcp(1883))
+		return traffics(tcpTo(1883))
 	case "mqtts":
-		return one(tcp(8883))
+		return traffics(tcpTo(8883))
 	case "ipp":
-		return one(tcp(631))
+		return traffics(tcpTo(631))
 	case "mdns":
-		return one(udp(5353))
+		return traffics(udpTo(5353))
 	case "llmnr":
-		return one(tcp(5355), udp(5355))
+		return traffics(tcpTo(5355), udpTo(5355))
 	case "ssdp":
-		return one(udp(1900))
+		return traffics(udpTo(1900))
 	case "netbios":
-		return one(udp(137, 138))
+		return traffics(udpTo(137, 138))
 	case "wireguard":
-		return one(udp(51820))
+		return traffics(udpTo(51820))
 	case "openvpn":
-		return one(udp(1194))
+		return traffics(udpTo(1194))
 	case "ike":
-		return one(udp(500, 4500))
+		return traffics(udpTo(500, 4500))
 	case "vxlan":
-		return one(udp(4789))
+		return traffics(udpTo(4789))
 	case "kubernetes":
-		return one(tcp(6443))
+		return traffics(tcpTo(6443))
 	case "prometheus":
-		return one(tcp(9090))
+		return traffics(tcpTo(9090))
 	case "node-exporter":
-		return one(tcp(9100))
+		return traffics(tcpTo(9100))
 	case "ping":
-		return one(traffic{proto: match.ICMP, types: []uint8{match.EchoRequest}}, traffic{proto: match.ICMPv6, types: []uint8{match.EchoRequest6}})
+		return traffics(traffic{proto: match.ICMP, types: []uint8{match.EchoRequest}}, traffic{proto: match.ICMPv6, types: []uint8{match.EchoRequest6}})
 	case "traceroute":
-		return one(span(33434, 33534))
+		return traffics(udpRange(33434, 33534))
 	}
 	return nil
 }
 
+//go:noinline
 func single(ports []uint16) []match.PortRange {
 	var out []match.PortRange
 	for _, p := range ports {
 		out = append(out, match.PortRange{From: p, To: p})
 	}
 	return out
+}
+
+// The words of the list above stay calls: made in place, they would be most of its size.
+//
+//go:noinline
+func traffics(ts ...traffic) []traffic { return ts }
+
+//go:noinline
+func tcpTo(ports ...uint16) traffic { return traffic{proto: match.TCP, ports: single(ports)} }
+
+//go:noinline
+func udpTo(ports ...uint16) traffic { return traffic{proto: match.UDP, ports: single(ports)} }
+
+//go:noinline
+func udpRange(from, to uint16) traffic {
+	return traffic{proto: match.UDP, ports: []match.PortRange{{From: from, To: to}}}
 }

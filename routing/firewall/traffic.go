@@ -23,6 +23,8 @@ func hasPorts(proto uint8) bool {
 }
 
 // family is the only family that the protocol lives in, 0 for both.
+//
+//go:noinline
 func (t traffic) family() int {
 	switch t.proto {
 	case match.ICMP, 2: // IGMP

@@ -39,6 +39,8 @@ type Problem struct {
 }
 
 // Enabled says that there is a switch.
+//
+//go:noinline
 func (c Config) Enabled() bool { return c.Tunnel != "" }
 
 const (

@@ -65,8 +65,10 @@ type decision struct {
 	out []Action
 }
 
+//go:noinline
 func (d *decision) do(a Action) { d.out = append(d.out, a) }
 
+//go:noinline
 func (d *decision) log(format string, args ...any) {
 	d.do(Action{Do: Log, Text: fmt.Sprintf(format, args...)})
 }

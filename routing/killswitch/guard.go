@@ -57,6 +57,7 @@ type guard struct {
 	inside []string
 }
 
+//go:noinline
 func base(name, typ, hook string, priority int32, comment string, rules []nft.Rule) nft.Chain {
 	return nft.Chain{Name: name, Comment: comment, Base: &nft.Base{Type: typ, Hook: hook, Priority: priority, Policy: "accept"}, Rules: rules}
 }

@@ -26,6 +26,8 @@ const (
 )
 
 // setOf is the twin of a set for that family.
+//
+//go:noinline
 func setOf(set4 string, family int) string {
 	if family == 6 {
 		return strings.TrimSuffix(set4, "4") + "6"

@@ -7,9 +7,13 @@ import (
 )
 
 // SAddr holds for packets from an address of the prefix.
+//
+//go:noinline
 func SAddr(p netip.Prefix) []nft.Expr { return inPrefix(p, source) }
 
 // DAddr holds for packets to an address of the prefix.
+//
+//go:noinline
 func DAddr(p netip.Prefix) []nft.Expr { return inPrefix(p, destination) }
 
 // SAddrRange holds for packets from an address of the range, both ends in it and of one family.
@@ -22,6 +26,8 @@ func DAddrRange(from, to netip.Addr) []nft.Expr { return inRange(from, to, desti
 func SAddrIn(family int, set string) []nft.Expr { return inSet(family, set, source) }
 
 // DAddrIn looks the destination up in a set of that family's addresses.
+//
+//go:noinline
 func DAddrIn(family int, set string) []nft.Expr { return inSet(family, set, destination) }
 
 // end says where in its header an address stands (RFC 791 section 3.1, RFC 8200 section 3).
@@ -32,6 +38,7 @@ const (
 	destination
 )
 
+//go:noinline
 func (e end) load(family int, n uint32) nft.Expr {
 	off, size := uint32(12), uint32(4)
 	if family == 6 {
@@ -44,6 +51,8 @@ func (e end) load(family int, n uint32) nft.Expr {
 }
 
 // Family of an address: 4 or 6.
+//
+//go:noinline
 func Family(a netip.Addr) int {
 	if a.Unmap().Is4() {
 		return 4
@@ -87,6 +96,7 @@ func inSet(family int, set string, e end) []nft.Expr {
 	return append(nfproto(family, 2), e.load(family, n), lookup(set))
 }
 
+//go:noinline
 func masked(mask []byte) nft.Expr {
 	return nft.Expr{Bitwise: &nft.Bitwise{Src: 1, Dst: 1, Len: uint32(len(mask)), Mask: mask, Xor: make([]byte, len(mask))}}
 }

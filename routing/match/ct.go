@@ -3,19 +3,28 @@ package match
 import "github.com/provision-net/provision/provision/resource/nft"
 
 // CtState holds if connection tracking gives the packet one of the states (nft.State...).
+//
+//go:noinline
 func CtState(bits uint32) []nft.Expr { return anyBit("state", bits) }
 
 // CtStatus holds if the connection has one of the status bits (nft.Status...).
+//
+//go:noinline
 func CtStatus(bits uint32) []nft.Expr { return anyBit("status", bits) }
 
+//go:noinline
 func anyBit(key string, bits uint32) []nft.Expr {
 	return []nft.Expr{{Ct: &nft.Ct{Key: key, Reg: 1}}, masked(host32(bits)), cmp("!=", host32(0))}
 }
 
 // CtMark holds if the bits of the connection's mark that mask has are value.
+//
+//go:noinline
 func CtMark(value, mask uint32) []nft.Expr { return mark(loadCtMark(), value, mask) }
 
 // Mark holds if the bits of the packet's mark that mask has are value.
+//
+//go:noinline
 func Mark(value, mask uint32) []nft.Expr { return mark(meta("mark"), value, mask) }
 
 // SetMark puts value into the bits of the packet's mark that mask has; other bits, which may be
@@ -29,6 +38,7 @@ func SetCtMark(value, mask uint32) []nft.Expr {
 	return set(loadCtMark(), nft.Expr{Ct: &nft.Ct{Key: "mark", Reg: 1, Set: true}}, value, mask)
 }
 
+//go:noinline
 func loadCtMark() nft.Expr { return nft.Expr{Ct: &nft.Ct{Key: "mark", Reg: 1}} }
 
 func mark(load nft.Expr, value, mask uint32) []nft.Expr {
@@ -59,6 +69,8 @@ const (
 
 // FibDaddrType holds if the routing tables take the destination for that type. It works on
 // devices without a link layer, where pkttype says nothing (WireGuard).
+//
+//go:noinline
 func FibDaddrType(typ uint32) []nft.Expr {
 	return []nft.Expr{{Fib: &nft.Fib{Result: "type", Flags: []string{"daddr"}, Reg: 1}}, equal(host32(typ))}
 }

@@ -14,6 +14,8 @@ import (
 const nameLen = 16
 
 // NameKey is an interface's name as the kernel compares it: 16 bytes padded with zeros.
+//
+//go:noinline
 func NameKey(name string) []byte {
 	b := make([]byte, nameLen)
 	copy(b, name)

@@ -8,15 +8,21 @@ import (
 
 // IIFName holds if the packet came in by that interface; a trailing * is any name with that
 // beginning. Names, not indexes: interfaces may come and go.
+//
+//go:noinline
 func IIFName(name string) []nft.Expr { return ifname("iifname", name) }
 
 // OIFName holds if the packet goes out by that interface; * as in IIFName.
+//
+//go:noinline
 func OIFName(name string) []nft.Expr { return ifname("oifname", name) }
 
 // IIFNameIn looks the incoming interface's name up in a set of TypeIfname.
 func IIFNameIn(set string) []nft.Expr { return []nft.Expr{meta("iifname"), lookup(set)} }
 
 // OIFNameIn looks the outgoing interface's name up in a set of TypeIfname.
+//
+//go:noinline
 func OIFNameIn(set string) []nft.Expr { return []nft.Expr{meta("oifname"), lookup(set)} }
 
 // IIFNameMap takes the verdict that a verdict map has for the incoming interface, if any.
@@ -40,9 +46,13 @@ func verdictOf(set string) nft.Expr {
 }
 
 // NFProto holds for packets of family 4 or 6.
+//
+//go:noinline
 func NFProto(family int) []nft.Expr { return nfproto(family, 0) }
 
 // nfproto is NFProto with room for more expressions.
+//
+//go:noinline
 func nfproto(family, more int) []nft.Expr {
 	b := byte(2) // NFPROTO_IPV4
 	if family == 6 {
@@ -64,9 +74,13 @@ const (
 )
 
 // L4Proto holds for packets of that transport protocol, behind IPv6's extension headers too.
+//
+//go:noinline
 func L4Proto(proto uint8) []nft.Expr { return l4proto(proto, 0) }
 
 // l4proto is L4Proto with room for more expressions.
+//
+//go:noinline
 func l4proto(proto uint8, more int) []nft.Expr {
 	return append(make([]nft.Expr, 0, 2+more), meta("l4proto"), equal([]byte{proto}))
 }

@@ -38,6 +38,7 @@ func nat(kind string, from, to netip.Addr, ports []uint16) []nft.Expr {
 	return append(out, nft.Expr{NAT: &n})
 }
 
+//go:noinline
 func familyName(family int) string {
 	if family == 6 {
 		return "ip6"
@@ -59,6 +60,8 @@ func natPrefix(kind string, to netip.Prefix) []nft.Expr {
 }
 
 // Masquerade makes connections of that family come from the outgoing interface's address.
+//
+//go:noinline
 func Masquerade(family int) []nft.Expr {
 	return append(NFProto(family), nft.Expr{Masq: &nft.Masq{}})
 }
@@ -114,4 +117,6 @@ func LastOf(p netip.Prefix) netip.Addr {
 }
 
 // PortKey is a port as a set has it.
+//
+//go:noinline
 func PortKey(port uint16) []byte { return binary.BigEndian.AppendUint16(nil, port) }

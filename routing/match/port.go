@@ -29,6 +29,8 @@ func portRange(proto uint8, off uint32, from, to uint16) []nft.Expr {
 }
 
 // TCP, UDP and SCTP all begin with the source and the destination port.
+//
+//go:noinline
 func ports(proto uint8, off uint32, test ...nft.Expr) []nft.Expr {
 	var out []nft.Expr
 	if proto != 0 {
