@@ -71,4 +71,6 @@ func AssignNew(f *facts.Facts, owners []Ownership) (o Ownership, why string) {
 }
 
 // writable reports whether there can be a backend for m.
+//
+//go:noinline
 func writable(m Manager) bool { return m != "" && m != None && m != Foreign }

@@ -141,6 +141,7 @@ func virtualBoxNet(a netip.Prefix) (int, bool) {
 	return int(b[2]) - 2, a.Bits() == 24 && b[0] == 10 && b[1] == 0 && b[2] >= 2 && b[2] < 10
 }
 
+//go:noinline
 func exactly(nets ...string) func(netip.Prefix) (int, bool) {
 	return func(a netip.Prefix) (int, bool) { return 0, slices.Contains(nets, a.Masked().String()) }
 }

@@ -48,6 +48,7 @@ type trace struct {
 	renderer Manager
 }
 
+//go:noinline
 func (t *trace) add(m Manager, weight int, source, format string, args ...any) {
 	t.evidence = append(t.evidence, Evidence{Manager: m, Weight: weight, Source: source, Text: fmt.Sprintf(format, args...)})
 }

@@ -128,6 +128,7 @@ type policy struct {
 	hasNAT bool // a NAT NIC that may be written
 }
 
+//go:noinline
 func (p *policy) note(level, subject, format string, args ...any) {
 	p.notes = append(p.notes, provision.Note{Level: level, Subject: subject, Text: fmt.Sprintf(format, args...)})
 }

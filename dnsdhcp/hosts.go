@@ -24,6 +24,8 @@ type host struct {
 }
 
 // known reports whether the host can be recognised as a DHCP client.
+//
+//go:noinline
 func (h host) known() bool { return len(h.hw)+len(h.clientIDs) > 0 }
 
 // namesOfMACs are the names that hosts have by their hardware addresses, as learn.Learner wants them.

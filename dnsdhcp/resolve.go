@@ -202,6 +202,8 @@ func (r *reader) search(at string, list []string, domain string) []string {
 }
 
 // on is a switch that is on unless it says otherwise.
+//
+//go:noinline
 func on(b *bool) bool { return b == nil || *b }
 
 // ruleFor is the rule for an interface: the one that names it, else the first whose pattern fits.

@@ -22,6 +22,7 @@ type reader struct {
 	checked  bool // the parts have been asked already
 }
 
+//go:noinline
 func (r *reader) fail(path, format string, args ...any) {
 	r.problems = append(r.problems, Problem{path, fmt.Sprintf(format, args...)})
 }

@@ -56,6 +56,7 @@ func (a Attrs) clone() Attrs {
 // classes asks the resource of one kind how its attributes are compared.
 type classes struct{ c Classifier }
 
+//go:noinline
 func classesOf(r Resource) classes {
 	c, _ := r.(Classifier)
 	return classes{c}

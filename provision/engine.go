@@ -24,6 +24,7 @@ type Engine struct {
 	BackTimeout time.Duration
 }
 
+//go:noinline
 func (e *Engine) clock() Clock {
 	if e.Clock == nil {
 		return SystemClock()

@@ -117,8 +117,10 @@ type wireHold struct {
 	While []wireRef `json:"while"`
 }
 
+//go:noinline
 func toWireRef(r Ref) wireRef { return wireRef(r) }
 
+//go:noinline
 func (r wireRef) ref() Ref { return Ref(r) }
 
 func toWireRefs(refs []Ref) []wireRef {

@@ -16,6 +16,8 @@ type Ref struct {
 }
 
 // String returns "kind:name".
+//
+//go:noinline
 func (r Ref) String() string { return r.Kind + ":" + r.Name }
 
 // Attrs are the attributes of one piece of state. A nil map means that it is
@@ -166,6 +168,8 @@ type Desired struct {
 }
 
 // Append adds what other desires after what d desires.
+//
+//go:noinline
 func (d *Desired) Append(other Desired) {
 	d.Wants = append(d.Wants, other.Wants...)
 	d.Holds = append(d.Holds, other.Holds...)

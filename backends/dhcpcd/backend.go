@@ -91,6 +91,7 @@ type plan struct {
 	gap       bool // every NIC may lose packets
 }
 
+//go:noinline
 func (p *plan) note(level, subject, format string, args ...any) {
 	p.live.Notes = append(p.live.Notes, provision.Note{Level: level, Subject: subject, Text: fmt.Sprintf(format, args...)})
 }

@@ -96,6 +96,7 @@ func (p *plan) readable() error {
 	return errors.Join(errs...)
 }
 
+//go:noinline
 func (p *plan) note(level, subject, format string, args ...any) {
 	p.live.Notes = append(p.live.Notes, provision.Note{Level: level, Subject: subject, Text: fmt.Sprintf(format, args...)})
 }

@@ -93,6 +93,7 @@ type outcome struct {
 	metric uint32
 }
 
+//go:noinline
 func (p *planner) note(level string, nic backends.NIC, format string, args ...any) {
 	p.d.Notes = append(p.d.Notes, provision.Note{Level: level, Subject: nic.Link.Name, Text: fmt.Sprintf(format, args...)})
 }

@@ -117,6 +117,7 @@ func boolean(b bool) *yaml.Node {
 	return n
 }
 
+//go:noinline
 func number(m uint32) *yaml.Node {
 	n := &yaml.Node{}
 	_ = n.Encode(m) // a number always encodes

@@ -94,6 +94,7 @@ func (b Backend) Desire(f *facts.Facts, nics []backends.NIC) (provision.Desired,
 	return p.want, nil
 }
 
+//go:noinline
 func (p *plan) note(level, subject, format string, args ...any) {
 	p.want.Notes = append(p.want.Notes, provision.Note{Level: level, Subject: subject, Text: fmt.Sprintf(format, args...)})
 }

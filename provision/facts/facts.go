@@ -130,6 +130,8 @@ type Link struct {
 
 // Selector is the canonical device selector of references: "mac:" and the
 // permanent MAC for hardware, "name:" and the name for everything else.
+//
+//go:noinline
 func (l Link) Selector() string {
 	if l.PermMAC != "" && l.Kind == "" {
 		return "mac:" + l.PermMAC
@@ -185,6 +187,8 @@ type Hop struct {
 }
 
 // Default reports whether r is a default route of its family.
+//
+//go:noinline
 func (r Route) Default() bool { return r.Dst.IsValid() && r.Dst.Bits() == 0 }
 
 // Rule is one policy rule.
@@ -348,6 +352,8 @@ type Problem struct {
 }
 
 // LinkByName returns the link called name, also by an alternative name.
+//
+//go:noinline
 func (f *Facts) LinkByName(name string) (Link, bool) {
 	for _, l := range f.Links {
 		if l.Name == name {
@@ -365,6 +371,8 @@ func (f *Facts) LinkByName(name string) (Link, bool) {
 }
 
 // LinkByIndex returns the link with that interface index.
+//
+//go:noinline
 func (f *Facts) LinkByIndex(index int) (Link, bool) {
 	for _, l := range f.Links {
 		if l.Index == index {

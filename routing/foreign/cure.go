@@ -124,6 +124,8 @@ func firewalldCommands(flows []Flow, in []string) []string {
 }
 
 // plus writes a pattern of devices as iptables, ufw and firewalld do.
+//
+//go:noinline
 func plus(dev string) string {
 	if base, ok := strings.CutSuffix(dev, "*"); ok {
 		return base + "+"

@@ -55,6 +55,8 @@ type Flow struct {
 }
 
 // hook is the hook of the filter chains that a flow meets.
+//
+//go:noinline
 func (f Flow) hook() string {
 	switch {
 	case f.In == "":

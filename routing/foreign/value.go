@@ -13,6 +13,8 @@ const (
 )
 
 // and is how two conditions stand together.
+//
+//go:noinline
 func (a truth) and(b truth) truth {
 	if a == no || b == no {
 		return no
@@ -40,8 +42,10 @@ type value struct {
 	blind bool // it is unknown because it cannot be read, not because the flow does not tell
 }
 
+//go:noinline
 func unknown(n int) value { return value{data: make([]byte, n), known: make([]bool, n)} }
 
+//go:noinline
 func exactly(b []byte) value {
 	v := value{data: b, known: make([]bool, len(b))}
 	for i := range v.known {
@@ -51,6 +55,8 @@ func exactly(b []byte) value {
 }
 
 func be16(n uint16) value { return exactly(binary.BigEndian.AppendUint16(nil, n)) }
+
+//go:noinline
 func host32(n uint32) value {
 	return exactly(binary.NativeEndian.AppendUint32(nil, n))
 }
@@ -126,6 +132,8 @@ type registers struct {
 }
 
 // offset turns a register's number into its place: 1 to 4 are 16 bytes each, 8 to 23 are 4.
+//
+//go:noinline
 func offset(reg uint32) int {
 	switch {
 	case reg >= 8 && reg < 24:

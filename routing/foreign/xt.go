@@ -84,6 +84,7 @@ func (p packet) match(x extension) truth {
 	return blind
 }
 
+//go:noinline
 func number(b []byte) uint32 { return binary.NativeEndian.Uint32(b) }
 
 func bit(mask, one uint32) truth {
@@ -93,6 +94,7 @@ func bit(mask, one uint32) truth {
 	return no
 }
 
+//go:noinline
 func inverted(b, invert bool) truth {
 	if b != invert {
 		return yes

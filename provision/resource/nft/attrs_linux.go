@@ -23,8 +23,10 @@ func (a *attrs) read(b []byte) {
 	}
 }
 
+//go:noinline
 func (a *attrs) has(kind int) bool { return a.tb[kind] != nil }
 
+//go:noinline
 func (a *attrs) u32(kind int) uint32 {
 	if len(a.tb[kind]) != 4 {
 		a.odd = true
@@ -33,6 +35,7 @@ func (a *attrs) u32(kind int) uint32 {
 	return binary.BigEndian.Uint32(a.tb[kind])
 }
 
+//go:noinline
 func (a *attrs) opt(kind int) uint32 {
 	if !a.has(kind) {
 		return 0
@@ -72,6 +75,7 @@ func (a *attrs) text(kind int) string {
 	return s
 }
 
+//go:noinline
 func cstring(b []byte) (string, bool) {
 	if b == nil {
 		return "", false
@@ -89,6 +93,7 @@ func (a *attrs) word(kind int, words []string) string {
 	return a.is(word(words, a.u32(kind)))
 }
 
+//go:noinline
 func (a *attrs) is(s string, ok bool) string {
 	if !ok || s == "" {
 		a.odd = true

@@ -170,6 +170,8 @@ func canonicalStatement(e Expr) Expr {
 
 // register is the number that the kernel gives back: the first 4-byte register of a 16-byte one
 // has the number of that (nft_dump_register).
+//
+//go:noinline
 func register(r uint32) uint32 {
 	if r >= 8 && r < 24 && r%4 == 0 {
 		return r/4 - 1

@@ -65,6 +65,8 @@ func newSayer(t *Table) *sayer {
 }
 
 // offset is where a register begins (nft_parse_register in nf_tables_api.c).
+//
+//go:noinline
 func offset(reg uint32) uint32 {
 	if reg >= 8 {
 		return (reg - 8) * 4
@@ -72,6 +74,7 @@ func offset(reg uint32) uint32 {
 	return (reg - 1) * 16
 }
 
+//go:noinline
 func align4(n uint32) uint32 { return (n + 3) &^ 3 }
 
 func (s *sayer) load(reg uint32, t *term) bool {
@@ -91,9 +94,13 @@ func (s *sayer) reg(reg uint32) *term {
 }
 
 // add says a statement that only matches.
+//
+//go:noinline
 func (s *sayer) add(text string) { s.stmts = append(s.stmts, said{text: text}) }
 
 // act says a statement that does something: what stands before it must stay before it.
+//
+//go:noinline
 func (s *sayer) act(text string) {
 	s.add(text)
 	s.nfAt, s.l4At, s.etherAt = -1, -1, -1
