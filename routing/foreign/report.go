@@ -121,10 +121,7 @@ func Report(s Seen, flows []Flow) []Finding {
 	sort.SliceStable(out, func(i, j int) bool {
 		a, b := out[i], out[j]
 		if a.Harmless != b.Harmless {
-			if a.Harmless {
-				return false
-			}
-			return true
+			return !a.Harmless
 		}
 		return rank[a.Drops] < rank[b.Drops]
 	})
