@@ -32,7 +32,11 @@ func (a *Agent) routing(ctx context.Context, f *facts.Facts) (routing.Result, er
 		}
 		in.Seen = seen
 	}
-	return routing.Plan(in, a.Config.Routing)
+	r, err := routing.Plan(in, a.Config.Routing)
+	if err != nil {
+		err = fmt.Errorf("%w: %w", ErrConfig, err)
+	}
+	return r, err
 }
 
 // tableNames are the routing tables that have names (ip-route(8)); who names one uses it.
