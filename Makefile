@@ -39,7 +39,8 @@ fuzz: ## every fuzz target for FUZZTIME (default 30s) each
 bench: build ## benchmarks, and ratios against what people would otherwise run
 	$(GO) test -tags lab ./scripts/lab/e2e -run xxx -bench Peers -benchtime 1x -v
 	$(GO) test -tags lab -c -o bin/bench-serve ./scripts/bench/serve && bin/bench-serve -provision bin/provision
-	$(GO) test -run xxx -bench . ./provision/... ./backends/... ./dnsdhcp/...
+	$(GO) test -tags lab -c -o bin/bench-routing ./scripts/bench/routing && bin/bench-routing -provision bin/provision
+	$(GO) test -run xxx -bench . ./provision/... ./backends/... ./dnsdhcp/... ./routing/...
 
 golden: ## rewrite the golden files of the planners, to be read with git diff
 	$(GO) test $$(git grep -l 'flag.Bool("update"' -- "*_test.go" | xargs -n1 dirname | sort -u | sed "s|^|./|") -update
