@@ -265,6 +265,19 @@ func TestSwitchOpens(t *testing.T) {
 			}
 		}
 		if c.byPerson {
+			// What opened it is put back with the table.
+			before := g.rules()
+			g.sh("nft flush ruleset")
+			lab.Await(t, repairLimit, func() error {
+				if got := g.rules(); got != before {
+					return errNotBack(difference(before, got))
+				}
+				mark := g.out.mark()
+				if got := g.leaked(mark); len(got[ofBox]) == 0 || len(got[ofClient]) == 0 || len(got[byDevice]) == 0 {
+					return errNotBack("open by choice, after a flush leaves only " + spans(got, time.Time{}))
+				}
+				return nil
+			})
 			g.must(0, "firewall", "close")
 			g.closed(t, c.name+": closed", nil)
 			continue

@@ -48,7 +48,7 @@ func (a *Agent) Watch(context.Context, WatchOptions) (watch.Status, error) {
 
 func (a *Agent) settle(context.Context, kept.State, kept.State) error { return nil }
 
-func (a *Agent) settleLocked(context.Context, *provision.Engine, kept.State, killswitch.State, killswitch.Ask) (killswitch.State, error) {
+func (a *Agent) settleLocked(context.Context, *provision.Engine, kept.State, killswitch.State, killswitch.Ask, filled) (killswitch.State, error) {
 	return killswitch.State{}, nil
 }
 
@@ -62,3 +62,5 @@ var ErrWatched = errors.New("another watch is running")
 func (a *Agent) saveSets(*nft.Table) error { return nil }
 
 func (a *Agent) sweepSets(context.Context, *provision.Engine) error { return nil }
+
+type filled map[string]time.Duration

@@ -71,7 +71,7 @@ func (a *Agent) Restore(ctx context.Context) (Restored, error) {
 	errs = append(errs, a.restoreClock())
 	if k.Switch != nil && !lost {
 		// The clock comes before the switch: a tunnel whose machine is back in 1970 does not come up.
-		s, err := a.settleLocked(ctx, e, k, killswitch.State{}, killswitch.Ask{})
+		s, err := a.settleLocked(ctx, e, k, killswitch.State{}, killswitch.Ask{}, nil)
 		out.Switch = s.Status
 		errs = append(errs, err)
 	}

@@ -30,16 +30,17 @@ func (a *Agent) settle(ctx context.Context, before, now kept.State) error {
 	if now.Switch == nil {
 		return a.leave(ctx, e, before, now)
 	}
-	_, err = a.settleLocked(ctx, e, now, killswitch.State{}, killswitch.Ask{})
+	_, err = a.settleLocked(ctx, e, now, killswitch.State{}, killswitch.Ask{}, nil)
 	return err
 }
 
-func (a *Agent) settleLocked(ctx context.Context, e *provision.Engine, k kept.State, s killswitch.State, ask killswitch.Ask) (killswitch.State, error) {
+func (a *Agent) settleLocked(ctx context.Context, e *provision.Engine, k kept.State, s killswitch.State, ask killswitch.Ask, f filled) (killswitch.State, error) {
 	w, err := a.switchWorld(e, k)
 	if err != nil {
 		return s, err
 	}
 	defer w.close()
+	w.filled = f
 	w.portal = ask.Window || s.Window.Until != 0
 	return k.Switch.Input.Config.Settle(ctx, w, s, ask, boottime)
 }
@@ -76,6 +77,7 @@ type switcher struct {
 	mu    sync.Mutex // of one settling at a time
 	state killswitch.State
 	was   kept.State
+	full  filled
 }
 
 // rests between two settlings, so that a storm of events does not take the processor.
@@ -157,7 +159,15 @@ func (s *switcher) settle(ctx context.Context, ask killswitch.Ask) (kept.State, 
 		s.was, s.state = k, killswitch.State{}
 		return k, err
 	}
-	s.state, err = s.agent.settleLocked(ctx, s.engine, k, s.state, ask)
+	if t, err := s.agent.live(ctx); err == nil && s.full.lost(t) {
+		// Whoever keeps the table has put it back before we looked: what was learnt is not in it.
+		s.state = killswitch.State{Status: s.state.Status, Reasons: s.state.Reasons, Notes: s.state.Notes, Since: s.state.Since,
+			OpenUntil: s.state.OpenUntil, Window: s.state.Window}
+	}
+	if s.full == nil {
+		s.full = filled{}
+	}
+	s.state, err = s.agent.settleLocked(ctx, s.engine, k, s.state, ask, s.full)
 	s.was = k
 	return k, err
 }

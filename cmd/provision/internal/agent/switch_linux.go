@@ -9,6 +9,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/provision-net/provision/provision"
 	"github.com/provision-net/provision/provision/facts"
@@ -32,6 +33,24 @@ type switchWorld struct {
 	kept   kept.State
 	// portal: name servers of the ways out are asked for, because a window is open or wanted.
 	portal bool
+	filled filled
+}
+
+// filled is what was put into learnt sets: by set, until when the kernel keeps it.
+type filled map[string]time.Duration
+
+// lost reports whether something that was put in is gone before its time: the table was made anew.
+func (f filled) lost(t *nft.Table) bool {
+	if t == nil {
+		return false // that is seen anyway
+	}
+	for _, s := range t.Sets {
+		// The clock is read after the element was put in.
+		if until, ok := f[s.Name]; ok && len(s.Elements) == 0 && boottime() < until-time.Second {
+			return true
+		}
+	}
+	return false
 }
 
 var _ killswitch.World = (*switchWorld)(nil)
@@ -204,8 +223,13 @@ func (w *switchWorld) Do(ctx context.Context, a killswitch.Action) error {
 	case killswitch.Rules:
 		return w.putAll(ctx, w.rules())
 	case killswitch.Add:
-		return w.tables().Learn(ctx, nft.OwnFamily, nft.OwnTable, a.Set, []nft.Element{a.Element()})
+		err := w.tables().Learn(ctx, nft.OwnFamily, nft.OwnTable, a.Set, []nft.Element{a.Element()})
+		if err == nil && w.filled != nil {
+			w.filled[a.Set] = boottime() + a.Timeout
+		}
+		return err
 	case killswitch.Clear:
+		delete(w.filled, a.Set)
 		return w.clear(ctx, a.Set)
 	case killswitch.Around:
 		return w.around(ctx, a.Detours)
