@@ -20,6 +20,7 @@ import (
 	"github.com/provision-net/provision/routing/kept"
 	"github.com/provision-net/provision/routing/killswitch"
 	"github.com/provision-net/provision/routing/policy"
+	"github.com/provision-net/provision/routing/uplink"
 )
 
 // Input is what Plan decides from.
@@ -92,7 +93,7 @@ func Plan(in Input, c Config) (Result, error) {
 	if c.KillSwitch.Enabled() {
 		lane := numbers.Tunnel(c.KillSwitch.Tunnel)
 		r.Switch = &kept.Switch{Priority: numbers.Detours, Input: killswitch.Input{
-			Config: c.KillSwitch, Inside: inside, Intents: intents, Table: lane.Table, Mark: lane.Mark, Mask: lane.Mask}}
+			Config: c.KillSwitch, Inside: inside, Intents: intents, Probes: c.probes(lane.Mark), Table: lane.Table, Mark: lane.Mark, Mask: lane.Mask}}
 		for _, p := range killswitch.MachineProblems(r.Switch.Input, in.Facts) {
 			problems = append(problems, fmt.Errorf("routing.%s: %s", under("kill-switch", p.Path), p.Text))
 		}
@@ -164,6 +165,21 @@ func (c Config) lanes(in Input) policy.Input {
 	}
 	for _, u := range c.Uplinks {
 		out.Uplinks = append(out.Uplinks, u.Interface)
+	}
+	return out
+}
+
+// probes are the checks of the uplinks, which an armed kill switch has to let out.
+func (c Config) probes(mark uint32) []intent.Endpoint {
+	var out []intent.Endpoint
+	for _, u := range c.Uplinks.Rules() {
+		for _, k := range u.Checks {
+			proto := map[string]string{uplink.Ping: "icmp", uplink.TCP: "tcp", uplink.DNS: "udp"}[k.Kind]
+			e := intent.Endpoint{Tunnel: c.KillSwitch.Tunnel, Proto: proto, Addr: k.To.Addr(), Port: k.To.Port(), Mark: mark, Why: "check of " + u.Interface}
+			if !slices.ContainsFunc(out, func(o intent.Endpoint) bool { return o.Proto == e.Proto && o.Addr == e.Addr && o.Port == e.Port }) {
+				out = append(out, e)
+			}
+		}
 	}
 	return out
 }

@@ -1,6 +1,7 @@
 package routing
 
 import (
+	"net/netip"
 	"slices"
 	"strings"
 	"testing"
@@ -17,6 +18,7 @@ import (
 	"github.com/provision-net/provision/provision/resource/sysctl"
 	"github.com/provision-net/provision/provision/resource/unit"
 	"github.com/provision-net/provision/routing/kept"
+	"github.com/provision-net/provision/routing/packet"
 )
 
 func config(t *testing.T, text string) Config {
@@ -197,5 +199,41 @@ firewall:
 	want := []string{"usb0 to wlan0 (tcp 443)", "usb0 to wlan0 (IPv4, icmp)", "usb1 to wlan0 (tcp 443)", "usb1 to wlan0 (IPv4, icmp)", "wlan0 to this machine (udp)", "usb0 to this machine (udp 53)"}
 	if !slices.Equal(got, want) {
 		t.Errorf("got %q", got)
+	}
+}
+
+// The checks of the ways out pass an armed kill switch by their mark, and to their hosts only.
+func TestChecksPassTheSwitch(t *testing.T) {
+	c := config(t, guarded+`
+uplinks: [{interface: wlan0, checks: [ping 9.9.9.9, "ping 2620:fe::fe", "tcp 1.1.1.1:443", "dns 9.9.9.9:53"]}, {interface: eth0, checks: [ping 9.9.9.9]}]
+`)
+	f := machine("usb0", "wlan0", "wg0")
+	f.Addrs = []facts.Address{{Link: 3, Prefix: netip.MustParsePrefix("192.0.2.2/24"), Scope: "global"}, {Link: 3, Prefix: netip.MustParsePrefix("2001:db8::2/64"), Scope: "global"}}
+	f.Routes = []facts.Route{
+		{Dst: route.Any(4), Link: 3, Gateway: netip.MustParseAddr("192.0.2.1"), Table: 254, Type: "unicast"},
+		{Dst: route.Any(6), Link: 3, Gateway: netip.MustParseAddr("2001:db8::1"), Table: 254, Type: "unicast"},
+	}
+	r, err := Plan(Input{Facts: f, Units: units}, c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := packet.World{Facts: f, Tables: []nft.Table{*r.Table}}
+	mark := r.Switch.Input.Mark
+	for _, p := range []struct {
+		packet packet.Packet
+		passes bool
+	}{
+		{packet.Packet{To: netip.MustParseAddr("9.9.9.9"), Proto: "icmp", Mark: mark, Out: "wlan0"}, true},
+		{packet.Packet{To: netip.MustParseAddr("2620:fe::fe"), Proto: "icmp", Mark: mark, Out: "wlan0"}, true},
+		{packet.Packet{To: netip.MustParseAddr("1.1.1.1"), Proto: "tcp", Dport: 443, Mark: mark, Out: "wlan0"}, true},
+		{packet.Packet{To: netip.MustParseAddr("9.9.9.9"), Proto: "udp", Dport: 53, Mark: mark, Out: "wlan0"}, true},
+		{packet.Packet{To: netip.MustParseAddr("9.9.9.9"), Proto: "icmp", Out: "wlan0"}, false},
+		{packet.Packet{To: netip.MustParseAddr("9.9.9.9"), Proto: "tcp", Dport: 443, Mark: mark, Out: "wlan0"}, false},
+		{packet.Packet{To: netip.MustParseAddr("1.1.1.1"), Proto: "tcp", Dport: 80, Mark: mark, Out: "wlan0"}, false},
+		{packet.Packet{To: netip.MustParseAddr("8.8.8.8"), Proto: "icmp", Mark: mark, Out: "wlan0"}, false},
+	} {
+		if got := packet.Explain(w, p.packet); got.Passes() != p.passes {
+			t.Errorf("%v: %s", p.packet, got.Text())
+		}
 	}
 }

@@ -17,6 +17,9 @@ type Input struct {
 	Inside []string
 	// Intents: the endpoints of the tunnel.
 	Intents intent.Set
+	// Probes are what the ways out are checked with: packets with the mark, to these hosts only
+	// (proto icmp, tcp or udp).
+	Probes []intent.Endpoint
 	// Table is the routing table whose default route is the tunnel.
 	Table uint32
 	// Mark under Mask is what packets carry that must not take that table: the tunnel's own outer

@@ -8,6 +8,12 @@ import (
 	"github.com/provision-net/provision/routing/match"
 )
 
+// Echo requests (RFC 792, RFC 4443 section 4.1).
+const (
+	echo4 = 8
+	echo6 = 128
+)
+
 // start are the packets without which a link has no address: nothing of them goes farther than
 // the link or its servers.
 func (g *guard) start() nft.Chain {
@@ -34,7 +40,12 @@ func (g *guard) start() nft.Chain {
 func (g *guard) own() nft.Chain {
 	rules := []nft.Rule{match.Rule("", match.Jump("guard-start"))}
 	for _, e := range g.endpoints() {
-		rules = append(rules, g.endpoint(e))
+		rules = append(rules, g.endpoint("the tunnel's endpoint", e))
+	}
+	for _, e := range g.Probes {
+		if e.Mark != 0 { // without a mark anybody could ask that host
+			rules = append(rules, g.endpoint("a check of the way out", e))
+		}
 	}
 	for _, family := range []int{4, 6} {
 		rules = append(rules, nft.Rule{Comment: "the tunnel's endpoint, resolved", Exprs: match.Join(match.NFProto(family), match.L4Proto(match.UDP), g.marked(g.Mark),
@@ -102,7 +113,7 @@ func (g *guard) endpoints() []intent.Endpoint {
 	return out
 }
 
-func (g *guard) endpoint(e intent.Endpoint) nft.Rule {
+func (g *guard) endpoint(why string, e intent.Endpoint) nft.Rule {
 	a := e.Addr.Unmap().WithZone("")
 	to := match.DAddr(netip.PrefixFrom(a, a.BitLen()))
 	what := match.DPort(match.UDP, e.Port)
@@ -111,8 +122,12 @@ func (g *guard) endpoint(e intent.Endpoint) nft.Rule {
 		what = match.L4Proto(match.IPv6)
 	case "tcp":
 		what = match.DPort(match.TCP, e.Port)
+	case "icmp":
+		if what = match.ICMPType(echo4); a.Is6() {
+			what = match.ICMPv6Type(echo6)
+		}
 	}
-	return match.Rule("the tunnel's endpoint", to, what, g.marked(e.Mark), match.Accept())
+	return match.Rule(why, to, what, g.marked(e.Mark), match.Accept())
 }
 
 // marked holds for packets with the tunnel's own mark, where it has one: nobody else's packets
