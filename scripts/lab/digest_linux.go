@@ -2,6 +2,7 @@ package lab
 
 import (
 	"crypto/sha256"
+	"errors"
 	"fmt"
 	"io/fs"
 	"maps"
@@ -33,16 +34,20 @@ type Entry struct {
 // Tree is a directory tree by path.
 type Tree map[string]Entry
 
-// TreeDigest reads everything below dir on the machine's disk. Two digests tell whether somebody changed anything.
+// TreeDigest reads everything below dir on the machine's disk. Two digests tell whether somebody changed anything. What goes away
+// while it reads, as when a machine is watched going back, is not there.
 func (m *Machine) TreeDigest(t testing.TB, dir string) Tree {
 	t.Helper()
 	top := m.host(dir)
 	tree := Tree{}
 	err := filepath.WalkDir(top, func(p string, d fs.DirEntry, err error) error {
-		if err != nil {
-			return err
+		var e Entry
+		if err == nil {
+			e, err = entry(p)
 		}
-		e, err := entry(p)
+		if errors.Is(err, fs.ErrNotExist) && p != top {
+			return nil
+		}
 		if err != nil {
 			return err
 		}
