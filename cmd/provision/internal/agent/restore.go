@@ -80,14 +80,23 @@ func (a *Agent) Restore(ctx context.Context) (Restored, error) {
 
 // kept reads what was committed last; nothing without an error when nothing ever was.
 func (a *Agent) kept() (kept.State, error) {
-	text, err := readBounded(filepath.Join(a.Root, kept.Path), kept.MaxBytes+1)
-	if errors.Is(err, fs.ErrNotExist) {
-		return kept.State{}, nil
-	}
-	if err != nil {
-		return kept.State{}, fmt.Errorf("cannot read what was committed: %w", err)
+	text, err := a.committed()
+	if err != nil || text == nil {
+		return kept.State{}, err
 	}
 	return kept.Parse(text)
+}
+
+// committed is the text of what was committed last, nil when nothing ever was.
+func (a *Agent) committed() ([]byte, error) {
+	text, err := readBounded(filepath.Join(a.Root, kept.Path), kept.MaxBytes+1)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("cannot read what was committed: %w", err)
+	}
+	return text, nil
 }
 
 // put brings one reference about and says whether it had to.

@@ -196,7 +196,7 @@ func (k *keeper) idle() bool {
 
 // load reads what was committed and hands out the jobs.
 func (k *keeper) load() error {
-	text, err := k.committed()
+	text, err := k.agent.committed()
 	if err != nil {
 		return err
 	}
@@ -218,7 +218,7 @@ func (k *keeper) load() error {
 
 // refresh reads again what was committed, if it is not what is kept.
 func (k *keeper) refresh() error {
-	text, err := k.committed()
+	text, err := k.agent.committed()
 	k.mu.Lock()
 	same := bytes.Equal(text, k.text)
 	k.mu.Unlock()
@@ -226,17 +226,6 @@ func (k *keeper) refresh() error {
 		return err
 	}
 	return k.load()
-}
-
-func (k *keeper) committed() ([]byte, error) {
-	text, err := readBounded(filepath.Join(k.agent.Root, kept.Path), kept.MaxBytes+1)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, fmt.Errorf("cannot read what was committed: %w", err)
-	}
-	return text, nil
 }
 
 // lock is taken around each repair. Under it nobody applies; what was committed meanwhile is
@@ -253,7 +242,7 @@ func (k *keeper) lock(ctx context.Context) (func(), error) {
 	if err != nil {
 		return nil, err
 	}
-	text, err := k.committed()
+	text, err := k.agent.committed()
 	if err == nil && !bytes.Equal(text, known) {
 		if err = k.load(); err == nil {
 			err = watch.ErrOutdated
