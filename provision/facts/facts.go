@@ -29,6 +29,9 @@ type Facts struct {
 	Dhcpcd    Dhcpcd    `json:"dhcpcd"`
 	CloudInit CloudInit `json:"cloud_init"`
 
+	// USB is the device side of USB.
+	USB USB `json:"usb,omitzero"`
+
 	Clients []DHCPClient `json:"dhcp_clients"` // running DHCP client processes
 	SSH     []Session    `json:"ssh"`          // established SSH sessions towards this machine
 	// DHCPSockets are the UDP sockets bound to the ports of DHCP clients (68, 546):
@@ -64,6 +67,7 @@ type Machine struct {
 	Vendor     string `json:"vendor,omitempty"`     // DMI sys_vendor
 	Product    string `json:"product,omitempty"`    // DMI product_name
 	Board      string `json:"board,omitempty"`      // device-tree model
+	Serial     string `json:"serial,omitempty"`     // of the board: device tree, else /proc/cpuinfo
 	Container  string `json:"container,omitempty"`  // docker, lxc, systemd-nspawn, podman; empty outside
 	WSL        bool   `json:"wsl,omitempty"`
 	Chroot     bool   `json:"chroot,omitempty"`
