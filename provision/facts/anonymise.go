@@ -61,6 +61,15 @@ func (f *Facts) names(n *pseudonym.Names) {
 		name("host", short)
 		name("domain", domain)
 	}
+	name("serial", f.Machine.Serial)
+	// As a filter of config.txt has it: [0x12345678].
+	if s := strings.TrimLeft(f.Machine.Serial, "0"); s != "" {
+		name("serial", s)
+		name("serial", "0x"+s)
+	}
+	for _, g := range f.USB.Gadgets {
+		name("serial", g.Serial)
+	}
 	for _, d := range f.DNS.Search {
 		name("domain", strings.Trim(d, "."))
 	}

@@ -55,6 +55,9 @@ type gathering struct {
 	total int
 	// externals are the profiles that only record what others configured, by UUID.
 	externals map[string]bool
+
+	mountsOnce sync.Once
+	mountinfo  string // mounts
 }
 
 // Gather reads everything. What cannot be read is named in Facts.Unreadable; the
@@ -121,6 +124,7 @@ func (r *gathering) run() {
 	// From here on everything is in memory but a few files.
 	r.daemons(procs, un, pk)
 	r.initrd()
+	r.usb(un, pk)
 	r.cloudInit(un, procs)
 	r.cloudAndCNI(procs)
 	r.clients(procs)

@@ -45,7 +45,7 @@ func (r *gathering) initrd() {
 		}
 	}
 	// A root file system on NFS: the link that reaches its server.
-	fstype, options, _ := rootMount(r.quiet("/proc/self/mountinfo", 4<<20))
+	fstype, options, _ := rootMount(r.mounts())
 	if strings.HasPrefix(fstype, "nfs") {
 		found = true
 		for o := range strings.SplitSeq(options, ",") {

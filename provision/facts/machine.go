@@ -36,6 +36,7 @@ func (r *gathering) machine() {
 	m.Product = r.value("/sys/class/dmi/id/product_name")
 	if m.Vendor == "" {
 		m.Board = r.value("/proc/device-tree/model")
+		m.Serial = r.serial()
 	}
 	m.Container = r.container()
 	m.WSL = m.Container == "" && wsl(m.Kernel)
@@ -198,7 +199,7 @@ func (r *gathering) chroot() bool {
 			return !os.SameFile(a, b)
 		}
 	}
-	info := r.quiet("/proc/self/mountinfo", 4<<20)
+	info := r.mounts()
 	if info == "" {
 		return false
 	}

@@ -11,7 +11,7 @@ type packages map[string]string
 
 var packageNames = []string{
 	"systemd", "network-manager", "netplan.io", "ifupdown", "ifupdown-ng", "ifupdown2", "cloud-init",
-	"dhcpcd-base", "dhcpcd", "dhcpcd5", "isc-dhcp-client", "udhcpc", "networkmanager",
+	"dhcpcd-base", "dhcpcd", "dhcpcd5", "isc-dhcp-client", "udhcpc", "networkmanager", "rpi-usb-gadget",
 }
 
 // A database of a full desktop is a few megabytes.
