@@ -1,0 +1,76 @@
+package usbgadget
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/provision-net/provision/provision"
+)
+
+// Holds returns what has to be let go of while the gadgets of wants change, outermost
+// first: the controller while anything does; the link of the OS descriptors while
+// their configuration or its functions do, because a configuration cannot go while
+// it is linked; the links of a configuration while its functions do, because a
+// function cannot change while it is linked.
+func Holds(wants []provision.Want) []provision.Hold {
+	var gadgets []string
+	parts := map[string][]provision.Want{}
+	for _, w := range wants {
+		g, _, ok := Split(w.Ref)
+		if !ok {
+			continue
+		}
+		if _, known := parts[g]; !known {
+			gadgets = append(gadgets, g)
+		}
+		parts[g] = append(parts[g], w)
+	}
+	var holds []provision.Hold
+	for _, g := range gadgets {
+		holds = append(holds, holdsOf(g, parts[g])...)
+	}
+	return holds
+}
+
+func holdsOf(gadget string, wants []provision.Want) []provision.Hold {
+	udc := provision.Hold{Ref: UDCRef(gadget), Attrs: provision.Attrs{AttrUDC: ""}}
+	desc := provision.Hold{Ref: OSDescRef(gadget), Attrs: provision.Attrs{AttrConfig: ""}}
+	var links []provision.Hold
+	for _, w := range wants {
+		if w.Kind != KindUDC {
+			udc.While = append(udc.While, w.Ref)
+		}
+		if w.Kind != KindConfig {
+			continue
+		}
+		desc.While = append(desc.While, w.Ref)
+		h := provision.Hold{Ref: w.Ref, Attrs: provision.Attrs{AttrFunctions: ""}}
+		for _, f := range strings.Fields(w.Attrs[AttrFunctions]) {
+			h.While = append(h.While, FunctionRef(gadget, f))
+		}
+		if len(h.While) > 0 {
+			links = append(links, h)
+		}
+	}
+	// A function that no configuration of these wants has may be linked by what is
+	// there now.
+	for _, w := range wants {
+		if w.Kind != KindFunction {
+			continue
+		}
+		desc.While = append(desc.While, w.Ref)
+		if !slices.ContainsFunc(links, func(h provision.Hold) bool { return slices.Contains(h.While, w.Ref) }) {
+			for i := range links {
+				links[i].While = append(links[i].While, w.Ref)
+			}
+		}
+	}
+	var holds []provision.Hold
+	if len(udc.While) > 0 {
+		holds = append(holds, udc)
+	}
+	if len(desc.While) > 0 {
+		holds = append(holds, desc)
+	}
+	return append(holds, links...)
+}
