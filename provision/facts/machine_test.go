@@ -123,6 +123,13 @@ func unpack(dir, archive string) error {
 // of accesses to its tree.
 func gatherCaptured(t *testing.T, dir string) (*Facts, int) {
 	t.Helper()
+	f, reads, _ := gatherNamed(t, dir)
+	return f, reads
+}
+
+// gatherNamed also names what was looked at.
+func gatherNamed(t *testing.T, dir string) (*Facts, int, []string) {
+	t.Helper()
 	b, err := os.ReadFile(filepath.Join(dir, "machine.yaml"))
 	if err != nil {
 		t.Fatal(err)
@@ -146,6 +153,7 @@ func gatherCaptured(t *testing.T, dir string) (*Facts, int) {
 	}
 	var mu sync.Mutex
 	reads := 0
+	var names []string
 	g := Gatherer{
 		Root: root,
 		Env:  func(k string) (string, bool) { v, ok := m.Env[k]; return v, ok },
@@ -154,6 +162,7 @@ func gatherCaptured(t *testing.T, dir string) (*Facts, int) {
 		hook: func(op, name string) error {
 			mu.Lock()
 			reads++
+			names = append(names, name)
 			mu.Unlock()
 			for _, u := range m.Unreadable {
 				if op == "read" && name == u {
@@ -175,7 +184,7 @@ func gatherCaptured(t *testing.T, dir string) (*Facts, int) {
 		file.UID, file.GID = 0, 0
 		f.Files[p] = file
 	}
-	return f, reads
+	return f, reads, names
 }
 
 // machines lists the captured machines.

@@ -96,9 +96,6 @@ func (r *gathering) scripts() []string {
 			}
 		}
 	}
-	for _, n := range r.list("/etc/systemd/system/usb-gadget.target.wants") {
-		out = append(out, path.Join("/etc/systemd/system/usb-gadget.target.wants", n))
-	}
 	return out
 }
 
@@ -117,7 +114,9 @@ func (r *gathering) traces(u *USB, un units, pk packages) {
 			u.Traces = append(u.Traces, "unit:"+n)
 		}
 	}
-	for _, n := range r.list("/etc/systemd/system/usb-gadget.target.wants") {
+	const hooked = "/etc/systemd/system/usb-gadget.target.wants"
+	for _, n := range r.list(hooked) {
+		r.collect(path.Join(hooked, n))
 		if t := "unit:" + clean(n); !slices.Contains(u.Traces, t) {
 			u.Traces = append(u.Traces, t)
 		}
