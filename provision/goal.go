@@ -310,6 +310,17 @@ func (e *Engine) nextLedger(d Desired, l *ledger, have map[Ref]Attrs, now time.T
 	return next
 }
 
+// wrote reports whether what is there is this program's own work.
+func (e *Engine) wrote(ref Ref, have Attrs) bool {
+	switch a := e.Resources[ref.Kind].(type) {
+	case NamedAuthor:
+		return a.WroteNamed(ref.Name, have)
+	case Author:
+		return a.Wrote(have)
+	}
+	return false
+}
+
 // firstSeen returns the first-seen values as they are once d is begun: those of
 // the ledger, and the present values of what is wanted for the first time. It
 // returns nil when nothing is new.
@@ -336,7 +347,7 @@ func (e *Engine) firstSeen(d Desired, l *ledger, first, have map[Ref]Attrs) map[
 			if now == nil && w.Mode == IfPresent {
 				continue
 			}
-			if a, ok := e.Resources[w.Kind].(Author); ok && now != nil && a.Wrote(now) {
+			if now != nil && e.wrote(w.Ref, now) {
 				now = nil
 			}
 			out[w.Ref] = now

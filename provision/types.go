@@ -85,6 +85,12 @@ type Author interface {
 	Wrote(have Attrs) bool
 }
 
+// NamedAuthor is Author for resources that recognise this program's own work by its
+// name (a gadget's directory).
+type NamedAuthor interface {
+	WroteNamed(name string, have Attrs) bool
+}
+
 // ErrStale is returned (wrapped) by Set when somebody else changed the state
 // between Get and Set.
 var ErrStale = errors.New("changed by somebody else meanwhile")
