@@ -25,12 +25,8 @@ func section(b *strings.Builder, t reflect.Type, path string) {
 		path string
 	}
 	var later []below
-	for i := range t.NumField() {
-		f := t.Field(i)
+	for _, f := range ordered(t) {
 		name, _, _ := strings.Cut(f.Tag.Get("yaml"), ",")
-		if _, ok := Fields(t)[name]; !ok {
-			continue
-		}
 		what, inner, innerPath := describe(f, join(path, name))
 		if inner != nil {
 			later = append(later, below{inner, innerPath})

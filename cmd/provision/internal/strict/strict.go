@@ -252,16 +252,29 @@ func (c *checker) scalar(n *yaml.Node, t reflect.Type, path string) {
 	}
 }
 
-// Fields returns the YAML fields of a struct type by key.
+// Fields returns the YAML fields of a struct type by key, those of inline structs included.
 func Fields(t reflect.Type) map[string]reflect.StructField {
 	out := map[string]reflect.StructField{}
+	for _, f := range ordered(t) {
+		name, _, _ := strings.Cut(f.Tag.Get("yaml"), ",")
+		out[name] = f
+	}
+	return out
+}
+
+// ordered are the same in the order of the struct.
+func ordered(t reflect.Type) []reflect.StructField {
+	var out []reflect.StructField
 	for i := 0; i < t.NumField(); i++ {
 		f := t.Field(i)
-		name, _, _ := strings.Cut(f.Tag.Get("yaml"), ",")
-		if name == "" || name == "-" || !f.IsExported() {
-			continue
+		name, options, _ := strings.Cut(f.Tag.Get("yaml"), ",")
+		switch {
+		case !f.IsExported():
+		case options == "inline" && f.Type.Kind() == reflect.Struct:
+			out = append(out, ordered(f.Type)...)
+		case name != "" && name != "-":
+			out = append(out, f)
 		}
-		out[name] = f
 	}
 	return out
 }

@@ -89,6 +89,37 @@ func TestSchemaNamesEveryField(t *testing.T) {
 	}
 }
 
+func TestInlineStructsAreKeysOfTheirParent(t *testing.T) {
+	type whole struct {
+		inner `yaml:",inline"`
+		More  []inner `yaml:"more" help:"further ones"`
+	}
+	var none whole
+	if _, err := Decode("f", []byte("name: a\n"), &none); err == nil {
+		t.Error("keys of an unexported struct, which yaml cannot set, were taken")
+	}
+	type Inner inner
+	type public struct {
+		Inner `yaml:",inline"`
+		More  []Inner `yaml:"more" help:"further ones"`
+	}
+	var out public
+	if _, err := Decode("f", []byte("name: a\nroute-metric: 7\nmore: [{name: b}]\n"), &out); err != nil || out.Name != "a" || *out.Metric != 7 || out.More[0].Name != "b" {
+		t.Errorf("%v, %+v", err, out)
+	}
+	_, err := Decode("f", []byte("nmae: a\nmore: [{dns: maybe}]\n"), &out)
+	if err == nil || !strings.Contains(err.Error(), `f:1:1: nmae: unknown key (did you mean "name"?)`) || !strings.Contains(err.Error(), "more[0].dns") {
+		t.Errorf("%v", err)
+	}
+	props := Schema(reflect.TypeOf(out), "t")["properties"].(map[string]any)
+	if props["name"] == nil || props["more"] == nil || len(props) != 4 {
+		t.Errorf("schema: %v", props)
+	}
+	if text := Reference(reflect.TypeOf(out)); !strings.Contains(text, "- `name`: text\n\n- `route-metric`:") || !strings.Contains(text, "## more[]") {
+		t.Errorf("reference: %s", text)
+	}
+}
+
 func FuzzDecode(f *testing.F) {
 	for _, s := range []string{"version: 1", "list: [{name: a}]", "a: &a [*a]", "table: {? [x] : {}}", "!!binary x", "- -", "\x00", "lazy: !!str true"} {
 		f.Add([]byte(s))
