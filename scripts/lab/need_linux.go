@@ -20,6 +20,9 @@ const (
 	Tier3 Tier = "tier3" // QEMU
 	ARM   Tier = "arm"   // qemu-user for ARMv6 binaries
 	Serve Tier = "serve" // tier2, DHCP and DNS clients, and the peers of our own server
+
+	Gadget Tier = "gadget" // QEMU, and the programs of a USB host in its guest
+	Raspi0 Tier = "raspi0" // QEMU's Pi Zero
 )
 
 var setups sync.Map // Tier -> func() error

@@ -1,0 +1,73 @@
+//go:build lab && linux
+
+package gadget
+
+import (
+	"os/exec"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/provision-net/provision/scripts/lab"
+)
+
+// groups of tests of package inside, by the beginning of their names; each is a boot.
+var groups = []string{"TestBed"}
+
+// group boots a guest, runs the tests of the package inside whose names begin so, and makes subtests of them.
+func group(t *testing.T, prefix string, files map[string]string) {
+	t.Helper()
+	inside := Build(t, "./scripts/lab/gadget/inside", true, "-tags", "lab")
+	all := map[string]string{"inside": inside}
+	for name, file := range files {
+		all[name] = file
+	}
+	e := Run(t, Guest{Script: "inside -test.v -test.timeout 4m -test.run '^" + prefix + "'", Files: all, Limit: 5 * time.Minute})
+	t.Logf("the guest took %.1f s, its kernel %s s", e.Took.Seconds(), e.Booted)
+	outcomes, err := Outcomes(e.Said, e.Status)
+	for _, o := range outcomes {
+		t.Run(o.Name, func(t *testing.T) {
+			t.Log("\n" + o.Text)
+			if o.Status != "PASS" { // a guest has all that is needed, so that a skip is a hole
+				t.Errorf("%s in the guest", o.Status)
+			}
+		})
+	}
+	if err != nil {
+		t.Error(err)
+	}
+	if t.Failed() {
+		t.Logf("the guest's kernel says:\n%s", last(e.Console, 60))
+	}
+}
+
+// TestEveryGroupRuns fails for a test inside that no boot would run.
+func TestEveryGroupRuns(t *testing.T) {
+	out, err := exec.Command(Build(t, "./scripts/lab/gadget/inside", true, "-tags", "lab"), "-test.list", ".").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	seen := map[string]bool{}
+	for _, name := range strings.Fields(string(out)) {
+		n := 0
+		for _, g := range groups {
+			if strings.HasPrefix(name, g) {
+				n++
+				seen[g] = true
+			}
+		}
+		if n != 1 {
+			t.Errorf("%s is run by %d groups", name, n)
+		}
+	}
+	for _, g := range groups {
+		if !seen[g] {
+			t.Errorf("the group %s has no test", g)
+		}
+	}
+}
+
+func TestBed(t *testing.T) {
+	lab.Need(t, lab.Gadget)
+	group(t, "TestBed", nil)
+}
