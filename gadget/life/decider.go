@@ -12,6 +12,7 @@ type Decider struct {
 	c       Config
 	table   verdict.Table
 	profile verdict.Profile
+	former  verdict.Profile // before the last Switch
 
 	state State
 	since time.Time // of state
@@ -223,6 +224,9 @@ func (d *Decider) noteDone(e Done) {
 		d.noSoft = true // and the rest is found by verify, from the state that it left
 		d.report("soft_connect is not used again: " + e.Err.Error())
 	case e.Err != nil:
+		if e.Do == Switch { // it was gone back on
+			d.profile = d.former
+		}
 		d.endCheck()
 		d.failure = "cannot " + string(e.Do) + ": " + e.Err.Error()
 		d.report(d.failure)

@@ -219,6 +219,35 @@ func TestLadder(t *testing.T) {
 	}
 }
 
+func TestNothingIsRevivedWhileTheHostBoots(t *testing.T) {
+	w := start(t, auto())
+	w.plugIn(linuxHost)
+	w.run(time.Minute)
+	w.setCarrier(false)
+	w.enumerate()
+	w.run(2 * time.Second)
+	w.wedged, w.wedgeLevel = true, 1
+	for range 80 {
+		w.tell(Logged{complaint})
+		w.run(time.Second)
+	}
+	w.want("")
+	w.run(20 * time.Second)
+	w.want("reconnect")
+}
+
+func TestComplaintWithoutTrafficIsNoEvidence(t *testing.T) {
+	w := start(t, auto())
+	w.plugIn(linuxHost)
+	w.run(time.Minute)
+	w.wedged, w.wedgeLevel, w.stuck = true, 4, true
+	for range 600 {
+		w.tell(Logged{complaint})
+		w.run(time.Second)
+	}
+	w.want("")
+}
+
 func TestComplaintWithTrafficIsNoEvidence(t *testing.T) {
 	w := start(t, auto())
 	w.plugIn(linuxHost)
@@ -320,8 +349,51 @@ func TestFailedSwitch(t *testing.T) {
 		t.Error("somebody else's end was taken")
 	}
 	acts = d.Take(now, Done{Do: Switch, Err: errors.New("the kernel has no rndis")})
-	if s := d.Status(); s.Fault != "cannot switch: the kernel has no rndis" || s.LED != led.Fault || len(acts) == 0 {
+	if s := d.Status(); s.Fault != "cannot switch: the kernel has no rndis" || s.LED != led.Fault || s.Profile != verdict.Modern || len(acts) == 0 {
 		t.Errorf("%+v, %v", s, acts)
+	}
+	for range 100 { // not again in this plug
+		now = now.Add(time.Minute)
+		for _, a := range d.Wake(now) {
+			if a.Do != Report {
+				t.Errorf("%+v", a)
+			}
+		}
+	}
+}
+
+// What the host said to the old profile while the new one was put there is no praise of the new.
+func TestHeardWhileSwitching(t *testing.T) {
+	w := start(t, auto())
+	for _, s := range []State{Default, Addressed} {
+		w.d.Take(epoch, UDC{s})
+	}
+	now := epoch.Add(time.Minute)
+	w.d.Wake(now)
+	w.d.Take(now, Heard{"usb0", linuxHost.seen})
+	w.d.Take(now, Done{Do: Switch})
+	if s := w.d.Status(); s.Profile != verdict.Classic || s.Spoke || len(w.d.Table().Hosts()) > 0 {
+		t.Errorf("%+v %v", s, w.d.Table())
+	}
+	w.d.Take(now.Add(time.Second), UDC{Configured})
+	w.d.Take(now.Add(time.Second), Heard{"usb0", windows7.seen})
+	if h := w.d.Table().Hosts(); len(h) != 1 || h[0].Classic != verdict.Worked || h[0].Modern != verdict.Failed {
+		t.Errorf("%+v", h)
+	}
+}
+
+// A controller that says `configured` whatever happens, and tells nothing.
+func TestControllerThatTellsNothing(t *testing.T) {
+	d := New(auto(), verdict.Table{}, epoch)
+	d.Take(epoch, UDC{Configured})
+	now := epoch.Add(15 * time.Second)
+	if acts := d.Wake(now); len(acts) != 1 || acts[0].Do != Reconnect {
+		t.Fatalf("%v", acts)
+	}
+	d.Take(now, Done{Do: Reconnect})
+	now = now.Add(15 * time.Second)
+	if acts := d.Wake(now); len(acts) != 1 || acts[0].Do != Rebind {
+		t.Fatalf("%v", acts)
 	}
 }
 
@@ -366,8 +438,11 @@ func TestLights(t *testing.T) {
 	w.tell(Ways{})
 	w.unplug()
 	w.run(time.Minute)
+	w.plugIn(linuxHost) // its lease is not the old one's
+	w.run(time.Minute)
+	w.setCarrier(false)
 	w.set(Absent)
-	want := []led.State{led.Enumerated, led.Leased, led.Uplink, led.Tunnel, led.NoHost, led.Tunnel, led.Leased, led.NoHost, led.Fault}
+	want := []led.State{led.Enumerated, led.Leased, led.Uplink, led.Tunnel, led.NoHost, led.Tunnel, led.Leased, led.NoHost, led.Enumerated, led.Leased, led.Fault}
 	if !slices.Equal(lights, want) {
 		t.Errorf("%q, want %q", lights, want)
 	}

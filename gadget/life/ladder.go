@@ -137,7 +137,7 @@ func (d *Decider) giveUp(why string) {
 // stopped for ever where the remote wakeup failed (raspberrypi/linux issue 6831).
 func (d *Decider) decideWoken() {
 	p := d.plug
-	if d.pending != "" || p.woken.IsZero() || d.state != Configured {
+	if d.pending != "" || p.woken.IsZero() || !p.counted || d.state != Configured {
 		return
 	}
 	rx, tx := d.total()

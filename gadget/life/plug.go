@@ -25,7 +25,8 @@ type plug struct {
 	told      bool // that nothing more can be tried
 
 	woken   time.Time // zero: not, or it was looked at
-	wokenRX uint64
+	counted bool      // since then
+	wokenRX uint64    // at the first count since then
 	wokenTX uint64
 }
 
@@ -67,8 +68,7 @@ func (d *Decider) noteState(s State) {
 		p.addressed = true
 	}
 	if was == Suspended && s == Configured && p.spoke {
-		rx, tx := d.total()
-		p.woken, p.wokenRX, p.wokenTX = d.now, rx, tx
+		p.woken, p.counted = d.now, false
 		d.ask("the bus was resumed")
 	}
 	if s == Suspended {
@@ -110,7 +110,7 @@ func (d *Decider) decideAway() {
 }
 
 func (d *Decider) change(p verdict.Profile, why string) {
-	d.profile = p
+	d.former, d.profile = d.profile, p
 	d.act(Action{Do: Switch, Profile: p, Why: why})
 }
 
@@ -188,6 +188,10 @@ func (d *Decider) noteCounts(list []Count) {
 	if grown {
 		d.heard()
 	}
+	if p := d.plug; p != nil && !p.woken.IsZero() && !p.counted {
+		p.counted = true
+		p.wokenRX, p.wokenTX = d.total()
+	}
 	d.countedWedge()
 }
 
@@ -206,7 +210,7 @@ func (d *Decider) heard() {
 func (d *Decider) noteHeard(e Heard) {
 	d.heard()
 	p := d.plug
-	if p == nil {
+	if p == nil || d.pending.unplugs() {
 		return
 	}
 	if h := e.Seen.Host(); h != "" && h != p.host {

@@ -14,7 +14,7 @@ import (
 // Thousands of scripts of things that happen to a board, in any order, against what must never be
 // done.
 func TestRandomLives(t *testing.T) {
-	lives := 3000
+	lives := 1500
 	if testing.Short() {
 		lives = 300
 	}
@@ -84,6 +84,8 @@ func life(t *testing.T, seed uint64, seen map[string]int) {
 			}
 		case 10:
 			w.tell(Overlaps{[]Overlap{{netip.MustParsePrefix("10.55.0.0/29"), netip.MustParsePrefix("10.0.0.0/8"), "wlan0"}}[:r.IntN(2)]})
+		case 12:
+			w.softBroken = r.IntN(2) == 0
 		case 11: // nonsense from outside
 			w.tell(Carrier{fmt.Sprint("usb", r.IntN(99)), false})
 			w.tell(Counts{[]Count{{fmt.Sprint("usb", r.IntN(99)), r.Uint64(), r.Uint64()}}[:r.IntN(2)]})
@@ -177,6 +179,9 @@ func (j *judge) judge(a Action) {
 		}
 		if a.Do == RebindDriver && !strings.Contains(a.Why, "complained") {
 			fail("without evidence")
+		}
+		if n := len(j.steps); n > 0 && strings.Contains(a.Why, "complained") && w.now.Sub(j.steps[n-1]) < DefaultTimes().Backoff {
+			fail("too soon")
 		}
 		j.steps = append(j.steps, w.now)
 		if n := len(j.steps); n > MaxSteps && j.steps[n-1-MaxSteps].After(w.now.Add(-time.Hour)) {
