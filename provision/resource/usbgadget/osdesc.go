@@ -41,7 +41,7 @@ func (p place) getOSDesc() (provision.Attrs, error) {
 		if a["b_vendor_code"], err = vendorCode(text(code)); err != nil {
 			return nil, err
 		}
-		a["qw_sign"] = fromUTF16(sign)
+		a["qw_sign"] = signature(sign)
 	}
 	link, err := p.descLink()
 	if err != nil || link == "" {
@@ -65,8 +65,12 @@ func vendorCode(v string) (string, error) {
 	return Hex8(uint8(n)), nil
 }
 
-// fromUTF16 decodes little endian text that is padded with zeros.
-func fromUTF16(v string) string {
+// signature decodes what older kernels give as 14 bytes of UTF-16, little endian and
+// padded with zeros, and newer ones as text.
+func signature(v string) string {
+	if strings.IndexByte(v, 0) < 0 {
+		return text(v)
+	}
 	var units []uint16
 	for i := 0; i+1 < len(v); i += 2 {
 		u := uint16(v[i]) | uint16(v[i+1])<<8
