@@ -53,6 +53,19 @@ func (c Config) flows(f *facts.Facts, in intent.Set) []foreign.Flow {
 			}
 		}
 	}
+	for _, w := range in.Forwards {
+		from := w.Interfaces
+		if len(from) == 0 {
+			from = c.members(in, w.From)
+		}
+		for _, a := range matching(f, from) {
+			for _, b := range c.ways(f, in, w.To) {
+				if a != b {
+					out = append(out, foreign.Flow{In: a, Out: b, Why: w.Why})
+				}
+			}
+		}
+	}
 	for _, s := range in.Services {
 		for _, dev := range matching(f, s.Interfaces) {
 			for _, port := range s.Ports {
@@ -82,6 +95,36 @@ func (c Config) devices(f *facts.Facts, in intent.Set, end string) []string {
 		return matching(f, names)
 	}
 	return matching(f, []string{end})
+}
+
+// members are the interfaces of a zone, those that somebody asks for included.
+func (c Config) members(in intent.Set, zone string) []string {
+	names := slices.Clone(c.Zones[zone].Interfaces)
+	for _, m := range in.Members {
+		if m.Zone == zone {
+			names = append(names, m.Interfaces...)
+		}
+	}
+	return names
+}
+
+// ways are the devices by which a forward leaves now: of its zone, or of the way out, which
+// without zones is whatever has a default route.
+func (c Config) ways(f *facts.Facts, in intent.Set, to string) []string {
+	if to != "" {
+		return matching(f, c.members(in, to))
+	}
+	inside, outside := c.Zones.Sides(in.Members)
+	if len(c.Zones) > 0 {
+		return matching(f, outside)
+	}
+	var out []string
+	for _, l := range f.Links {
+		if (len(f.Defaults(l.Index, 4)) > 0 || len(f.Defaults(l.Index, 6)) > 0) && !slices.Contains(matching(f, inside), l.Name) {
+			out = append(out, l.Name)
+		}
+	}
+	return out
 }
 
 // matching are the devices that names and patterns mean.

@@ -26,7 +26,10 @@ func (s *Set) Append(other Set) {
 type Member struct {
 	Zone       string
 	Interfaces []string
-	Why        string // for people: the key or command that asks for it
+	// Joins: they join a firewall that is there for another reason, and ask for none. Where one of
+	// them is in another zone already, it stays there.
+	Joins bool
+	Why   string // for people: the key or command that asks for it
 }
 
 // Service is a port that this machine offers.
@@ -45,7 +48,13 @@ type Service struct {
 
 // Forward lets a zone reach another one.
 type Forward struct {
+	// To empty is the way out, whichever it is: the zones that face outside; where nobody has
+	// written any zone, every interface that is in none, so that it may be another one tomorrow.
 	From, To string
+	// Interfaces are those of From that it is for; empty: all.
+	Interfaces []string
+	// Destinations are all that is reached; empty: everything.
+	Destinations []netip.Prefix
 	// NAT hides From behind the outgoing address: yes, no, or auto (what the addresses need).
 	NAT string
 	Why string

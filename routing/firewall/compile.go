@@ -34,7 +34,9 @@ func Compile(p Policy, in intent.Set, f *facts.Facts) (nft.Table, []Note, error)
 	}
 	c := &compiler{resolver: r, in: in, table: nft.Table{Family: nft.OwnFamily, Name: nft.OwnTable}, sets: map[string]bool{}}
 	c.spoofing()
-	c.input()
+	if c.walls {
+		c.input()
+	}
 	c.forward()
 	c.output()
 	c.publish()

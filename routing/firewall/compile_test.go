@@ -113,6 +113,11 @@ func TestGoldens(t *testing.T) {
 	for name, make := range map[string]func() nft.Table{
 		"rule-sheet": func() nft.Table { return compile(t, ruleSheet(t), intent.Set{}) },
 		"gadget":     func() nft.Table { return compile(t, read(t, gadget), intents()) },
+		"way-out": func() nft.Table {
+			return compile(t, firewall.Policy{}, intent.Set{Members: joins("usb0", "usb1"), Forwards: []intent.Forward{
+				{From: "gadget", Interfaces: []string{"usb0"}, NAT: "auto", Why: "gadget: usb0"},
+				{From: "gadget", Interfaces: []string{"usb1"}, Destinations: []netip.Prefix{netip.MustParsePrefix("10.8.0.0/16"), netip.MustParsePrefix("fd08::/32")}, NAT: "auto", Why: "gadget: usb1"}}})
+		},
 		"minimal": func() nft.Table {
 			return compile(t, read(t, "zones: {inside: {interfaces: [usb0]}, outside: {interfaces: [wlan0], masquerade: true}}"), intent.Set{})
 		},

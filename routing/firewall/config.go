@@ -8,7 +8,11 @@
 // with a limit for each source.
 package firewall
 
-import "github.com/provision-net/provision/provision/intent"
+import (
+	"slices"
+
+	"github.com/provision-net/provision/provision/intent"
+)
 
 // Policy is what Compile compiles: three keys of the "routing" slice.
 type Policy struct {
@@ -17,10 +21,16 @@ type Policy struct {
 	Firewall Config `yaml:"firewall" help:"rules and the few switches around them"`
 }
 
-// Wanted says whether there is to be a firewall at all: without a zone, and without anybody who
+// Wanted says whether there is to be a table at all: without a zone, and without anybody who
 // asks for one, Compile would make a table that lets in nothing but answers.
 func (p Policy) Wanted(in intent.Set) bool {
-	return len(p.Zones) > 0 || len(p.Firewall.Rules) > 0 || len(in.Members) > 0
+	return p.walls(in) || slices.ContainsFunc(in.Forwards, func(f intent.Forward) bool { return f.To == "" })
+}
+
+// walls says whether there is to be a firewall: what is not allowed is refused. Without one the
+// table only passes on and hides what forwards to the way out ask for.
+func (p Policy) walls(in intent.Set) bool {
+	return len(p.Zones) > 0 || len(p.Firewall.Rules) > 0 || slices.ContainsFunc(in.Members, func(m intent.Member) bool { return !m.Joins })
 }
 
 // Zones are interfaces that are treated alike, by name.

@@ -10,6 +10,10 @@ import (
 // forward is what goes through this machine: first by the zone it comes from, then by the zone it
 // goes to, so that a packet meets no rule of other pairs.
 func (c *compiler) forward() {
+	if !c.walls {
+		c.passOn()
+		return
+	}
 	rules := slices.Concat(
 		[]nft.Rule{say("known connections", match.CtState(nft.StateEstablished|nft.StateRelated), match.Accept())},
 		c.errors6(),
@@ -62,9 +66,9 @@ func (c *compiler) pair(a, b *zone) []nft.Rule {
 			}
 		}
 	}
-	for _, f := range c.in.Forwards {
+	for _, f := range c.forwards {
 		if f.From == a.name && f.To == b.name {
-			out = append(out, say(f.Why, match.Counter(), match.Accept()))
+			out = append(out, reaches(f)...)
 		}
 	}
 	return out

@@ -77,10 +77,10 @@ func (d *dice) policy(free string) (firewall.Policy, intent.Set) {
 	}
 	in := intent.Set{}
 	if d.n(2) == 0 {
-		in.Members = []intent.Member{{Zone: pick(d, "vpn", "inside", free), Interfaces: []string{pick(d, "wg0", "usb0", free)}}}
+		in.Members = []intent.Member{{Zone: pick(d, "vpn", "inside", free), Interfaces: []string{pick(d, "wg0", "usb0", free)}, Joins: d.n(2) == 0}}
 		in.Services = []intent.Service{{Name: free, Interfaces: some(d, "usb0", "a*"), Proto: pick(d, "udp", "tcp", free), Ports: some[uint16](d, 53, 67, 67), Multicast: d.n(2) == 0, Family: pick(d, 0, 4, 6),
 			From: some(d, netip.MustParsePrefix("192.0.2.0/24"), netip.MustParsePrefix("2001:db8::/32"), netip.MustParsePrefix("0.0.0.0/0"))}}
-		in.Forwards = []intent.Forward{{From: "inside", To: pick(d, "outside", "vpn"), NAT: pick(d, "", "yes", "auto", "no"), Why: free}}
+		in.Forwards = []intent.Forward{{From: "inside", To: pick(d, "outside", "vpn", ""), Interfaces: some(d, "usb0", "a*"), Destinations: some(d, netip.MustParsePrefix("10.8.0.0/16"), netip.MustParsePrefix("fd08::/32")), NAT: pick(d, "", "yes", "auto", "no"), Why: free}}
 		in.Endpoints = []intent.Endpoint{{Tunnel: free, Proto: pick(d, "udp", "41", free), Addr: pick(d, netip.Addr{}, netip.MustParseAddr("203.0.113.1"), netip.MustParseAddr("::ffff:203.0.113.1"), netip.MustParseAddr("2001:db8::9")), Port: pick[uint16](d, 0, 51820)}}
 	}
 	return p, in

@@ -153,12 +153,13 @@ func (c *compiler) hideSources() {
 			}
 		}
 	}
-	for _, f := range c.in.Forwards {
+	rules = append(rules, c.hideOut()...)
+	for _, f := range c.forwards {
 		a, b := c.named(f.From), c.named(f.To)
 		if a == nil || b == nil || f.NAT == "no" || f.NAT == "" {
 			continue
 		}
-		for _, in := range c.by(a, "", false) {
+		for _, in := range c.comes(f, a) {
 			for _, out := range c.by(b, "", true) {
 				rules = append(rules, masquerade(f.Why, f.NAT == "yes", in, out)...)
 			}

@@ -36,7 +36,9 @@ type rule struct {
 // resolver turns words into what they mean and collects what is wrong.
 type resolver struct {
 	p        Policy
+	walls    bool // there is a firewall, not just a way out
 	zone     []*zone
+	forwards []intent.Forward // the intents, with To empty as far as it means zones
 	groups   groups
 	rules    []*rule
 	admins   addrs
@@ -73,7 +75,7 @@ func (r *resolver) at(path string) func(i int, format string, args ...any) {
 func (p Policy) Problems() []Problem { return resolve(p, intent.Set{}, nil).problems }
 
 func resolve(p Policy, in intent.Set, f *facts.Facts) *resolver {
-	r := &resolver{p: p, groups: groups{conf: p.Groups, done: map[string]addrs{}, busy: map[string]bool{}}}
+	r := &resolver{p: p, walls: p.walls(in), groups: groups{conf: p.Groups, done: map[string]addrs{}, busy: map[string]bool{}}}
 	r.zones(in.Members)
 	r.groupNames()
 	r.switches()
@@ -220,10 +222,11 @@ func (r *resolver) end(path, word string) end {
 func (r *resolver) intents(in intent.Set) {
 	for _, f := range in.Forwards {
 		for _, n := range []string{f.From, f.To} {
-			if r.named(n) == nil {
-				r.fail("zones", "%s asks to forward from %s to %s, but there is no zone %s: write it", f.Why, f.From, f.To, n)
+			if r.named(n) == nil && n != "" {
+				r.fail("zones", "%s asks to forward from %s to %s, but there is no zone %s: write it", f.Why, f.From, wayOut(f.To), n)
 			}
 		}
+		r.out(f)
 		if !slices.Contains([]string{"", "no", "yes", "auto"}, f.NAT) {
 			r.fail("zones", "%s asks for NAT %q: it is yes, no or auto", f.Why, f.NAT)
 		}

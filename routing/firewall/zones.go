@@ -116,11 +116,17 @@ func (r *resolver) zones(members []intent.Member) {
 			out := c.side(m.Zone) == outside
 			z = &zone{name: m.Zone, outside: out, management: !out, log: true, input: refusal("", out), forward: refusal("", out)}
 			r.zone = append(r.zone, z)
-			r.note("zones", "zone %s is not written here; %s asks for it, so it has the defaults of a zone that faces %s", m.Zone, m.Why, c.side(m.Zone))
+			if r.walls {
+				r.note("zones", "zone %s is not written here; %s asks for it, so it has the defaults of a zone that faces %s", m.Zone, m.Why, c.side(m.Zone))
+			}
 		}
 		for _, n := range m.Interfaces {
 			if z.has(n) {
 				continue // said twice is no harm
+			}
+			if o := r.holder(n); m.Joins && o != nil {
+				r.note("zones."+o.name, "%s is in this zone already, so %s leaves it there: what it may is what this zone may", n, m.Why)
+				continue
 			}
 			r.member(z, n, "zones."+z.name+".interfaces", " ("+m.Why+")")
 		}
@@ -130,6 +136,16 @@ func (r *resolver) zones(members []intent.Member) {
 		slices.Sort(z.exact)
 		slices.Sort(z.patterns)
 	}
+}
+
+// holder is the zone that has interfaces of that name; nil none.
+func (r *resolver) holder(name string) *zone {
+	for _, z := range r.zone {
+		if slices.ContainsFunc(z.interfaces(), func(n string) bool { return match.Overlap(n, name) }) {
+			return z
+		}
+	}
+	return nil
 }
 
 // refusal is the default verdict of a side: no answer to the internet, one to people at home.
