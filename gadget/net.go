@@ -101,13 +101,7 @@ func (p *planner) net(g *gadget) {
 				g.dev.Functions[n].Interface = x.Interface
 			}
 		}
-		l := Link{Gadget: g.dev.Name, Name: x.Interface, MAC: x.MAC, Router: x.Router, MTU: x.MTU, Functions: []string{x.at.Name()}}
-		for _, r := range x.Routes {
-			if n, err := netip.ParsePrefix(r); err == nil {
-				l.Routes = append(l.Routes, n)
-			}
-		}
-		made = append(made, l)
+		made = append(made, Link{Gadget: g.dev.Name, Name: x.Interface, MAC: x.MAC, Router: x.Router, Routes: prefixes(x.Routes), MTU: x.MTU, Functions: []string{x.at.Name()}})
 		p.after.Wants = append(p.after.Wants, linkName(x.MAC, x.Interface, "the interface of "+x.at.Name()))
 	}
 	if len(made) == 0 {
@@ -129,6 +123,17 @@ func (p *planner) net(g *gadget) {
 		p.up(g, *l)
 	}
 	p.r.Links = append(p.r.Links, made...)
+}
+
+// prefixes are networks that Problems has seen.
+func prefixes(list []string) []netip.Prefix {
+	var out []netip.Prefix
+	for _, r := range list {
+		if n, err := netip.ParsePrefix(r); err == nil {
+			out = append(out, n)
+		}
+	}
+	return out
 }
 
 func (g *gadget) part(function string) part {

@@ -76,6 +76,7 @@ func (p *planner) plan() {
 	p.controllers()
 	for i := range p.gadgets {
 		p.identify(&p.gadgets[i])
+		p.ttys(&p.gadgets[i])
 		p.images(&p.gadgets[i])
 	}
 	p.macs()
@@ -102,7 +103,7 @@ func (p *planner) plan() {
 	p.logins()
 	p.unit()
 	p.intents()
-	p.tell(usb)
+	p.tell()
 }
 
 // settled is the profile that is meant now.
@@ -165,11 +166,11 @@ func (p *planner) identify(g *gadget) {
 		in = max(in, n)
 	}
 	g.dev = Device{Name: g.name(), Asked: g.Profile, Profile: g.profile, UDC: g.udc.Name, Vendor: usbgadget.Hex16(vendor), Product: usbgadget.Hex16(product),
-		BCD: usbgadget.Hex16(g.layout.BCD()), Serial: serial, Endpoints: in, Budget: budget(g.udc), Bridge: g.Bridge, LED: g.LED,
+		BCD: hexBCD(g.layout.BCD()), Serial: serial, Endpoints: in, Budget: budget(g.udc), Bridge: g.Bridge, LED: g.LED,
 		May: g.Profile == Auto && g.RNDIS && p.has(layout.RNDIS) && p.has(layout.ECM)}
 	for i := range g.parts {
 		x := &g.parts[i]
-		f := DeviceFunction{Name: x.at.Name(), Type: x.Type, Config: fmt.Sprintf("c.%d", x.Configuration), Login: x.Login, Image: x.Image}
+		f := DeviceFunction{Name: x.at.Name(), Type: x.Type, Config: configName(*x), Login: x.Login, Image: x.Image}
 		if x.at.Network() {
 			if x.MAC == "" {
 				x.MAC = p.seed.MAC(g.dev.Name, x.at.Name(), identity.Here)
@@ -212,6 +213,10 @@ func (p *planner) macs() {
 		}
 	}
 }
+
+func configName(x part) string { return layout.Config{Number: int(x.Configuration)}.Name() }
+
+func hexBCD(v uint16) string { return usbgadget.Hex16(v) }
 
 // cut is a string that fits into a descriptor.
 func cut(s string) string {

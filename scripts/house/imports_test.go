@@ -69,7 +69,7 @@ func leansOn() map[string][]string {
 		"guard":    {"facts", "host"},
 		"reader":   {"reader", "facts"},
 		"backends": append([]string{"backends", "reader"}, wing...),
-		"gadget":   append([]string{"gadget"}, wing...),
+		"gadget":   append([]string{"gadget", "reader"}, wing...),
 		"routing":  append([]string{"routing"}, wing...),
 		"dnsdhcp":  {"dnsdhcp"},
 		"test kit": append([]string{"host", "backends"}, wing...),
