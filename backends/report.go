@@ -23,6 +23,8 @@ type Report struct {
 	AfterBoot []Winner  `json:"winners_after_boot,omitempty"`
 	DNS       facts.DNS `json:"dns"`
 	Conflicts []string  `json:"conflicts,omitempty"`
+	// USB are the controllers by which the machine can be a USB device.
+	USB []USBReport `json:"usb_device,omitempty"`
 	// PlanOnly says why nothing may be changed from here; empty when apply may.
 	PlanOnly string `json:"plan_only,omitempty"`
 	// Changes and Triggers are what apply would do, judged by the facts alone.
@@ -52,6 +54,15 @@ type NICReport struct {
 	BringUp   bool          `json:"bring_up,omitempty"`
 	Why       string        `json:"why,omitempty"`  // for what is wanted
 	Left      string        `json:"left,omitempty"` // why it is left alone
+}
+
+// USBReport is one USB device controller and who holds it.
+type USBReport struct {
+	facts.UDC
+	// Legacy: what holds it is a module that makes a gadget by itself.
+	Legacy    bool     `json:"legacy,omitempty"`
+	Functions []string `json:"functions,omitempty"` // of the gadget that holds it
+	NICs      []string `json:"nics,omitempty"`      // this side's NICs of these functions
 }
 
 // Proposed is one change that apply would make.
@@ -86,8 +97,35 @@ func Detect(f *facts.Facts, owners []Ownership, roles map[int]RoleVerdict) Repor
 		}
 		r.NICs = append(r.NICs, n)
 	}
+	r.USB = usb(f, roles)
 	r.doctor(f)
 	return r
+}
+
+// usb reports the device side of USB.
+func usb(f *facts.Facts, roles map[int]RoleVerdict) []USBReport {
+	var out []USBReport
+	for _, c := range f.USB.Controllers {
+		u := USBReport{UDC: c, Legacy: slices.Contains(facts.Legacy(), c.Function)}
+		macs := map[string]bool{}
+		for _, g := range f.USB.Gadgets {
+			if g.UDC != c.Name && (g.Name != c.Function || c.Function == "") {
+				continue
+			}
+			for _, fn := range g.Functions {
+				u.Functions = append(u.Functions, fn.Name)
+				macs[fn.Dev] = fn.Dev != ""
+			}
+		}
+		for _, l := range f.Links {
+			// A legacy module does not say which NIC is its; with one controller it can be no other's.
+			if macs[l.MAC] || u.Legacy && len(f.USB.Controllers) == 1 && roles[l.Index].Role == facts.RoleGadget {
+				u.NICs = append(u.NICs, l.Name)
+			}
+		}
+		out = append(out, u)
+	}
+	return out
 }
 
 // doctor adds what is wrong with the machine as a whole.

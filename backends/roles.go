@@ -57,6 +57,9 @@ func kindRole(f *facts.Facts, l facts.Link) (RoleVerdict, bool) {
 		return verdict(facts.RoleLoopback, 100, "ARPHRD_LOOPBACK")
 	case l.DevType == "gadget" || l.Driver == "g_ether" || strings.Contains(l.DevPath, "/gadget"):
 		return verdict(facts.RoleGadget, 100, "a USB gadget function of this machine")
+	case gadgetFunction(f, l) != "":
+		// Without sysfs, and where the kernel keeps the device while no host is there.
+		return verdict(facts.RoleGadget, 100, "it has the address of "+gadgetFunction(f, l))
 	case l.DevType == "wlan":
 		return verdict(facts.RoleWifi, 100, "DEVTYPE=wlan")
 	case l.Kind == "wireguard" || l.Kind == "tun" && l.ARPHRD == 65534 || l.ARPHRD == 512:
@@ -69,6 +72,21 @@ func kindRole(f *facts.Facts, l facts.Link) (RoleVerdict, bool) {
 		return verdict(facts.RoleOther, 50, "a "+kindName(l)+" device")
 	}
 	return RoleVerdict{}, false
+}
+
+// gadgetFunction names the function of a gadget of this machine whose netdev l is.
+func gadgetFunction(f *facts.Facts, l facts.Link) string {
+	if l.Kind != "" || l.MAC == "" {
+		return ""
+	}
+	for _, g := range f.USB.Gadgets {
+		for _, fn := range g.Functions {
+			if fn.Dev == l.MAC {
+				return fn.Name + " of gadget " + g.Name
+			}
+		}
+	}
+	return ""
 }
 
 func kindName(l facts.Link) string {

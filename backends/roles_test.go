@@ -77,6 +77,12 @@ func TestRoles(t *testing.T) {
 		{"nothing known", virtualBox(), backendtest.Wire{Down: true, Slot: 8}, &slirp, nil, facts.RoleBridged, "taken for an uplink"},
 		{"Wi-Fi", hardware(), backendtest.Wire{DevType: "wlan"}, nil, nil, facts.RoleWifi, ""},
 		{"gadget", hardware(), backendtest.Wire{DevType: "gadget"}, nil, nil, facts.RoleGadget, ""},
+		{"gadget by its address", hardware(), backendtest.Wire{MAC: "02:00:00:00:00:77"}, nil, func(f *facts.Facts) {
+			f.USB.Gadgets = []facts.Gadget{{Name: "g1", Functions: []facts.GadgetFunction{{Name: "ncm.usb0", Dev: "02:00:00:00:00:77"}}}}
+		}, facts.RoleGadget, "ncm.usb0 of gadget g1"},
+		{"no gadget's address", hardware(), backendtest.Wire{MAC: "02:00:00:00:00:78"}, nil, func(f *facts.Facts) {
+			f.USB.Gadgets = []facts.Gadget{{Name: "g1", Functions: []facts.GadgetFunction{{Name: "ncm.usb0", Dev: "02:00:00:00:00:77"}, {Name: "acm.GS0"}}}}
+		}, facts.RoleBridged, ""},
 		{"WireGuard", hardware(), backendtest.Wire{Kind: "wireguard"}, nil, nil, facts.RoleVPN, ""},
 		{"a VLAN", hardware(), backendtest.Wire{Kind: "vlan"}, nil, nil, facts.RoleOther, ""},
 		{"VirtualBox's IPv6-only uplink", virtualBox(), backendtest.Wire{GW6: "fe80::1", Metric6: 1024, Proto6: facts.ProtoRA, Slot: 8}, &slirp, nil, facts.RoleBridged, "IPv6 default route"},

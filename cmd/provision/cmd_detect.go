@@ -48,6 +48,12 @@ func drawDetection(p *page, d agent.Detection, verbose bool) {
 			drawEvidence(p, n, verbose, said(d))
 		}
 	}
+	if len(d.USB) > 0 {
+		p.title("USB device side")
+		for _, u := range d.USB {
+			p.line("%s", usbLine(u))
+		}
+	}
 	p.title("way out")
 	drawWayOut(p, d)
 	for _, n := range d.NICs {
@@ -135,6 +141,30 @@ func drawWayOut(p *page, d agent.Detection) {
 		}
 		p.line("DNS: %s%s", strings.Join(d.DNS.Servers, " "), by)
 	}
+}
+
+// usbLine says in one line what a controller does.
+func usbLine(u backends.USBReport) string {
+	line := u.Name
+	if u.Driver != "" {
+		line += " (" + u.Driver + ")"
+	}
+	line += ": " + orNone(u.State)
+	switch {
+	case u.Function == "":
+		return line + ", free"
+	case u.Legacy:
+		line += ", held by the module " + u.Function
+	default:
+		line += ", held by the gadget " + u.Function
+	}
+	if len(u.Functions) > 0 {
+		line += " (" + strings.Join(u.Functions, " ") + ")"
+	}
+	if len(u.NICs) > 0 {
+		line += ", NIC " + strings.Join(u.NICs, " ")
+	}
+	return line
 }
 
 func machineLine(r backends.Report) string {
