@@ -70,6 +70,9 @@ func (e *Engine) apply(ctx context.Context, d Desired, opt ApplyOptions, how giv
 	if err != nil {
 		return res, err
 	}
+	if err := before.strangers(e); err != nil {
+		return res, err
+	}
 	if opt.Replan != nil && (lock.waited || res.Recovered || len(before.journals) > 0 || before.commit() != opt.Basis) {
 		if d, opt, err = opt.Replan(ctx); err != nil {
 			return res, err

@@ -73,7 +73,7 @@ func (a *attempt) addLate(next *ledger, have map[Ref]Attrs) error {
 	var add map[Ref]Attrs
 	for _, r := range next.Refs {
 		ref := r.Ref.ref()
-		if _, ok := a.first[ref]; ok || !r.Lent {
+		if _, ok := a.first[ref]; ok || !r.Lent || !a.within(ref) {
 			continue
 		}
 		if add == nil {

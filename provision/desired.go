@@ -81,6 +81,7 @@ func (e *Engine) check(d Desired) (Desired, error) {
 			out.Holds[i].While = union(out.Holds[i].While, h.While)
 		}
 	}
+	errs = append(errs, e.checkScope(out))
 	return out, errors.Join(errs...)
 }
 

@@ -19,6 +19,11 @@ type Engine struct {
 	Store *Store
 	Log   *slog.Logger // nil discards
 	Clock Clock        // nil is SystemClock
+	// Scope, when set, restricts a goal and what Plan, Verify, Apply, Revert and Status
+	// look at: a reference outside can be neither wanted nor held (only expected), is not
+	// pruned, and stays in the ledger as it is. Going back knows no scope: it undoes the
+	// run that is to be undone, whoever began it, so Resources has to have all kinds.
+	Scope func(Ref) bool
 	// BackTimeout bounds going back, which the caller's context does not stop;
 	// zero means 2 minutes.
 	BackTimeout time.Duration
@@ -102,7 +107,7 @@ func (e *Engine) look(ctx context.Context, d Desired, l *ledger, first map[Ref]A
 	for _, w := range d.Wants {
 		refs = append(refs, w.Ref)
 	}
-	for _, r := range prunable(d, l) {
+	for _, r := range e.prunable(d, l) {
 		if e.Resources[r.Ref.Kind] != nil {
 			refs = append(refs, r.Ref.ref())
 		}

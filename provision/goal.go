@@ -30,8 +30,8 @@ type goal struct {
 	given    []Ref // no longer in the ledger when this is committed
 }
 
-// prunable returns what the last commit wanted and d does not.
-func prunable(d Desired, l *ledger) []ledgerRef {
+// prunable returns what the last commit wanted, within the scope, and d does not.
+func (e *Engine) prunable(d Desired, l *ledger) []ledgerRef {
 	if l == nil {
 		return nil
 	}
@@ -43,7 +43,7 @@ func prunable(d Desired, l *ledger) []ledgerRef {
 	}
 	var out []ledgerRef
 	for _, r := range l.Refs {
-		if !wanted[r.Ref.ref()] {
+		if !wanted[r.Ref.ref()] && e.within(r.Ref.ref()) {
 			out = append(out, r)
 		}
 	}
@@ -76,7 +76,7 @@ func (e *Engine) goal(d Desired, l *ledger, first, have map[Ref]Attrs, force boo
 		items = append(items, it)
 	}
 	pruned := map[Ref]item{}
-	for _, r := range prunable(d, l) {
+	for _, r := range e.prunable(d, l) {
 		ref := r.Ref.ref()
 		g.given = append(g.given, ref)
 		if it, ok := e.giveUp(&g, r, l.Key, first, have[ref], force); ok {
@@ -307,6 +307,7 @@ func (e *Engine) nextLedger(d Desired, l *ledger, have map[Ref]Attrs, now time.T
 		}
 		next.Refs = append(next.Refs, r)
 	}
+	e.outside(next, l)
 	return next
 }
 

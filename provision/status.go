@@ -33,7 +33,12 @@ func (e *Engine) Status(ctx context.Context) (Status, error) {
 		return s, err
 	}
 	if st.ledger != nil {
-		s.Commit, s.Committed, s.Refs = st.ledger.Seq, st.ledger.Time, len(st.ledger.Refs)
+		s.Commit, s.Committed, s.Refs = st.ledger.Seq, st.ledger.Time, 0
+		for _, r := range st.ledger.Refs {
+			if e.within(r.Ref.ref()) {
+				s.Refs++
+			}
+		}
 		for i := len(st.committed) - 1; i >= 0; i-- {
 			if st.committed[i] != st.ledger.Seq-uint64(s.Rollbacks) {
 				break
