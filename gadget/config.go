@@ -32,7 +32,7 @@ type Gadget struct {
 	VendorID     string     `yaml:"vendor-id" default:"0x1d6b" help:"USB vendor id in hexadecimal, with quotes around it"`
 	ProductID    string     `yaml:"product-id" default:"0x0104" help:"USB product id in hexadecimal, with quotes around it"`
 	Manufacturer string     `yaml:"manufacturer" default:"provision" help:"maker's name that the host shows, at most 126 characters"`
-	Product      string     `yaml:"product" help:"product's name that the host shows, at most 126 characters; the default is the board's model and the host name"`
+	Product      string     `yaml:"product" help:"product's name that the host shows, at most 126 characters; the default is the board's model"`
 	Serial       string     `yaml:"serial" help:"serial number that the host sees, at most 126 characters; the default is the board's own"`
 	MaxPower     *uint16    `yaml:"max-power" default:"250" help:"current that is asked of the host in mA, at most 500; a bus-powered hub refuses more than 100"`
 	SelfPowered  bool       `yaml:"self-powered" default:"false" help:"tell the host that this machine has a power supply of its own"`

@@ -10,11 +10,21 @@ import (
 	"github.com/provision-net/provision/provision/facts"
 	"github.com/provision-net/provision/provision/resource/link"
 	"github.com/provision-net/provision/provision/resource/sysctl"
+	"github.com/provision-net/provision/provision/resource/usbgadget"
 )
 
 // mine reports whether an interface of this machine is a gadget's own: told by the address that we
-// gave it, or as the bridge of that name.
+// give it, or gave it in the layout that is there now, or as the bridge of that name.
 func (p *planner) mine(l facts.Link) bool {
+	if l.Kind == "" {
+		for _, have := range p.Facts.USB.Gadgets {
+			for _, f := range have.Functions {
+				if f.Dev != "" && strings.EqualFold(f.Dev, l.MAC) && (p.owns(have.Name) || usbgadget.Owned(have.Name)) {
+					return true
+				}
+			}
+		}
+	}
 	for _, g := range p.gadgets {
 		if g.Bridge != "" && l.Name == g.Bridge && l.Kind == "bridge" {
 			return true
@@ -88,7 +98,7 @@ func lists(parts []part) [][]string {
 }
 
 // net plans the links of a gadget.
-func (p *planner) net(g *gadget) {
+func (p *planner) net(index int, g *gadget) {
 	var made []Link
 	for i := range g.parts {
 		x := &g.parts[i]
@@ -111,15 +121,14 @@ func (p *planner) net(g *gadget) {
 		made = []Link{p.bridged(g, made)}
 	}
 	for i := range made {
-		l := &made[i]
+		l, n := &made[i], index<<8|i
 		path, list := g.Path+"addresses", g.Addresses
 		if own := g.part(l.Functions[0]); g.Bridge == "" && len(own.Addresses) > 0 {
 			path, list = own.path+".addresses", own.Addresses
 		}
 		if l.Router != RouterClient {
-			l.Addresses = p.addresses(*l, path, list)
+			l.Addresses = p.addresses(*l, n, path, list)
 		}
-		p.links++
 		p.up(g, *l)
 	}
 	p.r.Links = append(p.r.Links, made...)
@@ -235,7 +244,9 @@ func (p *planner) ipv6() bool {
 
 // addresses are those of a link: fe80::1 always, and what list says, or one small network of each
 // family of its own.
-func (p *planner) addresses(l Link, path string, list []string) []netip.Prefix {
+// They hang on the link's place, not on its function, so that a host finds what it knows when the
+// profile changes.
+func (p *planner) addresses(l Link, place int, path string, list []string) []netip.Prefix {
 	if len(list) == 0 {
 		list = []string{Auto}
 	}
@@ -253,7 +264,7 @@ func (p *planner) addresses(l Link, path string, list []string) []netip.Prefix {
 				have = append(have, a.Prefix)
 			}
 		}
-		what := "subnet of link " + strconv.Itoa(p.links)
+		what := "subnet of link " + strconv.Itoa(place)
 		n, crowded, ok := subnet.Choose(func(n int) uint32 { return p.seed.Draw(what, n) }, have, p.taken)
 		switch {
 		case !ok:
@@ -264,7 +275,7 @@ func (p *planner) addresses(l Link, path string, list []string) []netip.Prefix {
 		}
 		p.taken = append(p.taken, n)
 		out = append(out, subnet.Own(n))
-		if six := p.seed.ULA(p.links); !hasULA(list) {
+		if six := p.seed.ULA(place); !hasULA(list) {
 			out = append(out, netip.PrefixFrom(six.Addr().Next(), six.Bits()))
 		}
 	}

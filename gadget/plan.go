@@ -6,20 +6,20 @@ import (
 )
 
 // Plan says what should exist for the gadgets of c: the device in configfs, its binding, and what
-// its links need. Nothing is wanted when c is empty. The error lists everything that is wrong.
+// its links need. Nothing is wanted when c is empty. The error lists everything that is wrong, a
+// line or more for each, beginning with "gadget." and the path; then nothing is wanted.
 func Plan(in Input, c Config) (Result, error) {
-	var r Result
-	if !c.Wanted() {
-		return r, nil
-	}
 	var errs []error
 	for _, p := range c.Problems() {
 		errs = append(errs, fmt.Errorf("gadget.%s: %s", p.Path, p.Text))
 	}
-	if err := errors.Join(errs...); err != nil {
-		return r, err
+	if len(errs) > 0 || !c.Wanted() {
+		return Result{}, errors.Join(errs...)
 	}
 	p := &planner{Input: in, c: c}
 	p.plan()
-	return p.r, errors.Join(p.errs...)
+	if len(p.errs) > 0 {
+		return Result{}, errors.Join(p.errs...)
+	}
+	return p.r, nil
 }

@@ -23,8 +23,7 @@ type planner struct {
 
 	gadgets []gadget
 	names   []string // of interfaces that are given out
-	links   int      // counted over all gadgets
-	ports   int      // serial ports, counted likewise
+	ports   int      // serial ports that are given out
 	after   provision.Desired
 	taken   subnet.Taken
 }
@@ -85,7 +84,7 @@ func (p *planner) plan() {
 	}
 	p.occupied()
 	for i := range p.gadgets {
-		p.net(&p.gadgets[i])
+		p.net(i, &p.gadgets[i])
 	}
 	if len(p.errs) > 0 {
 		return
@@ -111,7 +110,7 @@ func (p *planner) settled(g Placed) string {
 	if g.Profile != Auto {
 		return g.Profile
 	}
-	if p.Settled[g.name()] == Classic && g.RNDIS {
+	if g.RNDIS && (p.Settled[g.name()] == Classic || !p.has(layout.NCM)) {
 		return Classic
 	}
 	return Modern
@@ -138,7 +137,7 @@ func (p *planner) kernel() {
 		}
 		next := "install a kernel that has it, or choose a profile without it"
 		if g.Profile == Auto && slices.Contains(missing, layout.NCM) {
-			next = "install a kernel that has it, or write profile: classic"
+			next = "install a kernel that has it, or let classic take its place with rndis: true"
 		}
 		p.fail(g.Path+"profile", "the kernel has no function %s (usb_f_%s): %s", strings.Join(missing, ", "), missing[0], next)
 	}
@@ -156,6 +155,9 @@ func (p *planner) identify(g *gadget) {
 	serial := g.Serial
 	if serial == "" {
 		serial = cut(p.seed.Number())
+	}
+	if more, ok := strings.CutPrefix(g.name(), usbgadget.Name); ok && g.Path != "" && g.Serial == "" {
+		serial = cut(serial + more) // one host may see several, and Windows takes no serial number twice
 	}
 	if vendor == 0x1209 && product <= 0x0010 {
 		p.note("warning", g.Path+"product-id", "1209:%04x is for tests on one's own desk only (pid.codes): a unit that goes to somebody else needs an id of its own", product)

@@ -2,7 +2,6 @@ package gadget
 
 import (
 	"github.com/provision-net/provision/gadget/layout"
-	"github.com/provision-net/provision/provision/facts"
 )
 
 // tell has notes about what no want says.
@@ -81,15 +80,10 @@ func (p *planner) offline() {
 	p.unit()
 	p.intents()
 	p.r.Links = nil // they are served where the board is known
-	for f, s := range p.Facts.USB.Functions {
-		if s != facts.SupportMissing {
-			continue
-		}
-		for _, g := range p.gadgets {
-			for _, x := range g.layout.Functions() {
-				if x.Type == f {
-					p.note("warning", "gadget."+g.Path+"profile", "no kernel of the image has the function %s (usb_f_%s)", f, f)
-				}
+	for _, g := range p.gadgets {
+		for _, x := range g.layout.Functions() {
+			if !p.has(x.Type) {
+				p.note("warning", "gadget."+g.Path+"profile", "no kernel of the image has the function %s (usb_f_%s)", x.Type, x.Type)
 			}
 		}
 	}

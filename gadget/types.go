@@ -22,6 +22,8 @@ type Input struct {
 
 // Image is what a path that is to be shown as a disk is.
 type Image struct {
+	// Path is where it really is: the kernel shows it without symlinks.
+	Path string
 	Kind string // "file", "block", "" nothing there, or what else it is
 	// Use says what this machine itself uses it for: "mounted at /boot/firmware", "backs /dev/loop0";
 	// of a disk also what its partitions are used for. Empty: nothing.

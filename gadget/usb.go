@@ -58,14 +58,10 @@ func or(s, other string) string {
 	return other
 }
 
-// product is what the host shows: which of several boards this is.
+// product is what the host shows. The host name is not in it: a new one would be an unplug.
 func (p *planner) product() string {
 	m := p.Facts.Machine
-	s := or(m.Board, or(m.Product, "Linux"))
-	if m.Hostname != "" {
-		s += " (" + m.Hostname + ")"
-	}
-	return cut(s)
+	return cut(or(m.Board, or(m.Product, "Linux")))
 }
 
 // title names a configuration for people.
@@ -103,7 +99,7 @@ func (p *planner) attrs(x part) provision.Attrs {
 			a[k] = fmt.Sprintf("%02x", x.at.Class[i])
 		}
 	case layout.MassStorage:
-		a["lun.0/file"], a["lun.0/ro"], a["lun.0/cdrom"] = x.Image, flag(!x.Writable), flag(x.CDROM)
+		a["lun.0/file"], a["lun.0/ro"], a["lun.0/cdrom"] = or(p.Images[x.Image].Path, x.Image), flag(!x.Writable), flag(x.CDROM)
 		a["lun.0/removable"] = flag(x.Removable == nil || *x.Removable)
 	case layout.HID:
 		a["protocol"], a["subclass"] = strconv.Itoa(int(x.Protocol)), strconv.Itoa(int(x.Subclass))
