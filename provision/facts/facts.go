@@ -31,6 +31,8 @@ type Facts struct {
 
 	// USB is the device side of USB.
 	USB USB `json:"usb,omitzero"`
+	// Wireless is what Wi-Fi hangs on.
+	Wireless Wireless `json:"wireless,omitzero"`
 
 	Clients []DHCPClient `json:"dhcp_clients"` // running DHCP client processes
 	SSH     []Session    `json:"ssh"`          // established SSH sessions towards this machine

@@ -125,6 +125,7 @@ func (r *gathering) run() {
 	r.daemons(procs, un, pk)
 	r.initrd()
 	r.usb(un, pk)
+	r.wireless(procs)
 	r.cloudInit(un, procs)
 	r.cloudAndCNI(procs)
 	r.clients(procs)

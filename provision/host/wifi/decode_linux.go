@@ -14,17 +14,21 @@ import (
 // Numbers of linux/nl80211.h; a test compares them with the header.
 const (
 	cmdGetInterface = 5
+	cmdReqSetReg    = 27
+	cmdGetReg       = 31
 	cmdGetScan      = 32
 
 	attrIfindex = 3
 	attrIfname  = 4
 	attrIftype  = 5
+	attrAlpha2  = 33
 	attrBSS     = 47
 	attrSSID    = 52
 
 	bssBSSID      = 1
 	bssCapability = 5
 	bssElements   = 6
+	bssSignal     = 7
 	bssStatus     = 9
 	bssBeacon     = 11
 
@@ -85,6 +89,8 @@ type cell struct {
 	associated bool
 	ssid       string
 	encrypted  bool
+	signal     int // dBm, 0 where the driver does not say
+	psk, sae   bool
 }
 
 // decodeScan reads the attributes of NL80211_CMD_NEW_SCAN_RESULTS.
@@ -115,6 +121,10 @@ func decodeCell(b []byte) (cell, error) {
 			c.bssid = net.HardwareAddr(a.Data)
 		case bssCapability:
 			privacy = len(a.Data) == 2 && binary.NativeEndian.Uint16(a.Data)&capPrivacy != 0
+		case bssSignal: // in hundredths of a dBm
+			if len(a.Data) == 4 {
+				c.signal = int(int32(binary.NativeEndian.Uint32(a.Data))) / 100
+			}
 		case bssStatus:
 			c.associated = len(a.Data) == 4 && binary.NativeEndian.Uint32(a.Data) == statusAssociated
 		case bssElements:
@@ -131,6 +141,7 @@ func decodeCell(b []byte) (cell, error) {
 	for _, e := range []*elements{asked, beacon} {
 		if e != nil {
 			c.encrypted = c.encrypted && e.known
+			c.psk, c.sae = c.psk || e.psk, c.sae || e.sae
 			if c.ssid == "" {
 				c.ssid = e.ssid
 			}
@@ -168,4 +179,18 @@ func join(s station, cells []cell) Network {
 		n.SSID = s.ssid
 	}
 	return n
+}
+
+// decodeCountry reads the attributes of an answer to GET_REG.
+func decodeCountry(b []byte) (string, error) {
+	attrs, err := netdev.ParseAttrs(b)
+	if err != nil {
+		return "", err
+	}
+	for _, a := range attrs {
+		if a.Kind == attrAlpha2 {
+			return text(a.Data), nil
+		}
+	}
+	return "", nil
 }

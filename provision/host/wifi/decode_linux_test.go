@@ -162,6 +162,8 @@ func TestNumbersAreTheHeaders(t *testing.T) {
 		want       int
 	}{
 		{"nl80211_commands", "NL80211_CMD_GET_INTERFACE", cmdGetInterface}, {"nl80211_commands", "NL80211_CMD_GET_SCAN", cmdGetScan},
+		{"nl80211_commands", "NL80211_CMD_REQ_SET_REG", cmdReqSetReg}, {"nl80211_commands", "NL80211_CMD_GET_REG", cmdGetReg},
+		{"nl80211_attrs", "NL80211_ATTR_REG_ALPHA2", attrAlpha2}, {"nl80211_bss", "NL80211_BSS_SIGNAL_MBM", bssSignal},
 		{"nl80211_attrs", "NL80211_ATTR_IFINDEX", attrIfindex}, {"nl80211_attrs", "NL80211_ATTR_IFNAME", attrIfname}, {"nl80211_attrs", "NL80211_ATTR_IFTYPE", attrIftype},
 		{"nl80211_attrs", "NL80211_ATTR_BSS", attrBSS}, {"nl80211_attrs", "NL80211_ATTR_SSID", attrSSID},
 		{"nl80211_bss", "NL80211_BSS_BSSID", bssBSSID}, {"nl80211_bss", "NL80211_BSS_CAPABILITY", bssCapability}, {"nl80211_bss", "NL80211_BSS_INFORMATION_ELEMENTS", bssElements},

@@ -18,6 +18,8 @@ type elements struct {
 	// known: who joins has to know a key or have credentials, by one of the ways that are known
 	// here, and nobody is let in without.
 	known bool
+	// psk and sae: a passphrase lets in, as WPA2 does it (WPA too), and as WPA3 does.
+	psk, sae bool
 }
 
 // decodeElements reads as far as the elements are whole.
@@ -38,6 +40,9 @@ func decodeElements(b []byte) elements {
 		}
 		for ; len(suites) >= 4; suites = suites[4:] {
 			oui, typ := [3]byte(suites), suites[3]
+			rsn := oui == [3]byte{0x00, 0x0f, 0xac}
+			e.psk = e.psk || rsn && (typ == 2 || typ == 4 || typ == 6) || oui == [3]byte{0x00, 0x50, 0xf2} && typ == 2
+			e.sae = e.sae || rsn && (typ == 8 || typ == 9 || typ == 24 || typ == 25)
 			switch {
 			case oui == [3]byte{0x00, 0x0f, 0xac} && typ == akmOWE:
 				open = true
