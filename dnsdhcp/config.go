@@ -15,6 +15,7 @@ type Config struct {
 // Match says which interfaces a rule is for.
 type Match struct {
 	Name string `yaml:"name" help:"name of the interface, may be a pattern such as usb*"`
+	MAC  string `yaml:"macaddress" help:"present MAC address of the interface: with it only what has both the name and the address is served"`
 }
 
 // Rule is what is served on the links it matches.

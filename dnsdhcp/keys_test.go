@@ -3,6 +3,7 @@ package dnsdhcp
 import (
 	"flag"
 	"fmt"
+	"net"
 	"net/netip"
 	"os"
 	"reflect"
@@ -26,7 +27,7 @@ const keysGolden = "testdata/keys.golden"
 var other = map[string]any{
 	"links[0].dhcp4.lease-time": "2h", "links[0].dhcp4.identity": "mac", "links[0].dhcp4.flood-limit": uint16(99), "links[0].dhcp4.pools": []string{"10.55.0.60-10.55.0.70"},
 	"links[0].dhcp4.subnet": "10.55.0.0/16", "links[0].dhcp4.boot.server": "10.55.0.7",
-	"links[0].name-servers": []string{"none"}, "links[0].search": []string{"other.example"}, "links[0].match.name": "us*",
+	"links[0].name-servers": []string{"none"}, "links[0].search": []string{"other.example"}, "links[0].match.name": "us*", "links[0].match.macaddress": "02:00:5e:00:53:02",
 	"links[0].ra.preference": "high", "links[0].ra.hop-limit": uint8(9), "links[0].ra.min-interval": "90s",
 	"links[0].ra.prefixes[0].valid-lifetime": "12h", "links[0].ra.prefixes[0].preferred-lifetime": "1h", "links[0].ra.prefixes[0].prefix": "fd00:66::/64",
 	"links[0].mdns.name":     "other",
@@ -71,8 +72,8 @@ func effects(c Config) (out []string, problems []Problem) {
 		return nil, r.problems
 	}
 	show := func(name string, v any) { flatten(name, reflect.ValueOf(v), &out) }
-	l := link.Link{Name: "usb0", Index: 2, Up: true, Addrs: addrs("10.55.0.1/24", "fd00:77::1/64")}
-	if u := k.ruleFor("usb0"); u != nil {
+	l := link.Link{Name: "usb0", Index: 2, MAC: net.HardwareAddr{2, 0, 0x5e, 0, 0x53, 1}, Up: true, Addrs: addrs("10.55.0.1/24", "fd00:77::1/64")}
+	if u := k.ruleFor("usb0", l.MAC); u != nil {
 		v := k.plan(u, l, "host")
 		for name, part := range map[string]any{
 			"dhcp4": v.dhcp4, "network": v.network, "table": v.table, "dns": v.dns, "dnsLink": v.dnsLink, "learn": v.learn, "advertise": v.advertise, "ra": v.ra,

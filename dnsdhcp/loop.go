@@ -195,12 +195,12 @@ func (s *Server) apply(ctx context.Context, links []link.Link) {
 	defer s.mu.Unlock()
 	present := map[string]link.Link{}
 	for _, l := range links {
-		if s.config.ruleFor(l.Name) != nil {
+		if s.config.ruleFor(l.Name, l.MAC) != nil {
 			present[l.Name] = l
 		}
 	}
 	for name, st := range s.stations {
-		if s.config.ruleFor(name) == nil {
+		if s.config.ruleFor(name, nil) == nil {
 			st.end()
 			s.learnt.RemoveLink(st.link.Index)
 			delete(s.stations, name)
@@ -217,7 +217,7 @@ func (s *Server) apply(ctx context.Context, links []link.Link) {
 			s.leave(ctx, st) // it has another name now
 		}
 		l.Name = name
-		st.rule, st.link = s.config.ruleFor(name), l
+		st.rule, st.link = s.config.ruleFor(name, l.MAC), l
 	}
 	s.forgetAway()
 	plans := map[string]served{}

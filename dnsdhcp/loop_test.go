@@ -29,7 +29,7 @@ func TestLinksThatNeverComeBackAreForgotten(t *testing.T) {
 	s := idle(t, Config{Links: []Rule{{Match: Match{Name: "vnet*"}}, {Match: Match{Name: "usb0"}}}})
 	add := func(name string, left int) {
 		st := s.newStation(name)
-		st.rule, st.left = s.config.ruleFor(name), clock.Instant(left)
+		st.rule, st.left = s.config.ruleFor(name, nil), clock.Instant(left)
 		s.stations[name], s.networks[name] = st, lease.Network{Name: name}
 		s.networkGauges(name)
 	}

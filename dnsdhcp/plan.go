@@ -64,7 +64,7 @@ func (c *resolved) plan(u *rule, l link.Link, hostname string) served {
 		v.dns = v.up
 		v.dnsLink = dns.Link{Name: l.Name, Domain: c.domain, Group: defaultGroup}
 		if len(u.raw.DNS.Upstreams) > 0 {
-			v.dnsLink.Group = linkGroup(u.pattern)
+			v.dnsLink.Group = linkGroup(u.raw.Match)
 		}
 		if u.filterA {
 			v.dnsLink.Filter = append(v.dnsLink.Filter, mdns.TypeA)

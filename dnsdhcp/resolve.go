@@ -2,6 +2,7 @@ package dnsdhcp
 
 import (
 	"fmt"
+	"net"
 	"net/netip"
 	"sort"
 	"strings"
@@ -30,6 +31,7 @@ type resolved struct {
 // rule is a Rule, read.
 type rule struct {
 	pattern string
+	mac     net.HardwareAddr
 	at      string // path in the configuration, for messages
 	raw     Rule
 
@@ -68,10 +70,11 @@ func (r *reader) resolve(c Config) *resolved {
 	seen := map[string]int{}
 	for i, l := range c.Links {
 		at := fmt.Sprintf("links[%d]", i)
-		if first, ok := seen[l.Match.Name]; ok && l.Match.Name != "" {
-			r.fail(at+".match.name", "%s is matched by links[%d] already, so this is never used", l.Match.Name, first)
+		key := strings.TrimSpace(l.Match.Name + " " + strings.ToLower(l.Match.MAC))
+		if first, ok := seen[key]; ok && l.Match.Name != "" {
+			r.fail(at+".match.name", "%s is matched by links[%d] already, so this is never used", key, first)
 		}
-		seen[l.Match.Name] = i
+		seen[key] = i
 		out.rules = append(out.rules, r.rule(at, l, out.domain))
 	}
 	for i, n := range c.Relayed {
@@ -94,6 +97,14 @@ func (r *reader) resolve(c Config) *resolved {
 
 func (r *reader) rule(at string, l Rule, domain string) *rule {
 	out := &rule{pattern: l.Match.Name, at: at, raw: l}
+	if l.Match.MAC != "" {
+		mac, err := net.ParseMAC(l.Match.MAC)
+		if err != nil || len(mac) != 6 {
+			r.fail(at+".match.macaddress", "%q is no MAC address such as 02:00:5e:00:53:01", l.Match.MAC)
+		} else {
+			out.mac = mac
+		}
+	}
 	switch {
 	case l.Match.Name == "":
 		r.fail(at+".match.name", "missing: a rule names the interfaces that it is for")
@@ -206,13 +217,14 @@ func (r *reader) search(at string, list []string, domain string) []string {
 //go:noinline
 func on(b *bool) bool { return b == nil || *b }
 
-// ruleFor is the rule for an interface: the one that names it, else the first whose pattern fits.
-func (c *resolved) ruleFor(name string) *rule {
-	patterns := make([]string, len(c.rules))
+// ruleFor is the rule for an interface: the one that names it, else the first whose pattern fits. mac is nil where the
+// interface is not there.
+func (c *resolved) ruleFor(name string, mac net.HardwareAddr) *rule {
+	matches := make([]link.Match, len(c.rules))
 	for i, u := range c.rules {
-		patterns[i] = u.pattern
+		matches[i] = link.Match{Pattern: u.pattern, MAC: u.mac}
 	}
-	if i := link.Best(patterns, name); i >= 0 {
+	if i := link.Best(matches, name, mac); i >= 0 {
 		return c.rules[i]
 	}
 	return nil

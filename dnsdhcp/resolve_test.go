@@ -1,6 +1,7 @@
 package dnsdhcp
 
 import (
+	"net"
 	"net/netip"
 	"slices"
 	"strings"
@@ -26,7 +27,7 @@ func TestProblemsAreAllTold(t *testing.T) {
 				Subnet: "10.0.0.0/24", Pools: []string{"10.0.1.1-10.0.1.9", "10.0.0.5-10.0.0.9", "10.0.0.9-10.0.0.20"}, LeaseTime: "1s",
 				Options: map[string][]string{"no-such": {"x"}, "router": {"not an address"}}, Boot: Boot{Arch: map[string]string{"pdp11": "x"}}, IPv6Only: "10s",
 			}},
-			{Match: Match{Name: "eth2"}, RA: RA{Lifetime: "1h", Prefixes: []Prefix{{Prefix: "10.0.0.0/24"}, {}, {Prefix: "fd00::/64", Valid: "1h", Preferred: "2h"}}, MaxInterval: "1h"}},
+			{Match: Match{Name: "eth2", MAC: "nonsense"}, RA: RA{Lifetime: "1h", Prefixes: []Prefix{{Prefix: "10.0.0.0/24"}, {}, {Prefix: "fd00::/64", Valid: "1h", Preferred: "2h"}}, MaxInterval: "1h"}},
 			{Match: Match{Name: "eth3"}, DNS: LinkDNS{Filter: []string{"mx"}, Upstreams: []string{"nobody"}, Clients: []string{"10.0.0.1"}}, MDNS: MDNS{Name: "a.b"}},
 		},
 		Relayed: []Relayed{{Router: "fd00::1"}},
@@ -56,7 +57,7 @@ func TestProblemsAreAllTold(t *testing.T) {
 		"links[0].match.name", "links[1].match.name", "links[2].match.name", "links[3].mtu", "links[3].name-servers[0]", "links[3].router", "links[3].routes", "links[3].routes[0]", "links[3].search[0]",
 		"links[4].match.name", "links[5].dhcp4.boot.arch.pdp11", "links[5].dhcp4.ipv6-only", "links[5].dhcp4.lease-time", "links[5].dhcp4.options.no-such", "links[5].dhcp4.options.router",
 		"links[5].dhcp4.pools[0]", "links[5].dhcp4.pools[2]",
-		"links[6].ra.lifetime", "links[6].ra.max-interval", "links[6].ra.prefixes[0].prefix", "links[6].ra.prefixes[1].prefix", "links[6].ra.prefixes[2].preferred-lifetime",
+		"links[6].match.macaddress", "links[6].ra.lifetime", "links[6].ra.max-interval", "links[6].ra.prefixes[0].prefix", "links[6].ra.prefixes[1].prefix", "links[6].ra.prefixes[2].preferred-lifetime",
 		"links[7].dns.clients[0]", "links[7].dns.filter[0]", "links[7].dns.upstreams[0]", "links[7].mdns.name",
 		"metrics", "relayed[0].router", "relayed[0].subnet",
 	}
@@ -120,7 +121,7 @@ func TestNetworkOnALink(t *testing.T) {
 		},
 		Relayed: []Relayed{{Subnet: "10.9.0.0/24", Router: "10.9.0.1"}},
 	})
-	n, table, err := c.networkOn(c.ruleFor("usb0"), &link.Link{Name: "usb0", Index: 3, Up: true, Addrs: addrs("fd00::1/64", "10.55.0.1/24")})
+	n, table, err := c.networkOn(c.ruleFor("usb0", nil), &link.Link{Name: "usb0", Index: 3, Up: true, Addrs: addrs("fd00::1/64", "10.55.0.1/24")})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -141,14 +142,14 @@ func TestNetworkOnALink(t *testing.T) {
 	if len(table.Reservations) != 1 || table.Reservations[0].Addr.String() != "10.55.0.4" {
 		t.Errorf("reservations %+v", table.Reservations)
 	}
-	if _, _, err := c.networkOn(c.ruleFor("usb0"), &link.Link{Name: "usb0", Index: 3, Up: true, Addrs: addrs("fd00::1/64")}); err != errNoAddress {
+	if _, _, err := c.networkOn(c.ruleFor("usb0", nil), &link.Link{Name: "usb0", Index: 3, Up: true, Addrs: addrs("fd00::1/64")}); err != errNoAddress {
 		t.Errorf("without an address: %v", err)
 	}
 	// The address is of another network than the pools.
-	if _, _, err := c.networkOn(c.ruleFor("eth7"), &link.Link{Name: "eth7", Index: 4, Up: true, Addrs: addrs("10.0.0.1/8")}); err == nil || !strings.Contains(err.Error(), "serve.links[1].dhcp4.pools[0]") {
+	if _, _, err := c.networkOn(c.ruleFor("eth7", nil), &link.Link{Name: "eth7", Index: 4, Up: true, Addrs: addrs("10.0.0.1/8")}); err == nil || !strings.Contains(err.Error(), "serve.links[1].dhcp4.pools[0]") {
 		t.Errorf("with another address: %v", err)
 	}
-	n, table, err = c.networkOn(c.ruleFor("eth7"), &link.Link{Name: "eth7", Index: 4, Up: true, Addrs: addrs("192.168.1.1/24")})
+	n, table, err = c.networkOn(c.ruleFor("eth7", nil), &link.Link{Name: "eth7", Index: 4, Up: true, Addrs: addrs("192.168.1.1/24")})
 	if err != nil || n.Router != dhcp4.FullRouter || n.RouterAddr.String() != "192.168.1.254" || !slices.Contains(table.Exclude, n.RouterAddr) {
 		t.Errorf("%+v %+v %v", n, table, err)
 	}
@@ -159,14 +160,24 @@ func TestNetworkOnALink(t *testing.T) {
 }
 
 func TestRuleFor(t *testing.T) {
-	c := resolveOK(t, Config{Links: []Rule{{Match: Match{Name: "usb*"}}, {Match: Match{Name: "usb1"}}}})
-	for name, want := range map[string]string{"usb0": "usb*", "usb1": "usb1", "wlan0": ""} {
+	c := resolveOK(t, Config{Links: []Rule{{Match: Match{Name: "usb*", MAC: "02:00:00:00:00:09"}}, {Match: Match{Name: "usb1"}}, {Match: Match{Name: "usb1", MAC: "02:00:00:00:00:01"}},
+		{Match: Match{Name: "usb0", MAC: "02:00:00:00:00:0A"}}}})
+	for _, tt := range []struct{ name, mac, want string }{
+		{"usb0", "02:00:00:00:00:0a", "links[3]"},
+		{"usb0", "02:00:00:00:00:09", "links[0]"},
+		{"usb0", "02:00:00:00:00:01", ""}, // a phone that took the name
+		{"usb0", "", "links[3]"},          // away
+		{"usb1", "02:00:00:00:00:01", "links[2]"},
+		{"usb1", "02:00:00:00:00:02", "links[1]"},
+		{"wlan0", "02:00:00:00:00:09", ""},
+	} {
 		got := ""
-		if u := c.ruleFor(name); u != nil {
-			got = u.pattern
+		mac, _ := net.ParseMAC(tt.mac)
+		if u := c.ruleFor(tt.name, mac); u != nil {
+			got = u.at
 		}
-		if got != want {
-			t.Errorf("%s: rule %q, want %q", name, got, want)
+		if got != tt.want {
+			t.Errorf("%s %s: rule %q, want %q", tt.name, tt.mac, got, tt.want)
 		}
 	}
 }

@@ -49,7 +49,7 @@ func (r *reader) dns(c Config, out *resolved) dnsPlan {
 	}
 	for i, l := range c.Links {
 		if len(l.DNS.Upstreams) > 0 {
-			name := linkGroup(l.Match.Name)
+			name := linkGroup(l.Match)
 			p.groups = append(p.groups, forward.Group{Name: name, Upstreams: r.upstreams(fmt.Sprintf("links[%d].dns.upstreams", i), l.DNS.Upstreams)})
 		}
 	}
@@ -83,7 +83,7 @@ func (r *reader) dns(c Config, out *resolved) dnsPlan {
 	return p
 }
 
-func linkGroup(pattern string) string { return "link " + pattern }
+func linkGroup(m Match) string { return strings.TrimSpace("link " + m.Name + " " + m.MAC) }
 
 func (r *reader) cache(in DNS, p *dnsPlan) {
 	if in.CacheSize != nil {

@@ -80,7 +80,11 @@ func (s *Server) share(plans map[string]served) {
 		return a < b
 	})
 	for _, n := range names {
-		if u := c.ruleFor(n); u == nil || !u.dhcp4.enabled {
+		u := c.ruleFor(n, nil)
+		if st := s.stations[n]; st != nil {
+			u = st.rule
+		}
+		if u == nil || !u.dhcp4.enabled {
 			delete(s.networks, n)
 			continue
 		}

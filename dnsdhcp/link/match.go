@@ -1,23 +1,43 @@
 package link
 
 import (
+	"bytes"
 	"fmt"
+	"net"
 	"path"
 	"strings"
 )
 
-// Best returns the index of the pattern that an interface's name belongs to: the one that is the very name, wherever it
-// stands, else the first shell pattern (path.Match) that fits. -1 if there is none. A pattern that CheckPattern refuses
-// fits nothing.
-func Best(patterns []string, name string) int {
-	best := -1
-	for i, p := range patterns {
-		if p == name {
-			return i
+// Match says which interfaces are meant.
+type Match struct {
+	Pattern string           // name or shell pattern (path.Match)
+	MAC     net.HardwareAddr // and the address, if there is one
+}
+
+// Best returns the index of the match that an interface belongs to: the one that is the very name, wherever it stands, and
+// of these the one that names the address too; else the first pattern that fits. -1 if there is none. An interface of which
+// nothing but the name is known (mac is empty) may have any address. A pattern that CheckPattern refuses fits nothing.
+func Best(matches []Match, name string, mac net.HardwareAddr) int {
+	exact, best := -1, -1
+	for i, m := range matches {
+		if len(m.MAC) > 0 && len(mac) > 0 && !bytes.Equal(m.MAC, mac) {
+			continue
 		}
-		if ok, err := path.Match(p, name); ok && err == nil && best < 0 {
+		if m.Pattern == name {
+			if len(m.MAC) > 0 {
+				return i
+			}
+			if exact < 0 {
+				exact = i
+			}
+			continue
+		}
+		if ok, err := path.Match(m.Pattern, name); ok && err == nil && best < 0 {
 			best = i
 		}
+	}
+	if exact >= 0 {
+		return exact
 	}
 	return best
 }

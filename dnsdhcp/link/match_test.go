@@ -1,6 +1,9 @@
 package link
 
-import "testing"
+import (
+	"net"
+	"testing"
+)
 
 func TestBest(t *testing.T) {
 	tests := []struct {
@@ -20,8 +23,29 @@ func TestBest(t *testing.T) {
 		{[]string{""}, "usb0", -1},
 	}
 	for _, tt := range tests {
-		if got := Best(tt.patterns, tt.name); got != tt.want {
+		if got := Best(byName(tt.patterns), tt.name, nil); got != tt.want {
 			t.Errorf("Best(%q, %q) = %d, want %d", tt.patterns, tt.name, got, tt.want)
+		}
+	}
+}
+
+func byName(patterns []string) (out []Match) {
+	for _, p := range patterns {
+		out = append(out, Match{Pattern: p})
+	}
+	return out
+}
+
+func TestBestByAddress(t *testing.T) {
+	a, b := net.HardwareAddr{2, 0, 0, 0, 0, 1}, net.HardwareAddr{2, 0, 0, 0, 0, 2}
+	matches := []Match{{"*", a}, {"usb0", nil}, {"usb0", a}}
+	for _, tt := range []struct {
+		name string
+		mac  net.HardwareAddr
+		want int
+	}{{"usb0", a, 2}, {"usb0", b, 1}, {"usb0", nil, 2}, {"eth0", a, 0}, {"eth0", b, -1}, {"eth0", nil, 0}} {
+		if got := Best(matches, tt.name, tt.mac); got != tt.want {
+			t.Errorf("Best(%s, %s) = %d, want %d", tt.name, tt.mac, got, tt.want)
 		}
 	}
 }
@@ -43,7 +67,7 @@ func FuzzBest(f *testing.F) {
 	f.Add("usb*", "usb0")
 	f.Add("[", "[")
 	f.Fuzz(func(t *testing.T, pattern, name string) {
-		got := Best([]string{pattern, name}, name)
+		got := Best(byName([]string{pattern, name}), name, nil)
 		if got != 1 && pattern != name {
 			t.Errorf("Best(%q, %q) = %d: the exact name loses", pattern, name, got)
 		}
