@@ -10,8 +10,11 @@ import (
 	"testing"
 
 	"github.com/provision-net/provision/provision/facts"
+	"github.com/provision-net/provision/provision/resource/address"
+	"github.com/provision-net/provision/provision/resource/bridge"
 	"github.com/provision-net/provision/provision/resource/file"
 	"github.com/provision-net/provision/provision/resource/link"
+	"github.com/provision-net/provision/provision/resource/linkname"
 	"github.com/provision-net/provision/provision/resource/sysctl"
 	"github.com/provision-net/provision/provision/resource/usbgadget"
 )
@@ -224,7 +227,7 @@ func judgePlan(t *testing.T, in Input, c Config) bool {
 			if w.Attrs[usbgadget.AttrUDC] == "" {
 				t.Errorf("%s is bound to nothing", w.Ref)
 			}
-		case file.Kind, link.Kind, sysctl.Kind, "link-name", "address", "bridge", "bridge-port":
+		case file.Kind, link.Kind, sysctl.Kind, linkname.Kind, address.Kind, bridge.Kind, bridge.PortKind:
 		default:
 			t.Errorf("unknown kind %s", w.Ref)
 		}

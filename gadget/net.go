@@ -8,7 +8,10 @@ import (
 
 	"github.com/provision-net/provision/gadget/subnet"
 	"github.com/provision-net/provision/provision/facts"
+	"github.com/provision-net/provision/provision/resource/address"
+	"github.com/provision-net/provision/provision/resource/bridge"
 	"github.com/provision-net/provision/provision/resource/link"
+	"github.com/provision-net/provision/provision/resource/linkname"
 	"github.com/provision-net/provision/provision/resource/sysctl"
 	"github.com/provision-net/provision/provision/resource/usbgadget"
 )
@@ -70,7 +73,7 @@ func (p *planner) occupied() {
 	for _, g := range p.gadgets {
 		for _, list := range append([][]string{g.Addresses}, lists(g.parts)...) {
 			for _, s := range list {
-				if a, err := address(s); err == nil {
+				if a, err := parseAddress(s); err == nil {
 					if o, hit := p.taken.Conflict(a); hit {
 						p.note("warning", "gadget."+g.Path+"addresses", "%s is in %s, which this machine reaches elsewhere: hosts there are out of reach while the link is up", a, o)
 					}
@@ -81,7 +84,7 @@ func (p *planner) occupied() {
 	for _, g := range p.gadgets {
 		for _, list := range append([][]string{g.Addresses}, lists(g.parts)...) {
 			for _, s := range list {
-				if a, err := address(s); err == nil {
+				if a, err := parseAddress(s); err == nil {
 					add(a)
 				}
 			}
@@ -112,7 +115,7 @@ func (p *planner) net(index int, g *gadget) {
 			}
 		}
 		made = append(made, Link{Gadget: g.dev.Name, Name: x.Interface, MAC: x.MAC, Router: x.Router, Routes: prefixes(x.Routes), MTU: x.MTU, Functions: []string{x.at.Name()}})
-		p.after.Wants = append(p.after.Wants, linkName(x.MAC, x.Interface, "the interface of "+x.at.Name()))
+		p.after.Wants = append(p.after.Wants, linkname.Want(x.MAC, x.Interface, "the interface of "+x.at.Name()))
 	}
 	if len(made) == 0 {
 		return
@@ -195,11 +198,11 @@ func (p *planner) bridged(g *gadget, ports []Link) Link {
 	if l, there := p.Facts.LinkByName(g.Bridge); there && l.Kind != "bridge" {
 		p.fail(g.Path+"bridge", "the interface name %s is taken by a device that is no bridge: choose another one", g.Bridge)
 	}
-	p.after.Wants = append(p.after.Wants, bridgeWant(g.Bridge, b.MAC, "gadget."+g.Path+"bridge"))
+	p.after.Wants = append(p.after.Wants, bridge.Want(g.Bridge, b.MAC, "gadget."+g.Path+"bridge"))
 	for _, l := range ports {
 		b.Ports = append(b.Ports, l.Name)
 		b.Functions = append(b.Functions, l.Functions...)
-		p.after.Wants = append(p.after.Wants, bridgePort("mac:"+l.MAC, g.Bridge, "gadget."+g.Path+"bridge"))
+		p.after.Wants = append(p.after.Wants, bridge.Port("mac:"+l.MAC, g.Bridge, "gadget."+g.Path+"bridge"))
 	}
 	return b
 }
@@ -222,8 +225,12 @@ func (p *planner) up(g *gadget, l Link) {
 		p.after.Wants = append(p.after.Wants, sysctl.Link("ipv6", sel, "accept_ra", "0", "this side announces the network of "+l.Name))
 	}
 	for _, a := range l.Addresses {
-		if a.Addr().Is4() || p.ipv6() {
-			p.after.Wants = append(p.after.Wants, addressWant(sel, a, why))
+		switch {
+		case a.Addr().Is4():
+			p.after.Wants = append(p.after.Wants, address.Want(sel, a, why))
+		case p.ipv6():
+			// Detection of duplicates would ask one host, and keep the server silent for a second.
+			p.after.Wants = append(p.after.Wants, address.Want(sel, a, why, address.NoDAD))
 		}
 	}
 	for _, port := range l.Ports {
@@ -253,7 +260,7 @@ func (p *planner) addresses(l Link, place int, path string, list []string) []net
 	var out []netip.Prefix
 	for _, s := range list {
 		if s != Auto {
-			if a, err := address(s); err == nil && !slices.Contains(out, a) {
+			if a, err := parseAddress(s); err == nil && !slices.Contains(out, a) {
 				out = append(out, a)
 			}
 			continue

@@ -220,8 +220,8 @@ func (j *judge) iface(path, name string) {
 	j.names[name] = path
 }
 
-// address reads an address of this side.
-func address(s string) (netip.Prefix, error) {
+// parseAddress reads an address of this side.
+func parseAddress(s string) (netip.Prefix, error) {
 	p, err := netip.ParsePrefix(s)
 	if err != nil {
 		return p, fmt.Errorf("%q is no address with its length: write for example 10.55.0.1/24, or auto", s)

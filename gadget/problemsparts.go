@@ -83,7 +83,7 @@ func (j *judge) policy(at, router string, routes, addresses []string) {
 		if a == Auto {
 			continue
 		}
-		if _, err := address(a); err != nil {
+		if _, err := parseAddress(a); err != nil {
 			j.fail(at+"addresses["+strconv.Itoa(i)+"]", "%v", err)
 		}
 	}
