@@ -42,6 +42,7 @@ type Network struct {
 	Hidden          bool   // the network does not tell its name: it has to be called
 	Priority        int    // 0 to 999; of several known networks in reach the highest is taken
 	BSSID           string // only this access point, lower case with colons; empty is any
+	Device          string // the Wi-Fi device it is for; empty is the only one
 }
 
 // record is the form of a file.
@@ -55,6 +56,7 @@ type record struct {
 	Hidden     bool    `yaml:"hidden"`
 	Priority   int     `yaml:"priority"`
 	BSSID      string  `yaml:"bssid"`
+	Device     string  `yaml:"device"`
 }
 
 // MaxFile is how many bytes a file may have.
@@ -72,12 +74,12 @@ func Parse(data []byte) (Network, error) {
 	dec := yaml.NewDecoder(bytes.NewReader(data))
 	dec.KnownFields(true)
 	if err := dec.Decode(&r); err != nil {
-		return Network{}, errors.New("it is not YAML with the keys ssid or ssid-hex, security, psk, passphrase, country, hidden, priority, bssid")
+		return Network{}, errors.New("it is not YAML with the keys ssid or ssid-hex, security, psk, passphrase, country, hidden, priority, bssid, device")
 	}
 	if err := dec.Decode(new(yaml.Node)); !errors.Is(err, io.EOF) {
 		return Network{}, errors.New("it has more than one document")
 	}
-	n := Network{Security: r.Security, Key: r.Key, Passphrase: r.Passphrase, Country: r.Country, Hidden: r.Hidden, Priority: r.Priority, BSSID: r.BSSID}
+	n := Network{Security: r.Security, Key: r.Key, Passphrase: r.Passphrase, Country: r.Country, Hidden: r.Hidden, Priority: r.Priority, BSSID: r.BSSID, Device: r.Device}
 	switch {
 	case r.SSID != nil && r.SSIDHex != nil:
 		return n, errors.New("it has both ssid and ssid-hex")
@@ -123,6 +125,7 @@ func (n Network) Encode() []byte {
 		fmt.Fprintf(&b, "priority: %d\n", n.Priority)
 	}
 	line("bssid", n.BSSID)
+	line("device", n.Device)
 	return []byte(b.String())
 }
 
@@ -187,6 +190,10 @@ func (n Network) Check() error {
 		if mac, err := net.ParseMAC(n.BSSID); err != nil || len(mac) != 6 || mac.String() != n.BSSID {
 			bad("bssid is not an address such as 02:00:00:00:01:00")
 		}
+	}
+	// The kernel's rule (dev_valid_name), and nothing that a unit's or a file's name could not hold.
+	if n.Device != "" && (len(n.Device) > 15 || strings.Trim(n.Device, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-.") != "" || strings.Trim(n.Device[:1], "-.") == "") {
+		bad("device is not the name of a Wi-Fi device such as wlan0")
 	}
 	return errors.Join(errs...)
 }

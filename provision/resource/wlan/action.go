@@ -13,14 +13,16 @@ const (
 
 const (
 	argIfname  = "ifname"
+	argConfig  = "config"
 	argCountry = "country"
 )
 
 // Reconfigure makes the wpa_supplicant of a device read its configuration again, by its control
 // socket: a network that did not change stays connected. Without one nothing is done; whoever
-// starts it gives it the new file.
-func Reconfigure(ifname string) provision.Action {
-	return provision.Action{Kind: KindReconfigure, Args: map[string]string{argIfname: ifname}}
+// starts it gives it the new file. Nor is it where config, its file, is gone: who took that away
+// ends the program too.
+func Reconfigure(ifname, config string) provision.Action {
+	return provision.Action{Kind: KindReconfigure, Args: map[string]string{argIfname: ifname, argConfig: config}}
 }
 
 // Country tells the kernel the regulatory domain. It is not taken back: which frequencies may be

@@ -8,12 +8,14 @@ import (
 	"log/slog"
 
 	"github.com/provision-net/provision/provision"
+	"github.com/provision-net/provision/provision/host"
 	"github.com/provision-net/provision/provision/host/wifi"
 )
 
 // Actor carries out both kinds.
 type Actor struct {
-	Log *slog.Logger
+	Log   *slog.Logger
+	Files host.Reader
 	// Dir is where wpa_supplicant has its sockets; empty is wifi.ControlDir.
 	Dir string
 	// Set tells the kernel the country; nil is wifi.SetCountry.
@@ -24,8 +26,11 @@ var _ provision.Actor = (*Actor)(nil)
 
 // Do implements provision.Actor.
 func (x *Actor) Do(ctx context.Context, a provision.Action) error {
-	switch ifname, country := a.Args[argIfname], a.Args[argCountry]; {
-	case len(a.Args) == 1 && a.Kind == KindReconfigure && ifname != "":
+	switch ifname, config, country := a.Args[argIfname], a.Args[argConfig], a.Args[argCountry]; {
+	case len(a.Args) == 2 && a.Kind == KindReconfigure && ifname != "" && config != "":
+		if _, err := x.Files.Lstat(config); errors.Is(err, fs.ErrNotExist) {
+			return nil
+		}
 		return x.reconfigure(ctx, ifname)
 	case len(a.Args) == 1 && a.Kind == KindCountry && country != "":
 		set := x.Set
