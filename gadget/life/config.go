@@ -16,7 +16,8 @@ type Config struct {
 	// NoSoft: soft_connect is known not to work (the controller of dummy_hcd: connecting after a
 	// disconnect fails with EPROTO until it is bound anew).
 	NoSoft bool
-	// Driver: the controller's driver may be unbound and bound, as the last step.
+	// Driver: the controller's driver may be unbound and bound, as the last step. See Cable for why it
+	// is not done unless somebody asks for it.
 	Driver bool
 	Times  Times // zero values are those of DefaultTimes
 }

@@ -249,6 +249,9 @@ func (d *Decider) forgetCounters() {
 
 // show keeps the light right.
 func (d *Decider) show() {
+	if !d.seen {
+		return // nothing is known yet
+	}
 	s := led.NoHost
 	switch {
 	case d.failure != "" || d.state == Absent:

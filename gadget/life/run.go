@@ -13,9 +13,14 @@ import (
 // Cable is the USB side. Its methods come back when the step is done, whether or not a host is
 // there; one runs at a time.
 type Cable interface {
-	Reconnect(ctx context.Context) error    // soft_connect: disconnect, a moment, connect
-	Rebind(ctx context.Context) error       // the gadget off its UDC and on again
-	RebindDriver(ctx context.Context) error // the controller off its driver and on again
+	Reconnect(ctx context.Context) error // soft_connect: disconnect, a moment, connect
+	Rebind(ctx context.Context) error    // the gadget off its UDC and on again
+	// RebindDriver takes the controller off its driver and puts it on again. This may end worse than it
+	// began: where a network function has been on a controller that goes and comes, a later bind may
+	// fail with ENOENT, because the kernel leaves a directory behind when it moves the network device
+	// away at the unbind (seen with Linux 6.1.192 and dummy_hcd: "kobject_add_internal failed for usb0
+	// (error: -2 parent: net)").
+	RebindDriver(ctx context.Context) error
 }
 
 // Planner changes what is wanted, and applies it.

@@ -23,7 +23,7 @@ type Kind uint8
 
 // The kinds.
 const (
-	State   Kind = iota + 1 // the state may have changed; Value is what it is, empty: the controller is gone
+	State   Kind = iota + 1 // the state may have changed; Value is what it is, "not attached" without a gadget, empty: the controller is gone
 	Added                   // a controller is there
 	Removed                 // a controller is gone
 	Bound                   // a gadget was bound or unbound; Value is its driver's name, empty: unbound

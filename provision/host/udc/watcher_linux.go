@@ -154,9 +154,18 @@ func (w *Watcher) tellState(name string) {
 		w.drop(name)
 		w.emit(State, name, "")
 		w.emit(Removed, name, "")
+	case w.unbound(name):
+		w.emit(State, name, "not attached")
 	default:
 		w.emit(State, name, strings.TrimSpace(string(w.buf[:min(n, 64)])))
 	}
+}
+
+// unbound reports whether a controller has no gadget. That of dummy_hcd goes on saying `configured`
+// then. Old kernels do not have the attribute.
+func (w *Watcher) unbound(name string) bool {
+	b, err := os.ReadFile(filepath.Join(w.sys, "class/udc", name, "function"))
+	return err == nil && len(strings.TrimSpace(string(b))) == 0
 }
 
 func (w *Watcher) drop(name string) {
@@ -253,6 +262,9 @@ func (w *Watcher) uevents() error {
 		case "change":
 			w.add(u.name)
 			w.emit(Bound, u.name, u.driver)
+			if _, ok := w.states[u.name]; ok && u.driver == "" {
+				w.tellState(u.name)
+			}
 		}
 	}
 }

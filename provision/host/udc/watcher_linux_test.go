@@ -70,6 +70,14 @@ func TestRescan(t *testing.T) {
 		t.Fatal(err)
 	}
 	w.must(t, events, "1 20980000.usb configured", "2 dummy_udc.0 ", "1 dummy_udc.0 default")
+	function := filepath.Join(sys, "class/udc/dummy_udc.0/function")
+	for _, tt := range [][2]string{{"", "not attached"}, {"provision\n", "default"}} { // without a gadget the state means nothing
+		if err := os.WriteFile(function, []byte(tt[0]), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		w.tellState("dummy_udc.0")
+		w.must(t, events, "1 dummy_udc.0 "+tt[1])
+	}
 	if err := os.RemoveAll(filepath.Join(sys, "class/udc/20980000.usb")); err != nil {
 		t.Fatal(err)
 	}

@@ -12,7 +12,7 @@ import (
 )
 
 // groups of tests of package inside, by the beginning of their names; each is a boot.
-var groups = []string{"TestBed"}
+var groups = []string{"TestBed", "TestUDC"}
 
 // group boots a guest, runs the tests of the package inside whose names begin so, and makes subtests of them.
 func group(t *testing.T, prefix string, files map[string]string) {
@@ -70,4 +70,9 @@ func TestEveryGroupRuns(t *testing.T) {
 func TestBed(t *testing.T) {
 	lab.Need(t, lab.Gadget)
 	group(t, "TestBed", nil)
+}
+
+func TestUDC(t *testing.T) {
+	lab.Need(t, lab.Gadget)
+	group(t, "TestUDC", nil)
 }
