@@ -2,6 +2,7 @@ package provision
 
 import (
 	"crypto/rand"
+	"maps"
 	"slices"
 	"time"
 )
@@ -244,10 +245,22 @@ func (e *Engine) oldTriggers(now, old []Trigger, pruned map[Ref]item) []Trigger 
 	return out
 }
 
+// oldHolds adds the holds that the last commit had for what is given up now. What one
+// of them holds changes too, under those that were around it: the way back, which knows
+// only what differs, could not restore it otherwise.
 func (e *Engine) oldHolds(now, old []Hold, pruned map[Ref]item) []Hold {
 	out := slices.Clone(now)
+	moves := maps.Clone(pruned)
 	for _, h := range old {
-		while := given(h.While, pruned)
+		if len(given(h.While, pruned)) > 0 {
+			moves[h.Ref] = item{}
+		}
+	}
+	for _, h := range old {
+		while := given(h.While, moves)
+		if _, ok := pruned[h.Ref]; ok {
+			while = h.While // it is in the way of what stays as well, until it has gone
+		}
 		if len(while) == 0 || e.Resources[h.Ref.Kind] == nil {
 			continue
 		}

@@ -31,14 +31,20 @@ func live(now, want provision.Attrs) bool {
 	return true
 }
 
-// emptied reports whether nothing of what people make below d is wanted any more.
+// emptied reports whether nothing of what people make below d is wanted any more: all
+// that is wanted of it is unset, and not only a medium taken out.
 func emptied(want provision.Attrs, d string) bool {
+	gone := false
 	for k, v := range want {
-		if path.Dir(k) == d && v != "" {
+		if path.Dir(k) != d {
+			continue
+		}
+		if v != "" {
 			return false
 		}
+		gone = gone || path.Base(k) != "file" && path.Base(k) != "inquiry_string"
 	}
-	return true
+	return gone
 }
 
 func hasDir(a provision.Attrs, d string) bool {
@@ -101,10 +107,11 @@ func (p place) shape(want provision.Attrs) (provision.Attrs, error) {
 	changed := false
 	for _, k := range sortedKeys(want) {
 		d, made := madeDir(k)
-		if !made || hasDir(now, d) == !emptied(want, d) {
+		there, unwanted := hasDir(now, d), emptied(want, d)
+		if !made || there != unwanted || !there && want[k] == "" {
 			continue
 		}
-		if hasDir(now, d) {
+		if there {
 			err = p.function().sub(d).rmdir()
 		} else if err = p.Files.Mkdir(p.function().path + "/" + d); gone(err) {
 			return nil, p.unknown(k)

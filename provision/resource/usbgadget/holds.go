@@ -2,7 +2,6 @@ package usbgadget
 
 import (
 	"slices"
-	"strings"
 
 	"github.com/provision-net/provision/provision"
 )
@@ -35,34 +34,19 @@ func Holds(wants []provision.Want) []provision.Hold {
 func holdsOf(gadget string, wants []provision.Want) []provision.Hold {
 	udc := provision.Hold{Ref: UDCRef(gadget), Attrs: provision.Attrs{AttrUDC: ""}}
 	desc := provision.Hold{Ref: OSDescRef(gadget), Attrs: provision.Attrs{AttrConfig: ""}}
+	var functions []provision.Ref
 	var links []provision.Hold
 	for _, w := range wants {
 		if w.Kind != KindUDC {
 			udc.While = append(udc.While, w.Ref)
 		}
-		if w.Kind != KindConfig {
-			continue
-		}
-		desc.While = append(desc.While, w.Ref)
-		h := provision.Hold{Ref: w.Ref, Attrs: provision.Attrs{AttrFunctions: ""}}
-		for _, f := range strings.Fields(w.Attrs[AttrFunctions]) {
-			h.While = append(h.While, FunctionRef(gadget, f))
-		}
-		if len(h.While) > 0 {
-			links = append(links, h)
-		}
-	}
-	// A function that no configuration of these wants has may be linked by what is
-	// there now.
-	for _, w := range wants {
-		if w.Kind != KindFunction {
-			continue
-		}
-		desc.While = append(desc.While, w.Ref)
-		if !slices.ContainsFunc(links, func(h provision.Hold) bool { return slices.Contains(h.While, w.Ref) }) {
-			for i := range links {
-				links[i].While = append(links[i].While, w.Ref)
-			}
+		switch w.Kind {
+		case KindFunction:
+			functions = append(functions, w.Ref)
+			desc.While = append(desc.While, w.Ref)
+		case KindConfig:
+			desc.While = append(desc.While, w.Ref)
+			links = append(links, provision.Hold{Ref: w.Ref, Attrs: provision.Attrs{AttrFunctions: ""}})
 		}
 	}
 	var holds []provision.Hold
@@ -72,5 +56,13 @@ func holdsOf(gadget string, wants []provision.Want) []provision.Hold {
 	if len(desc.While) > 0 {
 		holds = append(holds, desc)
 	}
-	return append(holds, links...)
+	if len(functions) == 0 {
+		return holds
+	}
+	// Each configuration for all functions: which of them it has now is not known here.
+	for _, h := range links {
+		h.While = slices.Clone(functions)
+		holds = append(holds, h)
+	}
+	return holds
 }
