@@ -56,7 +56,11 @@ func (h *hands) Switch(ctx context.Context, p verdict.Profile) error {
 	time.Sleep(time.Second)
 	return h.note("switch " + string(p))
 }
-func (h *hands) Count(context.Context) ([]Count, error) { return h.counts, nil }
+func (h *hands) Count(context.Context) ([]Count, error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.counts, nil
+}
 func (h *hands) Probe(context.Context) error            { return h.note("probe") }
 func (h *hands) Save(_ context.Context, t verdict.Table) error {
 	h.mu.Lock()
@@ -117,7 +121,9 @@ func TestRun(t *testing.T) {
 		events <- UDC{Configured}
 		events <- Carrier{"usb0", true}
 		synctest.Wait()
+		h.mu.Lock()
 		h.counts = []Count{{"usb0", 7, 7}}
+		h.mu.Unlock()
 		time.Sleep(3 * time.Second) // no event tells it: the counters are read until then
 		if s := r.Status(); !s.Spoke {
 			t.Errorf("%+v", s)
