@@ -4,8 +4,13 @@ import (
 	"context"
 	"errors"
 	"io/fs"
+	"math/rand/v2"
 	"os"
+	"path/filepath"
+	"sort"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/provision-net/provision/provision"
 	"github.com/provision-net/provision/provision/enginetest"
@@ -87,4 +92,83 @@ func takeDown(ctx context.Context, f Files, gadget string) error {
 		errs = append(errs, down(FunctionRef(gadget, n)))
 	}
 	return errors.Join(append(errs, down(GadgetRef(gadget)))...)
+}
+
+func TestKernelOrderOfStrangers(t *testing.T) {
+	root := kernel(t)
+	defer clear(t, root)
+	orderOfStrangers(t, root)
+}
+
+// Drawn gadgets through the engine, one after the other, as over the fake; and the
+// host, which is the same kernel, has to see the functions in the order that was asked
+// for.
+func TestKernelTrees(t *testing.T) {
+	root := kernel(t)
+	defer clear(t, root)
+	store := enginetest.NewMemFiles()
+	engine := func() *provision.Engine {
+		return &provision.Engine{Resources: Resources(root, ""), Store: store.Store()}
+	}
+	for n := range 12 {
+		d := drawn(rand.New(rand.NewPCG(13, uint64(n))), "t", []string{"dummy_udc.0", "dummy_udc.1"})
+		if _, err := engine().Apply(t.Context(), d, provision.ApplyOptions{}); err != nil {
+			t.Fatalf("%d: %v\n%v", n, err, d.Wants)
+		}
+		if p, err := engine().Plan(t.Context(), d); err != nil || !p.Empty() {
+			t.Fatalf("%d: the second plan is %+v, %v", n, p, err)
+		}
+		// The host takes one configuration or the other; by its number it is known.
+		udc := d.Wants[len(d.Wants)-1].Attrs[AttrUDC]
+		bus := "/sys/bus/usb/devices/" + string('1'+udc[len(udc)-1]-'0') + "-1"
+		deadline := time.Now().Add(5 * time.Second)
+		var got, want string
+		for ; time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
+			got, want = interfaces(bus), ""
+			number, _ := os.ReadFile(bus + "/bConfigurationValue")
+			for _, w := range d.Wants {
+				if w.Kind == KindConfig && strings.HasSuffix(w.Name, "."+strings.TrimSpace(string(number))) {
+					want = classes(w.Attrs[AttrFunctions])
+				}
+			}
+			if want != "" && got == want {
+				break
+			}
+		}
+		if want == "" || got != want {
+			t.Errorf("%d: the host sees interfaces %q, want %q", n, got, want)
+		}
+	}
+	if _, err := engine().Revert(t.Context(), false); err != nil {
+		t.Fatal(err)
+	}
+	if left, _ := os.ReadDir(Mount + "/usb_gadget"); len(left) > 0 {
+		t.Errorf("left behind: %v", left)
+	}
+}
+
+// interfaces lists the class of each first interface that the host sees of a function.
+func interfaces(bus string) string {
+	var out []string
+	list, _ := filepath.Glob(bus + ":*")
+	sort.Slice(list, func(i, j int) bool {
+		return len(list[i]) < len(list[j]) || len(list[i]) == len(list[j]) && list[i] < list[j]
+	})
+	for _, i := range list {
+		class, _ := os.ReadFile(i + "/bInterfaceClass")
+		sub, _ := os.ReadFile(i + "/bInterfaceSubClass")
+		if c := strings.TrimSpace(string(class)) + strings.TrimSpace(string(sub)); c != "0a00" {
+			out = append(out, c)
+		}
+	}
+	return strings.Join(out, " ")
+}
+
+func classes(functions string) string {
+	var out []string
+	for _, f := range strings.Fields(functions) {
+		kind, _, _ := strings.Cut(f, ".")
+		out = append(out, map[string]string{"ecm": "0206", "ncm": "020d", "acm": "0202", "rndis": "0202", "mass_storage": "0806", "hid": "0300"}[kind])
+	}
+	return strings.Join(out, " ")
 }
