@@ -114,3 +114,6 @@ type Placed struct {
 	Gadget
 	Path string // "" or "more[0]."
 }
+
+// Directory is the name of the gadget's directory in configfs.
+func (p Placed) Directory() string { return p.name() }

@@ -32,6 +32,8 @@ func (p *planner) images(g *gadget) {
 			p.fail(at, "%s is not there: make it first, for example with `truncate -s 16M %s` and `mkfs.vfat %s`", x.Image, x.Image, x.Image)
 		case i.Kind != "file" && i.Kind != "block":
 			p.fail(at, "%s is a %s: a disk is shown from a file or a block device", x.Image, i.Kind)
+		case i.Path != "" && imageProblem(i.Path) != "":
+			p.fail(at, "%s leads elsewhere: %s", x.Image, imageProblem(i.Path))
 		case i.Use != "":
 			p.fail(at, "%s is %s on this machine: two systems that use one disk destroy it; show a copy, or unmount it and take it out of /etc/fstab", x.Image, i.Use)
 		}

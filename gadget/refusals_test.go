@@ -124,6 +124,7 @@ func TestRefusals(t *testing.T) {
 		{"an image that is not there", storage, nil, nil, []string{"gadget.functions[0].image: /srv/x.img is not there: make it first"}},
 		{"a folder as image", storage, nil, map[string]Image{"/srv/x.img": {Kind: "directory"}}, []string{"is a directory: a disk is shown from"}},
 		{"the boot partition behind a link", storage, nil, map[string]Image{"/srv/x.img": {Kind: "block", Path: "/dev/mmcblk0p1", Use: "mounted at /boot/firmware"}}, []string{"/srv/x.img is mounted at /boot/firmware on this machine: two systems that use one disk destroy it"}},
+		{"a file of the boot partition behind a link", storage, nil, map[string]Image{"/srv/x.img": {Kind: "file", Path: "/boot/firmware/x.img"}}, []string{"/srv/x.img leads elsewhere: /boot/firmware/x.img is on the boot partition"}},
 		{"an image in a loop", storage, nil, map[string]Image{"/srv/x.img": {Kind: "file", Use: "behind /dev/loop0, mounted at /mnt"}}, []string{"behind /dev/loop0"}},
 		{"a name that a phone has", "{profile: modern, interfaces: [enx0]}", func(f *facts.Facts) {
 			f.Links = append(f.Links, facts.Link{Index: 9, Name: "enx0", MAC: "02:02:02:02:02:02", ARPHRD: 1})

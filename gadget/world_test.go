@@ -101,6 +101,7 @@ func refs(list []provision.Ref) string {
 	for _, r := range list {
 		out = append(out, r.String())
 	}
+	slices.Sort(out)
 	return strings.Join(out, ", ")
 }
 
@@ -149,8 +150,12 @@ func golden(t *testing.T, name, got string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got != string(want) {
-		t.Errorf("%s is otherwise now (-update writes it):\n%s", file, got)
+	g, w := strings.Split(got, "\n"), strings.Split(string(want), "\n")
+	for i := range max(len(g), len(w)) {
+		if a, b := append(g, make([]string, len(w))...)[i], append(w, make([]string, len(g))...)[i]; a != b {
+			t.Errorf("%s:%d is otherwise now (-update writes it):\n%s\nwas\n%s", file, i+1, a, b)
+			return
+		}
 	}
 }
 
