@@ -148,7 +148,23 @@ func (r *Resource) Set(ctx context.Context, name string, have, want provision.At
 	if err != nil {
 		return p.explain(err)
 	}
-	return p.check(want)
+	if err = p.check(want); err != nil && now == nil {
+		return errors.Join(err, p.remove())
+	}
+	return err
+}
+
+// remove takes away what this Set has made and could not finish.
+func (p place) remove() error {
+	switch p.Kind {
+	case KindGadget:
+		return p.removeGadget()
+	case KindFunction:
+		return p.removeFunction()
+	case KindConfig:
+		return p.removeConfig()
+	}
+	return nil
 }
 
 // stale compares what the caller believes with what is there. OS descriptors and the

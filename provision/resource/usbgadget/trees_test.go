@@ -75,7 +75,8 @@ func drawn(rnd *rand.Rand, gadget string, udcs []string) provision.Desired {
 			Functions: functions[:1+rnd.IntN(len(functions))]}, ""))
 	}
 	config("c.1")
-	if rnd.IntN(3) == 0 {
+	// A HID function can be in one configuration only, or the kernel does not bind it.
+	if functions = slices.DeleteFunc(slices.Clone(functions), func(f string) bool { return f == "hid.0" }); len(functions) > 0 && rnd.IntN(3) == 0 {
 		config("d.2")
 	}
 	desc := OS{}
@@ -160,7 +161,7 @@ func pairs() int {
 	if n, err := strconv.Atoi(os.Getenv("PROVISION_SOAK")); err == nil {
 		return n
 	}
-	return 15
+	return 8
 }
 
 type died struct{}

@@ -259,6 +259,9 @@ func (g *gadget) attach(name string) error {
 		}
 		use := 0
 		for _, f := range cfg.functions {
+			if f.kind == "hid" && f.refs > 1 {
+				return syscall.EEXIST // f_hid.c hidg_bind registers its device once more
+			}
 			use += f.endpoints()
 		}
 		in = max(in, use) // configurations share them: only one is in use at a time
