@@ -140,12 +140,13 @@ func (d dir) tidyStrings(names ...string) error {
 	return s.rmdir()
 }
 
-// orNewline: a write of nothing does not reach the kernel.
+// orNewline: a write of nothing does not reach the kernel, and of what ends with a
+// newline the kernel takes one off.
 //
 //go:noinline
 func orNewline(value string) string {
-	if value == "" {
-		return "\n"
+	if value == "" || value[len(value)-1] == '\n' {
+		return value + "\n"
 	}
 	return value
 }

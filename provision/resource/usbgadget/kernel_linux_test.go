@@ -172,3 +172,75 @@ func classes(functions string) string {
 	}
 	return strings.Join(out, " ")
 }
+
+// crashing is a door that dies before a change.
+type crashing struct {
+	Files
+	left *int
+}
+
+func (c crashing) die() {
+	if *c.left--; *c.left < 0 {
+		panic(died{})
+	}
+}
+
+func (c crashing) WriteValue(path, value string) error {
+	c.die()
+	return c.Files.WriteValue(path, value)
+}
+func (c crashing) Mkdir(path string) error         { c.die(); return c.Files.Mkdir(path) }
+func (c crashing) Rmdir(path string) error         { c.die(); return c.Files.Rmdir(path) }
+func (c crashing) Symlink(target, at string) error { c.die(); return c.Files.Symlink(target, at) }
+func (c crashing) Unlink(path string) error        { c.die(); return c.Files.Unlink(path) }
+
+// A crash before each single change of a first apply, of a change to another gadget and
+// of taking it down: the next run goes back, and the one after goes on.
+func TestKernelCrashes(t *testing.T) {
+	root := kernel(t)
+	defer clear(t, root)
+	ctx := t.Context()
+	store := enginetest.NewMemFiles()
+	engine := func(f Files) *provision.Engine {
+		return &provision.Engine{Resources: Resources(f, ""), Store: store.Store()}
+	}
+	apply := func(f Files, d provision.Desired) (err error, dead bool) {
+		defer func() {
+			if p := recover(); p != nil {
+				if _, ok := p.(died); !ok {
+					panic(p)
+				}
+				dead = true
+			}
+		}()
+		_, err = engine(f).Apply(ctx, d, provision.ApplyOptions{})
+		return err, false
+	}
+	udcs := []string{"dummy_udc.0"}
+	first, second := drawn(rand.New(rand.NewPCG(14, 1)), "t", udcs), drawn(rand.New(rand.NewPCG(14, 2)), "t", udcs)
+	crashes := 0
+	for n, d := range []provision.Desired{first, second, {}} {
+		start := seen(t, root)
+		for at := 0; ; at++ {
+			left := at
+			err, dead := apply(crashing{root, &left}, d)
+			if !dead {
+				if err != nil {
+					t.Fatal(err)
+				}
+				break
+			}
+			crashes++
+			if _, err := engine(root).Recover(ctx); err != nil {
+				t.Fatalf("%d: recovery from a crash before write %d: %v", n, at, err)
+			}
+			if diff := seen(t, root).Diff(start); diff != "" {
+				t.Fatalf("%d: a crash before write %d (is / should be):\n%s", n, at, diff)
+			}
+		}
+	}
+	if left, _ := os.ReadDir(Mount + "/usb_gadget"); len(left) > 0 {
+		t.Errorf("left behind: %v", left)
+	}
+	t.Logf("%d crashes", crashes)
+}
