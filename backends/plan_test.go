@@ -3,6 +3,7 @@ package backends_test
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net/netip"
 	"slices"
 	"strings"
@@ -248,5 +249,33 @@ func TestReportWarns(t *testing.T) {
 		if !strings.Contains(text, want) {
 			t.Errorf("no %q in\n%s", want, text)
 		}
+	}
+}
+
+// Each controller has its own NICs: a gadget's by their addresses, a legacy module's by their place.
+func TestReportUSB(t *testing.T) {
+	f := backendtest.NetplanNetworkd(252)
+	f.USB.Controllers = []facts.UDC{{Name: "dummy_udc.0", Function: "mine"}, {Name: "dummy_udc.1", Function: "g_ether"}, {Name: "dummy_udc.2"}}
+	f.USB.Gadgets = []facts.Gadget{
+		{Name: "idle", Functions: []facts.GadgetFunction{{Name: "ecm.usb9", Dev: "02:00:00:00:00:09"}}},
+		{Name: "mine", UDC: "dummy_udc.0", Functions: []facts.GadgetFunction{{Name: "acm.GS0"}, {Name: "ncm.usb0", Dev: "02:00:00:00:00:01"}}},
+	}
+	add := func(name, mac, path string) {
+		i := backendtest.Add(f, name, backendtest.Wire{MAC: mac, DevType: "gadget"})
+		f.Links[i-1].DevPath = path
+	}
+	add("usb0", "02:00:00:00:00:01", "/devices/platform/dummy_udc.0/gadget.0")
+	add("usb4", "02:00:00:00:00:04", "/devices/platform/dummy_udc.1/gadget.1")
+	add("usb9", "02:00:00:00:00:09", "/devices/virtual")
+	var got []string
+	for _, u := range backends.Detect(f, backends.Owners(f), backends.Roles(f, nil)).USB {
+		got = append(got, fmt.Sprintf("%s %t %v %v", u.Name, u.Legacy, u.Functions, u.NICs))
+	}
+	want := "dummy_udc.0 false [acm.GS0 ncm.usb0] [usb0] | dummy_udc.1 true [] [usb4] | dummy_udc.2 false [] []"
+	if s := strings.Join(got, " | "); s != want {
+		t.Errorf("got  %s\nwant %s", s, want)
+	}
+	if r := backends.Detect(backendtest.NetplanNetworkd(252), nil, nil); r.USB != nil {
+		t.Errorf("a machine without a controller reports %+v", r.USB)
 	}
 }

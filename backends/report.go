@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/provision-net/provision/provision"
 	"github.com/provision-net/provision/provision/facts"
@@ -118,8 +119,8 @@ func usb(f *facts.Facts, roles map[int]RoleVerdict) []USBReport {
 			}
 		}
 		for _, l := range f.Links {
-			// A legacy module does not say which NIC is its; with one controller it can be no other's.
-			if macs[l.MAC] || u.Legacy && len(f.USB.Controllers) == 1 && roles[l.Index].Role == facts.RoleGadget {
+			// A legacy module does not say which NIC is its; the device's place does.
+			if macs[l.MAC] || u.Legacy && roles[l.Index].Role == facts.RoleGadget && strings.Contains(l.DevPath+"/", "/"+c.Name+"/") {
 				u.NICs = append(u.NICs, l.Name)
 			}
 		}

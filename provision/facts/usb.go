@@ -63,7 +63,7 @@ type GadgetFunction struct {
 	Name string `json:"name"` // "ncm.usb0"
 	Type string `json:"type"` // "ncm"
 	// Interface is ifname: the network device once the gadget was bound, before that
-	// a pattern ("usb%d"). Dev and Host are the MAC addresses of both ends.
+	// nothing, or a pattern ("usb%d") where one was written. Dev and Host are the MAC addresses of both ends.
 	Interface string `json:"interface,omitempty"`
 	Dev       string `json:"dev_addr,omitempty"`
 	Host      string `json:"host_addr,omitempty"`

@@ -140,6 +140,9 @@ func (r *gathering) gadgetFunction(dir string) GadgetFunction {
 	switch kind {
 	case "ecm", "ncm", "eem", "rndis", "geth":
 		f.Interface, f.Dev, f.Host = v("ifname"), strings.ToLower(v("dev_addr")), strings.ToLower(v("host_addr"))
+		if strings.HasPrefix(f.Interface, "(") {
+			f.Interface = "" // "(unnamed net_device)" before the first bind
+		}
 	case "acm", "gser", "obex":
 		f.Port = v("port_num")
 	case "mass_storage":
