@@ -61,7 +61,7 @@ func (h *hands) Count(context.Context) ([]Count, error) {
 	defer h.mu.Unlock()
 	return h.counts, nil
 }
-func (h *hands) Probe(context.Context) error            { return h.note("probe") }
+func (h *hands) Probe(context.Context) error { return h.note("probe") }
 func (h *hands) Save(_ context.Context, t verdict.Table) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()

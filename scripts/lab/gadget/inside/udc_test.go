@@ -289,9 +289,9 @@ func TestUDCLifeClassic(t *testing.T) {
 	})
 	bed.ByHand(t, "ncm")
 	b, r := lives(t, life.Config{Profile: verdict.Modern, Auto: true, Classic: true, NoSoft: udc.NoSoft(bed.UDC(0)), Times: life.Times{Silence: 3 * time.Second, Verify: 5 * time.Second}})
-	lab.Await(t, 30*time.Second, func() error {
-		if did := b.done(); did != "switch classic" {
-			return fmt.Errorf("did %q; %+v", did, r.Status())
+	lab.Await(t, time.Minute, func() error {
+		if did, s := b.done(), r.Status(); did != "switch classic" || s.Doing != "" {
+			return fmt.Errorf("did %q; %+v", did, s)
 		}
 		return nil
 	})
