@@ -75,8 +75,12 @@ func (p *pass) setHeld(ctx context.Context, ref Ref, have, want Attrs, why strin
 	if err := p.start(); err != nil {
 		return err
 	}
-	if err := p.late(ref, have); err != nil {
-		return err
+	// What this run makes was absent before it, though it is there by now.
+	own := slices.IndexFunc(p.items, func(it item) bool { return it.ref == ref })
+	if own < 0 || p.items[own].mode == IfPresent {
+		if err := p.late(ref, have); err != nil {
+			return err
+		}
 	}
 	var owed []int
 	for i, t := range p.triggers {

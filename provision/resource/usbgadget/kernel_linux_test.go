@@ -216,8 +216,20 @@ func TestKernelCrashes(t *testing.T) {
 		_, err = engine(f).Apply(ctx, d, provision.ApplyOptions{})
 		return err, false
 	}
-	udcs := []string{"dummy_udc.0"}
-	first, second := drawn(rand.New(rand.NewPCG(14, 1)), "t", udcs), drawn(rand.New(rand.NewPCG(14, 2)), "t", udcs)
+	gadget := func(qmult string, functions ...string) provision.Desired {
+		d := provision.Desired{Wants: []provision.Want{
+			Gadget("t", Device{IDVendor: 0x1d6b, IDProduct: 0x104, BCDUSB: 0x200, Class: 0xef, SubClass: 2, Protocol: 1, Product: "x"}, ""),
+			Function("t", "ncm.usb0", provision.Attrs{"host_addr": "02:00:00:00:00:01", "dev_addr": "02:00:00:00:00:02", "qmult": qmult,
+				"os_desc/interface.ncm/compatible_id": "WINNCM"}, ""),
+			Function("t", "acm.GS0", nil, ""),
+			Config("t", "c.1", Configuration{MaxPower: 250, Attributes: 0x80, Name: "c", Functions: functions}, ""),
+			OSDesc("t", OS{Use: true, VendorCode: 0xcd, Signature: "MSFT100", Config: "c.1"}, ""),
+			UDC("t", "dummy_udc.0", ""),
+		}}
+		d.Holds = Holds(d.Wants)
+		return d
+	}
+	first, second := gadget("5", "ncm.usb0", "acm.GS0"), gadget("10", "acm.GS0", "ncm.usb0")
 	crashes := 0
 	for n, d := range []provision.Desired{first, second, {}} {
 		start := seen(t, root)

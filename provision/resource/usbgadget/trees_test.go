@@ -297,6 +297,23 @@ func TestTrees(t *testing.T) {
 				}
 			}
 		}
+		// The first apply, which makes everything.
+		rnd = rand.New(rand.NewPCG(12, uint64(n)))
+		made := begin()
+		rnd = rand.New(rand.NewPCG(12, uint64(n)))
+		for at := range made.k.Changes() - base().k.Changes() {
+			counts.crashes++
+			rnd = rand.New(rand.NewPCG(12, uint64(n)))
+			tr := base()
+			tr.crashAt(at)
+			if !tr.dies(func() { _, _ = apply(tr, from) }) {
+				fail("write %d of the first apply: no crash", at)
+			}
+			if _, err := tr.engine().Recover(ctx); err != nil {
+				fail("recovery after a crash before write %d of the first apply: %v", at, err)
+			}
+			same(fmt.Sprint("crash before write ", at, " of the first apply"), seen(t, tr.k), virgin)
+		}
 		for at := range writes {
 			counts.crashes++
 			rnd = rand.New(rand.NewPCG(12, uint64(n)))
