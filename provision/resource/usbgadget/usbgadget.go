@@ -26,7 +26,8 @@
 // Values are canonical: numbers of descriptors as the kernel prints them ("0x1d6b",
 // "0xef"), addresses in lower case, report_desc as hexadecimal digits, texts without
 // the final newline and padding. A function's ifname is given once, at its making:
-// after the bind the kernel prints the device's name there.
+// after the bind the kernel prints the device's name there. Vendor code and signature of
+// OS descriptors read as empty while they are not in use.
 //
 // What is written goes by the files that the kernel offers, so a newer kernel's
 // attributes work too; a file that is not there is an error. Sources:
@@ -122,7 +123,8 @@ func Gadget(gadget string, d Device, why string) provision.Want {
 }
 
 // Function asks for a function with these files below its directory, by relative
-// path; see Canonical for the form of values.
+// path. A drive's file is a path without symlinks; a HID function can be in one
+// configuration only, or the kernel does not bind the gadget.
 func Function(gadget, function string, attrs provision.Attrs, why string) provision.Want {
 	a := make(provision.Attrs, len(attrs))
 	for k, v := range attrs {
