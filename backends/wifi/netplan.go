@@ -3,6 +3,7 @@ package wifi
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/provision-net/provision/backends"
@@ -127,4 +128,13 @@ func unitName(prefix, device string) (string, error) {
 		return "", fmt.Errorf("no unit can be named after %q: only small letters and digits are taken", device)
 	}
 	return prefix + device + ".service", nil
+}
+
+func sortedFiles(f *facts.Facts) []string {
+	names := make([]string, 0, len(f.Files))
+	for name := range f.Files {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	return names
 }

@@ -19,6 +19,7 @@ import (
 	"github.com/provision-net/provision/provision/host"
 	"github.com/provision-net/provision/provision/host/wallclock"
 	"github.com/provision-net/provision/provision/resource/file"
+	"github.com/provision-net/provision/provision/resource/wpaconf"
 	"github.com/provision-net/provision/routing"
 )
 
@@ -119,6 +120,11 @@ func (a *Agent) goal(ctx context.Context, f *facts.Facts) (Goal, error) {
 		g.Routing, err = a.routing(ctx, f)
 		g.Desired.Append(g.Routing.Desired)
 	}
+	if err == nil {
+		var d provision.Desired
+		d, _, err = a.wifi(f)
+		addWifi(&g.Desired, d)
+	}
 	if a.offline() {
 		g.Desired = filesOnly(g.Desired)
 	}
@@ -148,7 +154,7 @@ func (a *Agent) memory() (backends.Memory, error) {
 func filesOnly(d provision.Desired) provision.Desired {
 	out := provision.Desired{Notes: d.Notes}
 	for _, w := range d.Wants {
-		if w.Kind == file.Kind || w.Kind == file.SecretKind {
+		if w.Kind == file.Kind || w.Kind == file.SecretKind || w.Kind == wpaconf.Kind {
 			w.Via = nil
 			out.Wants = append(out.Wants, w)
 		}

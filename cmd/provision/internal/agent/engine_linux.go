@@ -50,6 +50,7 @@ func (a *Agent) engine() (*provision.Engine, error) {
 		Store:  store,
 		Log:    a.Log,
 	}
+	a.wifiResources(e, root)
 	if !a.offline() {
 		e.Resources[link.Kind] = link.Resource{}
 		e.Resources[sysctl.Kind] = &sysctl.Resource{Files: root, Devices: netdev.Read}
