@@ -22,6 +22,9 @@ var restoreUnit string
 //go:embed provision-watch.service
 var watchUnit string
 
+//go:embed provision-gadget.service
+var gadgetUnit string
+
 // unitProgram is the program's path in the embedded units.
 const unitProgram = "/usr/local/bin/provision"
 
@@ -33,7 +36,7 @@ func newHook(g *globals) *cobra.Command {
 		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	c.AddCommand(&cobra.Command{
-		Use:   "systemd [recover|serve|restore|watch]",
+		Use:   "systemd [recover|serve|restore|watch|gadget]",
 		Short: "Print a unit for systemd: what settles or puts back things at boot, or what keeps running",
 		Long: `Print a unit for systemd.
 
@@ -46,18 +49,19 @@ serve: keeps 'provision serve' running, with no more rights than it needs:
   provision hook systemd serve | sudo tee /etc/systemd/system/provision-serve.service
   sudo systemctl enable --now provision-serve.service
 
-restore and watch: put the committed firewall, routes and kernel parameters back at boot, and keep them. 'provision
-apply' installs these two itself where the configuration needs them.`,
-		Args:      oneArg("recover, serve, restore or watch"),
-		ValidArgs: []string{"recover", "serve", "restore", "watch"},
+restore and watch: put the committed firewall, routes and kernel parameters back at boot, and keep them. gadget: brings
+the USB gadget up as soon as there is a controller, and follows it. 'provision apply' installs these three itself where
+the configuration needs them.`,
+		Args:      oneArg("recover, serve, restore, watch or gadget"),
+		ValidArgs: []string{"recover", "serve", "restore", "watch", "gadget"},
 		RunE: func(_ *cobra.Command, args []string) error {
 			name := "recover"
 			if len(args) == 1 {
 				name = args[0]
 			}
-			unit, ok := map[string]string{"recover": recoverUnit, "serve": serveUnit, "restore": restoreUnit, "watch": watchUnit}[name]
+			unit, ok := map[string]string{"recover": recoverUnit, "serve": serveUnit, "restore": restoreUnit, "watch": watchUnit, "gadget": gadgetUnit}[name]
 			if !ok {
-				return usageError{fmt.Errorf("there is no unit %q: it is recover, serve, restore or watch", name)}
+				return usageError{fmt.Errorf("there is no unit %q: it is recover, serve, restore, watch or gadget", name)}
 			}
 			program, err := installed()
 			if err != nil {

@@ -21,8 +21,9 @@ func newServe(g *globals) *cobra.Command {
 		Use:   "serve",
 		Short: "Serve DHCP, DNS and router advertisements on the configured links",
 		Long: `Serve DHCPv4, DNS, router advertisements, stateless DHCPv6 and multicast DNS on the links that the configuration names
-under "serve", until it is told to stop. Links may appear, vanish and come back at any time. No other program's
-configuration is read or changed, and no address is set: whoever configures an interface does that.
+under "serve" and on those of the USB gadgets that are up, until it is told to stop. Links may appear, vanish and come
+back at any time. No other program's configuration is read or changed, and no address is set: whoever configures an
+interface does that.
 
 SIGHUP reads the configuration again, without a flap; one that is wrong changes nothing. Under systemd it tells when it
 is ready and feeds the watchdog; 'provision hook systemd serve' prints the unit.` + "\n" + exitHelp,
@@ -34,16 +35,25 @@ is ready and feeds the watchdog; 'provision hook systemd serve' prints the unit.
 			if g.root != "/" {
 				return usageError{errors.New("serve works on this machine: --root has no meaning here")}
 			}
+			wanted := false
 			load := func() (dnsdhcp.Config, agent.Source, error) {
 				c, source, err := agent.Load(g.root, g.config)
-				return c.Serve, source, err
+				if err != nil {
+					return c.Serve, source, err
+				}
+				var links bool
+				if c.Serve, links, err = agent.ServeConfig(g.root, c); err != nil {
+					return c.Serve, source, err
+				}
+				wanted = wanted || links
+				return c.Serve, source, nil
 			}
 			config, source, err := load()
 			if err != nil {
 				return err
 			}
-			if len(config.Links) == 0 {
-				return fmt.Errorf("%w: %s names no links under serve.links, so there is nothing to serve", agent.ErrConfig, source)
+			if !wanted {
+				return fmt.Errorf("%w: %s names no links under serve.links and no gadget is up, so there is nothing to serve", agent.ErrConfig, source)
 			}
 			log := g.loggerFrom(slog.LevelInfo) // what a program does that runs for long is of interest without -v
 			s, err := dnsdhcp.New(dnsdhcp.Options{

@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 
 	"github.com/provision-net/provision/cmd/provision/internal/agent"
+	"github.com/provision-net/provision/gadget"
 	"github.com/provision-net/provision/routing"
 )
 
@@ -17,6 +18,15 @@ func (g *globals) units() routing.Units {
 		return routing.Units{Why: err.Error()}
 	}
 	return routing.Units{Restore: unitFor(restoreUnit, program), Watch: unitFor(watchUnit, program)}
+}
+
+// gadgetUnits is the same for what brings gadgets up at boot.
+func (g *globals) gadgetUnits() gadget.Units {
+	program, err := g.lasting()
+	if err != nil {
+		return gadget.Units{Why: err.Error()}
+	}
+	return gadget.Units{Gadget: unitFor(gadgetUnit, program)}
 }
 
 // lasting is the path of the program that a unit can start, on this machine or in the image.

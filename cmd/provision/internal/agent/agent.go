@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/provision-net/provision/backends"
+	"github.com/provision-net/provision/gadget"
 	"github.com/provision-net/provision/provision"
 	"github.com/provision-net/provision/provision/facts"
 	"github.com/provision-net/provision/provision/guard"
@@ -42,7 +43,8 @@ type Options struct {
 	StateDir string
 	Log      *slog.Logger
 	// Units are installed where the configuration needs them.
-	Units routing.Units
+	Units       routing.Units
+	GadgetUnits gadget.Units
 }
 
 // Agent is the union of the wings on one machine.
@@ -52,6 +54,10 @@ type Agent struct {
 	runner   host.Runner
 	spawned  func() int64
 	links    []facts.Link // as last read
+	// load: what the kernel lacks for a gadget may be loaded, because something is about to be changed.
+	load bool
+	// switched are the profiles that profile auto has come to, by the gadget's name.
+	switched map[string]string
 }
 
 // New returns an Agent; nothing is read or touched yet.
@@ -77,6 +83,11 @@ func (a *Agent) Facts(ctx context.Context) (*facts.Facts, error) {
 	if a.offline() {
 		f.Links = append(f.Links, named(a.Config.Network)...)
 	}
+	if a.Config.Gadget.Wanted() {
+		if err := a.gadgetKernel(ctx, f); err != nil {
+			return nil, err
+		}
+	}
 	a.links = f.Links
 	return f, nil
 }
@@ -98,6 +109,7 @@ type Goal struct {
 	Desired provision.Desired
 	Report  backends.Report
 	Routing routing.Result
+	Gadget  gadget.Result
 }
 
 // Goal gathers facts and asks the planners.
@@ -117,7 +129,11 @@ func (a *Agent) goal(ctx context.Context, f *facts.Facts) (Goal, error) {
 	d, report, err := backends.Plan(f, a.Config.Network, mem, a.backends)
 	g := Goal{Facts: f, Desired: d, Report: report}
 	if err == nil {
-		g.Routing, err = a.routing(ctx, f)
+		g.Gadget, err = a.gadgetPlan(ctx, f, a.Config.Gadget)
+		g.Desired.Append(g.Gadget.Desired)
+	}
+	if err == nil {
+		g.Routing, err = a.routing(ctx, f, g.Gadget)
 		g.Desired.Append(g.Routing.Desired)
 	}
 	if err == nil {
@@ -264,6 +280,7 @@ type ApplyOptions struct {
 // Apply makes the machine what it should be, or leaves it as it was.
 func (a *Agent) Apply(ctx context.Context, o ApplyOptions) (Outcome, error) {
 	start := time.Now()
+	a.load = true
 	out := Outcome{Config: a.Source.String(), Confirm: o.Confirm}
 	e, err := a.engine()
 	if err != nil {

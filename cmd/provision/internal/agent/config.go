@@ -16,6 +16,7 @@ import (
 	"github.com/provision-net/provision/backends"
 	"github.com/provision-net/provision/cmd/provision/internal/strict"
 	"github.com/provision-net/provision/dnsdhcp"
+	"github.com/provision-net/provision/gadget"
 	"github.com/provision-net/provision/routing"
 )
 
@@ -27,6 +28,8 @@ type Config struct {
 	Network backends.Config `yaml:"network" help:"NICs under netplan, NetworkManager, ifupdown, networkd or dhcpcd"`
 	// Serve is for the links on which clients are served.
 	Serve dnsdhcp.Config `yaml:"serve" help:"DHCP, DNS and router advertisements that this machine serves, by provision serve"`
+	// Gadget is for the USB side of a machine that is plugged into another one.
+	Gadget gadget.Config `yaml:"gadget" help:"what this machine is to the host that its USB device port is plugged into: network card, serial port, disk; without this nothing"`
 	// Routing is for what passes through this machine.
 	Routing routing.Config `yaml:"routing" help:"forwarding, firewall, kill switch and what provision watch keeps"`
 }
@@ -145,6 +148,9 @@ func Parse(name string, text []byte) (Config, error) {
 	}
 	for _, p := range c.Serve.Problems() {
 		add("serve."+p.Path, p.Text)
+	}
+	for _, p := range c.Gadget.Problems() {
+		add("gadget."+p.Path, p.Text)
 	}
 	for _, p := range c.Routing.Problems() {
 		add("routing."+p.Path, p.Text)

@@ -55,7 +55,7 @@ network:
 	}
 	want := []string{
 		`f.yaml:1:10: version: "two" is not a whole number`,
-		`f.yaml:2:1: colour: unknown key (known: network, routing, serve, version)`,
+		`f.yaml:2:1: colour: unknown key (known: gadget, network, routing, serve, version)`,
 		`f.yaml:4:15: network.nat-metric: "-5" is not a whole number from 0 to 4294967295`,
 		`f.yaml:5:17: network.first-metric: "4294967296" is not a whole number from 0 to 4294967295`,
 		`f.yaml:6:8: network.dns: "perhaps" is not one of keep, demote`,

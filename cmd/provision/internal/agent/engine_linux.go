@@ -57,6 +57,7 @@ func (a *Agent) engine() (*provision.Engine, error) {
 		e.Resources[routemetric.Kind] = routemetric.Resource{}
 		e.Resources[routemetric.DaemonKind] = routemetric.Resource{Daemon: true}
 		a.routingResources(e, root)
+		a.gadgetResources(e, root)
 		actor := a.actor()
 		for _, kind := range daemon.Kinds() {
 			e.Actors[kind] = actor

@@ -27,6 +27,8 @@ func (a *Agent) engine() (*provision.Engine, error) {
 
 func (a *Agent) alive(context.Context, provision.Plan) error { return nil }
 
+func (a *Agent) gadgetKernel(context.Context, *facts.Facts) error { return nil }
+
 func (a *Agent) check(context.Context, Goal) error { return nil }
 
 func (a *Agent) restoreForeign(context.Context) error { return nil }

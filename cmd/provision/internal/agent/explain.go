@@ -120,7 +120,7 @@ func (a *Agent) ExplainPacket(ctx context.Context, q PacketQuery) (Path, error) 
 		out.Unread = err.Error()
 	}
 	if q.Planned {
-		r, err := a.routing(ctx, f)
+		r, err := a.wayOut(ctx, f)
 		if err != nil {
 			return out, err
 		}

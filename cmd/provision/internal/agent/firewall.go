@@ -31,7 +31,7 @@ func (a *Agent) Firewall(ctx context.Context) (Firewall, error) {
 	if err != nil {
 		return Firewall{}, err
 	}
-	r, err := a.routing(ctx, f)
+	r, err := a.wayOut(ctx, f)
 	if err != nil {
 		return Firewall{}, err
 	}

@@ -10,15 +10,19 @@ import (
 )
 
 // served says which ports the server of the slice "serve" needs on its links. The server itself
-// knows nothing of plans, so the roof speaks for it.
-func served(c dnsdhcp.Config) intent.Set {
+// knows nothing of plans, so the roof speaks for it. The first written links are those of the file.
+func served(c dnsdhcp.Config, written int) intent.Set {
 	var out intent.Set
 	on := func(enabled *bool) bool { return enabled == nil || *enabled }
 	for i, l := range c.Links {
 		links := []string{l.Match.Name}
+		at := fmt.Sprintf("serve.links[%d]", i)
+		if i >= written {
+			at = "gadget: link " + l.Match.Name
+		}
 		add := func(name, proto string, family int, multicast bool, ports ...uint16) {
 			out.Services = append(out.Services, intent.Service{Name: name, Interfaces: links, Proto: proto, Ports: ports, Multicast: multicast,
-				Family: family, Why: fmt.Sprintf("serve.links[%d] %s", i, name)})
+				Family: family, Why: at + " " + name})
 		}
 		if on(l.DHCP4.Enabled) {
 			add("dhcp", "udp", 4, true, 67)

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 
+	"github.com/provision-net/provision/gadget"
 	"github.com/provision-net/provision/provision"
 	"github.com/provision-net/provision/provision/facts"
 	"github.com/provision-net/provision/provision/resource/nft"
@@ -16,8 +17,11 @@ import (
 )
 
 // routing asks the wing of the way out, in a second pass: what the others need is known by now.
-func (a *Agent) routing(ctx context.Context, f *facts.Facts) (routing.Result, error) {
-	in := routing.Input{Facts: f, Intents: served(a.Config.Serve), Units: a.Units, Names: a.tableNames()}
+func (a *Agent) routing(ctx context.Context, f *facts.Facts, usb gadget.Result) (routing.Result, error) {
+	serve := a.Config.Serve
+	serve.Links = append(slices.Clone(serve.Links), serveRules(serve, links(usb.Links))...)
+	in := routing.Input{Facts: f, Intents: served(serve, len(a.Config.Serve.Links)), Units: a.Units, Names: a.tableNames()}
+	in.Intents.Append(usb.Intents)
 	text, err := readBounded(filepath.Join(a.Root, policy.MemoryPath), 1<<20)
 	if err == nil {
 		in.Memory, err = policy.ParseMemory(text)
@@ -37,6 +41,15 @@ func (a *Agent) routing(ctx context.Context, f *facts.Facts) (routing.Result, er
 		err = fmt.Errorf("%w: %w", ErrConfig, err)
 	}
 	return r, err
+}
+
+// wayOut is routing for whoever asks for nothing else.
+func (a *Agent) wayOut(ctx context.Context, f *facts.Facts) (routing.Result, error) {
+	usb, err := a.gadgetPlan(ctx, f, a.Config.Gadget)
+	if err != nil {
+		return routing.Result{}, err
+	}
+	return a.routing(ctx, f, usb)
 }
 
 // tableNames are the routing tables that have names (ip-route(8)); who names one uses it.

@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"io"
 	"reflect"
+	"slices"
 	"sort"
 	"strings"
 
@@ -271,7 +272,10 @@ func ordered(t reflect.Type) []reflect.StructField {
 		switch {
 		case !f.IsExported():
 		case options == "inline" && f.Type.Kind() == reflect.Struct:
-			out = append(out, ordered(f.Type)...)
+			for _, inner := range ordered(f.Type) {
+				inner.Index = append(slices.Clone(f.Index), inner.Index...)
+				out = append(out, inner)
+			}
 		case name != "" && name != "-":
 			out = append(out, f)
 		}

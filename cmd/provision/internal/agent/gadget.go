@@ -1,0 +1,264 @@
+package agent
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/netip"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/provision-net/provision/dnsdhcp"
+	"github.com/provision-net/provision/gadget"
+	"github.com/provision-net/provision/gadget/verdict"
+	"github.com/provision-net/provision/provision"
+	"github.com/provision-net/provision/provision/facts"
+	"github.com/provision-net/provision/provision/host/blockuse"
+	"github.com/provision-net/provision/provision/resource/file"
+	"github.com/provision-net/provision/provision/resource/usbgadget"
+)
+
+// GadgetPath is where the gadgets that are up are written down: `provision serve` reads there what
+// to serve, and `gadget down` what to take away. HostsPath is the memory of profile auto.
+const (
+	GadgetPath = "/var/lib/provision/gadget.json"
+	HostsPath  = "/var/lib/provision/gadget-hosts.json"
+)
+
+// gadgetVersion is that of the file at GadgetPath.
+const gadgetVersion = 1
+
+// maxGadget bounds it in bytes.
+const maxGadget = 1 << 20
+
+// GadgetState is what is written down.
+type GadgetState struct {
+	Version int             `json:"version"`
+	Links   []GadgetLink    `json:"links"`
+	Devices []gadget.Device `json:"devices"`
+	// Refs are all that is there because of them.
+	Refs []provision.Ref `json:"refs"`
+}
+
+// GadgetLink is a link as the server has to know it.
+type GadgetLink struct {
+	Gadget    string         `json:"gadget"`
+	Name      string         `json:"name"`
+	MAC       string         `json:"mac"`
+	Bridge    bool           `json:"bridge,omitempty"`
+	Ports     []string       `json:"ports,omitempty"`
+	Addresses []netip.Prefix `json:"addresses"`
+	Router    string         `json:"router"`
+	Routes    []netip.Prefix `json:"routes,omitempty"`
+	MTU       uint16         `json:"mtu,omitempty"`
+	Functions []string       `json:"functions,omitempty"`
+}
+
+// gadgetConfig is the slice, or, where nothing is configured, what `gadget up` means by itself.
+func (a *Agent) gadgetConfig() gadget.Config {
+	if c := a.Config.Gadget; c.Wanted() {
+		return c
+	}
+	return gadget.Config{Gadget: gadget.Gadget{Profile: gadget.Modern}}
+}
+
+// gadgetPlan asks the wing of the USB side, and has what it says written down.
+func (a *Agent) gadgetPlan(ctx context.Context, f *facts.Facts, c gadget.Config) (gadget.Result, error) {
+	if !c.Wanted() {
+		return gadget.Result{}, nil
+	}
+	in := gadget.Input{Facts: f, Images: map[string]gadget.Image{}}
+	if a.Config.Gadget.Wanted() { // a unit is for what a file says
+		in.Units = a.GadgetUnits
+	}
+	for _, name := range c.Images() {
+		i, err := blockuse.Look(strings.TrimSuffix(a.Root, "/"), name)
+		if err != nil {
+			return gadget.Result{}, err
+		}
+		in.Images[name] = gadget.Image(i)
+	}
+	var err error
+	if in.Settled, err = a.settled(c); err != nil {
+		return gadget.Result{}, err
+	}
+	r, err := gadget.Plan(in, c)
+	if err != nil {
+		return r, fmt.Errorf("%w: %w", ErrConfig, err)
+	}
+	w, err := memo(r)
+	if err != nil {
+		return r, err
+	}
+	d := provision.Desired{Wants: []provision.Want{w}}
+	if !a.offline() {
+		// The server has the rule before the link is there, and answers the host's first packet.
+		d.Triggers = []provision.Trigger{{Name: serveReload, On: []provision.Ref{w.Ref}, Do: provision.Action{Kind: serveReload}, Why: "a running server serves the links of the gadget"}}
+	}
+	d.Append(r.Desired)
+	r.Desired = d
+	return r, nil
+}
+
+// memo wants r written down. Offline nothing is: the links are made where the board is known.
+func memo(r gadget.Result) (provision.Want, error) {
+	s := GadgetState{Version: gadgetVersion, Links: links(r.Links), Devices: r.Devices}
+	for _, w := range r.Desired.Wants {
+		s.Refs = append(s.Refs, w.Ref)
+	}
+	text, err := json.Marshal(s)
+	if err != nil {
+		return provision.Want{}, fmt.Errorf("cannot write down the gadget: %w", err)
+	}
+	return file.Want(GadgetPath, append(text, '\n'), 0o600, "what is up, for the server and for `gadget down`"), nil
+}
+
+func links(planned []gadget.Link) []GadgetLink {
+	out := []GadgetLink{}
+	for _, l := range planned {
+		out = append(out, GadgetLink(l))
+	}
+	return out
+}
+
+// gadgetState is what is written down; the zero value when no gadget is up.
+func (a *Agent) gadgetState() (GadgetState, error) { return readGadget(a.Root) }
+
+func readGadget(root string) (GadgetState, error) {
+	text, err := readBounded(filepath.Join(root, GadgetPath), maxGadget)
+	if errors.Is(err, fs.ErrNotExist) {
+		return GadgetState{}, nil
+	}
+	if err != nil {
+		return GadgetState{}, fmt.Errorf("cannot read which gadgets are up: %w", err)
+	}
+	return parseGadget(text)
+}
+
+func parseGadget(text []byte) (GadgetState, error) {
+	var s GadgetState
+	if err := json.Unmarshal(text, &s); err != nil {
+		return GadgetState{}, fmt.Errorf("cannot read which gadgets are up: %s: %w; `provision gadget up` writes it anew", GadgetPath, err)
+	}
+	if s.Version != gadgetVersion {
+		return GadgetState{}, fmt.Errorf("cannot read which gadgets are up: %s has version %d, this program knows %d", GadgetPath, s.Version, gadgetVersion)
+	}
+	return s, nil
+}
+
+// settled is the profile of each gadget with profile auto: the one that is up, else what the memory
+// of hosts says.
+func (a *Agent) settled(c gadget.Config) (map[string]string, error) {
+	out := map[string]string{}
+	for _, g := range c.All() {
+		if g.Profile != gadget.Auto {
+			continue
+		}
+		name := g.Directory()
+		if p, ok := a.switched[name]; ok {
+			out[name] = p
+			continue
+		}
+		s, err := a.gadgetState()
+		if err == nil {
+			if i := slices.IndexFunc(s.Devices, func(d gadget.Device) bool { return d.Name == name && d.Asked == gadget.Auto }); i >= 0 {
+				out[name] = s.Devices[i].Profile
+				continue
+			}
+		} else if !errors.Is(err, fs.ErrPermission) {
+			a.Log.Warn("the profile that is up is not known", "error", err)
+		}
+		p, _ := a.hosts().Start(g.RNDIS)
+		out[name] = string(p)
+	}
+	return out, nil
+}
+
+// hosts is the memory of profile auto; an empty one when there is none that can be read.
+func (a *Agent) hosts() verdict.Table {
+	text, err := readBounded(filepath.Join(a.Root, HostsPath), verdict.MaxFile+1)
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission) {
+		return verdict.Table{}
+	}
+	var t verdict.Table
+	if err == nil {
+		t, err = verdict.Decode(text)
+	}
+	if err != nil {
+		a.Log.Warn("what is remembered of hosts is forgotten", "file", HostsPath, "error", err)
+	}
+	return t
+}
+
+// gadgetKinds are the kinds that only gadgets have.
+func gadgetKinds(kind string) bool {
+	switch kind {
+	case usbgadget.KindGadget, usbgadget.KindFunction, usbgadget.KindConfig, usbgadget.KindOSDesc, usbgadget.KindUDC:
+		return true
+	}
+	return false
+}
+
+// gadgetScope is what `gadget up` and `gadget down` may touch: what is wanted for gadgets, and
+// what was wanted for them before.
+func (a *Agent) gadgetScope(d provision.Desired) (func(provision.Ref) bool, error) {
+	s, err := a.gadgetState()
+	if err != nil {
+		return nil, err
+	}
+	refs := map[provision.Ref]bool{file.Ref(GadgetPath): true}
+	for _, r := range s.Refs {
+		refs[r] = true
+	}
+	for _, w := range d.Wants {
+		refs[w.Ref] = true
+	}
+	return func(r provision.Ref) bool { return refs[r] || gadgetKinds(r.Kind) }, nil
+}
+
+// serveRules are the rules for the links of gadgets. What the file says of an interface by its name
+// goes before.
+func serveRules(c dnsdhcp.Config, links []GadgetLink) []dnsdhcp.Rule {
+	off, on := false, true
+	var out []dnsdhcp.Rule
+	for _, l := range links {
+		if l.Router == gadget.RouterClient || slices.ContainsFunc(c.Links, func(r dnsdhcp.Rule) bool { return r.Match.Name == l.Name }) {
+			continue
+		}
+		r := dnsdhcp.Rule{
+			Match: dnsdhcp.Match{Name: l.Name, MAC: l.MAC}, Router: l.Router, MTU: l.MTU,
+			// The other end is one host: nobody else can have the address, and each second of waiting is seen. Leases are
+			// short, so that a host follows when the network has to move.
+			DHCP4: dnsdhcp.DHCP4{LeaseTime: "2m", MinLeaseTime: "1m", ConflictProbe: &off, RapidCommit: on},
+			RA:    dnsdhcp.RA{MaxInterval: "30s"},
+		}
+		if l.Router == gadget.RouterNone || l.Router == gadget.RouterSplit {
+			// A name server that is announced takes over the host's own names, and a host without this way out would lose
+			// them. Whoever asks is answered.
+			r.NameServers = []string{"none"}
+		}
+		for _, p := range l.Routes {
+			if l.Router == gadget.RouterSplit || l.Router == gadget.RouterFull {
+				r.Routes = append(r.Routes, p.String())
+			}
+		}
+		out = append(out, r)
+	}
+	return out
+}
+
+// ServeConfig is what `provision serve` serves: the slice, and the links of the gadgets that are
+// up. wanted: there will be something to serve, though perhaps not yet.
+func ServeConfig(root string, c Config) (out dnsdhcp.Config, wanted bool, err error) {
+	s, err := readGadget(root)
+	out = c.Serve
+	out.Links = append(slices.Clone(out.Links), serveRules(c.Serve, s.Links)...)
+	return out, len(out.Links) > 0 || c.Gadget.Wanted(), err
+}
+
+// serveReload is the kind of action, and the trigger, that has a running server read anew what it
+// serves.
+const serveReload = "serve-reload"

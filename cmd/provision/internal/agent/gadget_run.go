@@ -1,0 +1,126 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"time"
+
+	"github.com/provision-net/provision/dnsdhcp/control"
+	"github.com/provision-net/provision/gadget"
+	"github.com/provision-net/provision/provision"
+	"github.com/provision-net/provision/provision/facts"
+)
+
+// GadgetOutcome is what `gadget up` or `gadget down` did.
+type GadgetOutcome struct {
+	Config  string           `json:"config"`
+	Result  provision.Result `json:"result"`
+	Devices []gadget.Device  `json:"devices"`
+	Links   []GadgetLink     `json:"links"`
+	// Served: a server is running.
+	Served    bool          `json:"server_running"`
+	Took      time.Duration `json:"took_ns"`
+	Processes int64         `json:"processes"`
+}
+
+// gadgetGoal is what should exist for gadgets alone.
+func (a *Agent) gadgetGoal(ctx context.Context) (gadget.Result, *facts.Facts, error) {
+	if a.offline() {
+		return gadget.Result{}, nil, fmt.Errorf("%w: gadgets are brought up on the running machine; `provision apply --root` writes the files of an image", ErrConfig)
+	}
+	f, err := a.Facts(ctx)
+	if err != nil {
+		return gadget.Result{}, nil, err
+	}
+	if err := a.gadgetKernel(ctx, f); err != nil {
+		return gadget.Result{}, f, err
+	}
+	r, err := a.gadgetPlan(ctx, f, a.gadgetConfig())
+	return r, f, err
+}
+
+// GadgetPlan says what GadgetUp would do.
+func (a *Agent) GadgetPlan(ctx context.Context) (GadgetOutcome, provision.Plan, error) {
+	out := GadgetOutcome{Config: a.Source.String()}
+	r, _, err := a.gadgetGoal(ctx)
+	if err != nil {
+		return out, provision.Plan{}, err
+	}
+	e, err := a.engine()
+	if err != nil {
+		return out, provision.Plan{}, err
+	}
+	if e.Scope, err = a.gadgetScope(r.Desired); err != nil {
+		return out, provision.Plan{}, err
+	}
+	out.Devices, out.Links = r.Devices, links(r.Links)
+	p, err := e.Plan(ctx, r.Desired)
+	return out, p, err
+}
+
+// GadgetUp brings up the gadgets of the configuration, or a modern one where none is configured,
+// and touches nothing else. What is as it should be is not written, so the host sees nothing.
+func (a *Agent) GadgetUp(ctx context.Context) (GadgetOutcome, error) {
+	a.load = true
+	return a.gadgetApply(ctx, func(ctx context.Context) (gadget.Result, error) {
+		r, _, err := a.gadgetGoal(ctx)
+		return r, err
+	})
+}
+
+// GadgetDown takes away what was brought up.
+func (a *Agent) GadgetDown(ctx context.Context) (GadgetOutcome, error) {
+	if a.offline() {
+		return GadgetOutcome{}, fmt.Errorf("%w: gadgets are taken down on the running machine", ErrConfig)
+	}
+	return a.gadgetApply(ctx, func(context.Context) (gadget.Result, error) { return gadget.Result{}, nil })
+}
+
+func (a *Agent) gadgetApply(ctx context.Context, goal func(context.Context) (gadget.Result, error)) (GadgetOutcome, error) {
+	start := time.Now()
+	out := GadgetOutcome{Config: a.Source.String(), Devices: []gadget.Device{}, Links: []GadgetLink{}}
+	e, err := a.engine()
+	if err != nil {
+		return out, err
+	}
+	before, err := e.Status(ctx)
+	if err != nil {
+		return out, err
+	}
+	var ready func(context.Context) (provision.Desired, provision.ApplyOptions, error)
+	ready = func(ctx context.Context) (provision.Desired, provision.ApplyOptions, error) {
+		o := provision.ApplyOptions{Replan: ready, Basis: before.Commit}
+		r, err := goal(ctx)
+		if err == nil {
+			e.Scope, err = a.gadgetScope(r.Desired)
+		}
+		out.Devices, out.Links = r.Devices, links(r.Links)
+		return r.Desired, o, err
+	}
+	d, o, err := ready(ctx)
+	if err != nil {
+		return out, err
+	}
+	err = a.withSwitch(ctx, func() error {
+		out.Result, err = e.Apply(ctx, d, o)
+		return err
+	})
+	out.Took, out.Processes = time.Since(start), a.spawned()
+	if err != nil && errors.Is(err, context.Canceled) {
+		err = context.Cause(ctx)
+	}
+	out.Served = serving(ctx)
+	return out, err
+}
+
+// serving reports whether somebody listens where the server does.
+func serving(ctx context.Context) bool {
+	conn, err := (&net.Dialer{}).DialContext(ctx, "unix", control.DefaultSocket)
+	if err != nil {
+		return false
+	}
+	conn.Close()
+	return true
+}
