@@ -148,6 +148,16 @@ func prefixes(list []string) []netip.Prefix {
 	return out
 }
 
+// macOf is the address of the function whose interface has that name.
+func (g *gadget) macOf(name string) string {
+	for _, x := range g.parts {
+		if x.at.Network() && x.Interface == name {
+			return x.MAC
+		}
+	}
+	return ""
+}
+
 func (g *gadget) part(function string) part {
 	for _, x := range g.parts {
 		if x.at.Name() == function {
@@ -222,6 +232,10 @@ func (p *planner) up(g *gadget, l Link) {
 	sel := l.selector()
 	if l.Router != RouterClient && p.ipv6() {
 		// Routes and addresses that the host may announce are not for who serves it.
+		// Of a bridge's ports neither, which are the same devices with and without the bridge.
+		for _, port := range l.Ports {
+			p.after.Wants = append(p.after.Wants, sysctl.Link("ipv6", "mac:"+g.macOf(port), "accept_ra", "0", "port of "+l.Name))
+		}
 		p.after.Wants = append(p.after.Wants, sysctl.Link("ipv6", sel, "accept_ra", "0", "this side announces the network of "+l.Name))
 	}
 	for _, a := range l.Addresses {
@@ -234,11 +248,7 @@ func (p *planner) up(g *gadget, l Link) {
 		}
 	}
 	for _, port := range l.Ports {
-		for _, x := range g.parts {
-			if x.Interface == port && x.at.Network() {
-				p.after.Wants = append(p.after.Wants, link.Up("mac:"+x.MAC, "port of "+l.Name))
-			}
-		}
+		p.after.Wants = append(p.after.Wants, link.Up("mac:"+g.macOf(port), "port of "+l.Name))
 	}
 	p.after.Wants = append(p.after.Wants, link.Up(sel, why))
 }

@@ -12,7 +12,7 @@ import (
 )
 
 // groups of tests of package inside, by the beginning of their names; each is a boot.
-var groups = []string{"TestBed", "TestUDC"}
+var groups = []string{"TestBed", "TestUDC", "TestProfiles"}
 
 // group boots a guest, runs the tests of the package inside whose names begin so, and makes subtests of them.
 func group(t *testing.T, prefix string, files map[string]string) {
@@ -23,7 +23,7 @@ func group(t *testing.T, prefix string, files map[string]string) {
 		all[name] = file
 	}
 	e := Run(t, Guest{Script: "inside -test.v -test.timeout 4m -test.run '^" + prefix + "'", Files: all, Limit: 5 * time.Minute})
-	t.Logf("the guest took %.1f s, its kernel %s s", e.Took.Seconds(), e.Booted)
+	t.Logf("the guest took %.1f s, %.1f s of CPU; its kernel %s s", e.Took.Seconds(), e.CPU.Seconds(), e.Booted)
 	outcomes, err := Outcomes(e.Said, e.Status)
 	for _, o := range outcomes {
 		t.Run(o.Name, func(t *testing.T) {
@@ -75,4 +75,9 @@ func TestBed(t *testing.T) {
 func TestUDC(t *testing.T) {
 	lab.Need(t, lab.Gadget)
 	group(t, "TestUDC", nil)
+}
+
+func TestProfiles(t *testing.T) {
+	lab.Need(t, lab.Gadget)
+	group(t, "TestProfiles", nil)
 }
