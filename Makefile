@@ -4,7 +4,6 @@ GO ?= go
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 export CGO_ENABLED = 0
 LDFLAGS := -s -w -X main.version=$(VERSION)
-BUILD := $(GO) build -trimpath -ldflags '$(LDFLAGS)'
 
 .PHONY: help build build-all size run test test-fast test-all lint fuzz bench golden clean
 
@@ -12,9 +11,9 @@ help: ## list these targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' Makefile
 
 build: ## bin/provision for this machine
-	$(BUILD) -o bin/provision ./cmd/provision
+	scripts/build bin/provision '$(LDFLAGS)'
 
-build-all: ## every platform into dist/, and refuse a binary over the ceiling
+build-all: ## every platform into dist/, and refuse a binary over its ceiling
 	scripts/build-all '$(LDFLAGS)'
 
 run: build ## detect this machine, then (as root) a safe demonstration in namespaces
