@@ -14,7 +14,7 @@ type part struct {
 	at   layout.Function // as configfs has it
 }
 
-// words are the function's types in the configuration and in configfs.
+// kernelType is a function's type in configfs, by its word in the configuration.
 func kernelType(word string) string {
 	if word == "mass-storage" {
 		return layout.MassStorage
@@ -22,7 +22,7 @@ func kernelType(word string) string {
 	return word
 }
 
-// networks are the types that are network cards.
+// network reports whether a type is a network card.
 func network(word string) bool {
 	return layout.Function{Type: word}.Network()
 }
@@ -45,9 +45,6 @@ func (g Gadget) functions(profile string) []Function {
 	}
 	return nil
 }
-
-// usesRNDIS reports whether profile has an RNDIS function whatever the configuration says of it.
-func usesRNDIS(profile string) bool { return profile == Classic || profile == Windows }
 
 // parts are the gadget's functions under profile, in order, with their names in configfs: the
 // networks count from usb0, serial ports from GS0, everything else from 0.

@@ -26,7 +26,7 @@ func TestWhoJoinsAsksForNothing(t *testing.T) {
 		{"a link that is served", none, intent.Set{Members: joins("usb0")}, false},
 		{"a link with a way out", none, intent.Set{Members: joins("usb0"), Forwards: []intent.Forward{out}}, true},
 		{"a member that wants a firewall", none, intent.Set{Members: []intent.Member{{Zone: "vpn", Interfaces: []string{"wg0"}}}}, true},
-		{"zones", read(t, zonesYAML), intent.Set{Members: joins("usb0")}, true},
+		{"zones", read(t, "zones: {inside: {interfaces: [eth1]}, outside: {interfaces: [eth0]}}"), intent.Set{Members: joins("usb0")}, true},
 	} {
 		if got := c.p.Wanted(c.in); got != c.want {
 			t.Errorf("%s: wanted is %v", c.name, got)
