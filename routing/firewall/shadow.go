@@ -13,28 +13,58 @@ func (r *resolver) shadows() {
 	// Rules between other zones cover nothing of a rule, so each is compared with those only that
 	// may, by the zones that it is between (nil: any, or this machine).
 	type between struct{ from, to *zone }
-	earlier := map[between][]*rule{}
+	type asked struct {
+		*rule
+		span // what the rule can cover
+	}
+	earlier := map[between][]asked{}
 	for _, b := range r.rules {
 		earlier[between{b.from.zone, b.to.zone}] = nil
 	}
 	for _, b := range r.rules {
-		for _, a := range earlier[between{b.from.zone, b.to.zone}] {
-			if !a.covers(b) {
+		list, needed := earlier[between{b.from.zone, b.to.zone}], needs(b.traffic)
+		for i := range list {
+			a := &list[i]
+			if a.first > needed.first || a.last < needed.last || !a.covers(b) {
 				continue
 			}
-			if a.action == b.action && sameNAT(a, b) {
+			if a.action == b.action && sameNAT(a.rule, b) {
 				r.note(b.path, "is never asked: %s already says the same for all of it", a.name())
 			} else {
 				r.fail(b.path, "is never asked and contradicts %s, which comes first and decides all of it: put this rule before it or leave it out", a.name())
 			}
 			break
 		}
+		entry := asked{b, gives(b.traffic)}
 		for k, list := range earlier {
 			if (b.from.zone == nil || b.from.zone == k.from) && (b.to.zone == nil || b.to.zone == k.to) {
-				earlier[k] = append(list, b)
+				earlier[k] = append(list, entry)
 			}
 		}
 	}
+}
+
+// span is from the lowest to the highest port: the ports of one rule are only among those of
+// another within it, which alone tells most of the many pairs apart.
+type span struct{ first, last uint16 }
+
+// needs is the span of the ports that are named; it is empty where none is.
+func needs(ts []traffic) span {
+	s := span{first: 65535}
+	for i := range ts {
+		for _, p := range ts[i].ports {
+			s.first, s.last = min(s.first, p.From), max(s.last, p.To)
+		}
+	}
+	return s
+}
+
+// gives is the span of the ports that are covered: all of them where one protocol names none.
+func gives(ts []traffic) span {
+	if ts == nil || slices.ContainsFunc(ts, func(t traffic) bool { return len(t.ports) == 0 }) {
+		return span{0, 65535}
+	}
+	return needs(ts)
 }
 
 func sameNAT(a, b *rule) bool {
