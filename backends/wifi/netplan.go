@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/provision-net/provision/backends"
@@ -52,6 +53,13 @@ func (p *planner) netplan() (Target, error) {
 		if err := accessPoint(&b, n); err != nil {
 			return Target{}, err
 		}
+		if n.Security == SAE && noSAE(p.f.Netplan.Version) {
+			return Target{}, fmt.Errorf("netplan %s knows no WPA3, which %q is to be joined by: 0.107 and later do", p.f.Netplan.Version, n.SSID)
+		}
+		if strings.Contains(n.Passphrase, `"`) && strings.Contains(n.Passphrase, "#") {
+			// netplan puts quotes around it as it is; wpa_supplicant takes what follows the second quote and a "#" for a comment.
+			return Target{}, fmt.Errorf("netplan writes the passphrase of %q in a way that wpa_supplicant cannot read, since it has both \" and #: give the network another one", n.SSID)
+		}
 		if n.Priority != 0 {
 			p.note("warning", "netplan has no key for the priority of a network: %q gets none", n.SSID)
 		}
@@ -72,6 +80,18 @@ func (p *planner) netplan() (Target, error) {
 		p.trigger("netplan-wifi-supplicant", on, wlan.Reconfigure(p.link.Name, netplanConf(p.link.Name)), "wpa_supplicant reads its networks again; what is connected stays so")
 	}
 	return Target{Device: p.link.Name, Manager: backends.Netplan, Keeper: "wpa_supplicant", File: netplanPath}, nil
+}
+
+// noSAE reports whether a version of netplan is known to lack sae among its ways of key management
+// (0.106 refuses it); what a version in between does, netplan's own check says.
+func noSAE(version string) bool {
+	major, rest, _ := strings.Cut(version, ".")
+	minor := strings.TrimRightFunc(rest, func(r rune) bool { return r < '0' || r > '9' })
+	if i := strings.IndexFunc(minor, func(r rune) bool { return r < '0' || r > '9' }); i >= 0 {
+		minor = minor[:i]
+	}
+	n, err := strconv.Atoi(minor)
+	return major == "0" && err == nil && n < 107
 }
 
 func netplanConf(device string) string { return "/run/netplan/wpa-" + device + ".conf" }

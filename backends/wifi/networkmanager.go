@@ -84,9 +84,6 @@ func keyfileText(s string) string {
 	if strings.HasPrefix(s, " ") {
 		s = `\s` + s[1:]
 	}
-	if strings.HasSuffix(s, " ") {
-		s = s[:len(s)-1] + `\s`
-	}
 	return s
 }
 

@@ -35,6 +35,9 @@ var made = []struct{ dir, prefix string }{
 	{"/run/NetworkManager/conf.d", "10-globally-managed-devices.conf"},
 	{"/run/udev/rules.d", "90-netplan"},
 	{"/run/udev/rules.d", "99-netplan-"},
+	// wpa_supplicant's file and unit of a Wi-Fi device under systemd-networkd, which can be started by themselves.
+	{"/run/netplan", "wpa-"},
+	{"/run/systemd/system", "netplan-wpa-"},
 }
 
 const (

@@ -47,6 +47,18 @@ func parse(text string) document {
 	return d
 }
 
+// open reports whether the last block has no end.
+func (d document) open() bool {
+	if len(d.pieces) == 0 || d.pieces[len(d.pieces)-1].block == "" {
+		return false
+	}
+	last := ""
+	for line := range strings.Lines(d.pieces[len(d.pieces)-1].text) {
+		last = clean(line)
+	}
+	return last != "}"
+}
+
 func opens(line string) bool {
 	return line == "network={" || line == "cred={" || strings.HasPrefix(line, "blob-base64-") && strings.HasSuffix(line, "={")
 }
@@ -58,11 +70,11 @@ func clean(line string) string {
 	if s == "" || s[0] == '#' {
 		return ""
 	}
-	// A "#" behind the last quote begins a comment; one inside quotes does not.
+	// A "#" counts behind the second quote, or from the beginning where there are less than two.
 	from := 0
-	if first := strings.IndexByte(s, '"'); first >= 0 && !strings.Contains(s[:first], "#") {
-		if last := strings.LastIndexByte(s, '"'); last > first {
-			from = last + 1
+	if first := strings.IndexByte(s, '"'); first >= 0 {
+		if second := strings.IndexByte(s[first+1:], '"'); second >= 0 {
+			from = first + 1 + second
 		}
 	}
 	if i := strings.IndexByte(s[from:], '#'); i >= 0 {

@@ -98,6 +98,9 @@ func (r *Resource) Set(_ context.Context, name string, have, want provision.Attr
 		if v == (host.Version{}) {
 			return fmt.Errorf("cannot add to %s: %w", t.path, fs.ErrNotExist)
 		}
+		if d.open() {
+			return fmt.Errorf("cannot add to %s: its last block has no end, so wpa_supplicant refuses the file; add the missing \"}\"", t.path)
+		}
 	}
 	f.Data = []byte(d.set(t, text, there).String())
 	if err := r.FS.Write(t.path, f, v); err != nil {
