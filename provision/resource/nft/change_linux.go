@@ -50,12 +50,13 @@ func (r *Resource) change(ctx context.Context, c *nfnl.Conn, gen uint32, now *Ta
 	if err := batch.send(ctx, c, gen); err != nil {
 		return err
 	}
+	kept := freshSets(gen, now, goal.table)
 	if now.elements()+goal.table.elements() > 20*LargeSet {
 		// The elements are about to be read again: not beside what is needed no more.
-		batch, now, goal.table = nil, nil, nil
+		batch, now, goal.table, kept = nil, nil, nil, nil
 		runtime.GC()
 	}
-	return r.compare(ctx, c, gen, family, table, goal)
+	return r.compare(ctx, c, gen, family, table, goal, kept)
 }
 
 // keep saves the elements of large sets that a change takes something from.
@@ -75,10 +76,10 @@ func (r *Resource) keep(now Table, goal *Table) error {
 	return r.Blobs.Save(lost)
 }
 
-// compare reads the table again: only what is there counts.
-func (r *Resource) compare(ctx context.Context, c *nfnl.Conn, gen uint32, family, table string, goal *target) error {
+// compare reads the table again: only what is there counts. Sets that kept has are not read.
+func (r *Resource) compare(ctx context.Context, c *nfnl.Conn, gen uint32, family, table string, goal *target, kept large) error {
 	lines := map[string]string{}
-	after, now, err := readTable(ctx, c, family, table, hints{expect: goal.count, lines: lines, likely: goal.lines})
+	after, now, err := readTable(ctx, c, family, table, hints{kept: kept, expect: goal.count, lines: lines, likely: goal.lines})
 	if err != nil {
 		return fmt.Errorf("table %s %s was changed, but: %w", family, table, err)
 	}

@@ -89,7 +89,8 @@ func (r *Resource) Get(ctx context.Context, name string) (provision.Attrs, error
 
 // Set implements provision.Resource, in one transaction that holds or fails as a whole. What
 // have and want share stays as it is: chains, rules with their counters, sets; learnt sets keep
-// their elements. Afterwards the table is read and compared with want.
+// their elements. Afterwards the table is read and compared with want; of small sets that it made
+// of nothing one of each sort, as long as nobody else has changed anything.
 func (r *Resource) Set(ctx context.Context, name string, have, want provision.Attrs) error {
 	family, table, err := parseName(name)
 	if err != nil {
