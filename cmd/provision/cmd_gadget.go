@@ -19,7 +19,7 @@ func newGadget(g *globals) *cobra.Command {
 		Args:  noArgs,
 		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	c.AddCommand(newGadgetUp(g), newGadgetDown(g))
+	c.AddCommand(newGadgetUp(g), newGadgetDown(g), newGadgetStatus(g), newGadgetDoctor(g), newGadgetWatch(g))
 	return c
 }
 

@@ -9,6 +9,7 @@ import (
 	"runtime"
 	"time"
 
+	"github.com/provision-net/provision/gadget/doctor"
 	"github.com/provision-net/provision/provision"
 	"github.com/provision-net/provision/provision/facts"
 	"github.com/provision-net/provision/provision/host"
@@ -28,6 +29,21 @@ func (a *Agent) engine() (*provision.Engine, error) {
 func (a *Agent) alive(context.Context, provision.Plan) error { return nil }
 
 func (a *Agent) gadgetKernel(context.Context, *facts.Facts) error { return nil }
+
+// GadgetStatus works on Linux.
+func (a *Agent) GadgetStatus(context.Context, string) (GadgetStatus, error) {
+	return GadgetStatus{}, errGadget()
+}
+
+// GadgetDoctor works on Linux.
+func (a *Agent) GadgetDoctor(context.Context, string) (doctor.Report, error) {
+	return doctor.Report{}, errGadget()
+}
+
+// GadgetWatch works on Linux.
+func (a *Agent) GadgetWatch(context.Context, GadgetWatchOptions) error { return errGadget() }
+
+func errGadget() error { return fmt.Errorf("%w: USB gadgets are made on Linux only", ErrMissing) }
 
 func (a *Agent) check(context.Context, Goal) error { return nil }
 
