@@ -6,8 +6,10 @@ import (
 	"fmt"
 	"io/fs"
 	"net"
+	"os"
 	"path"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"time"
 )
@@ -20,14 +22,18 @@ const ControlDir = "/run/wpa_supplicant"
 // in words, one answer each.
 type Control struct{ conn *net.UnixConn }
 
+// asked makes names differ within a process.
+var asked atomic.Uint32
+
 // OpenControl connects to the socket of an interface in dir; fs.ErrNotExist where no wpa_supplicant
 // runs for it.
 func OpenControl(dir, ifname string) (*Control, error) {
 	if ifname == "" || strings.ContainsAny(ifname, "/\x00") {
 		return nil, fmt.Errorf("%q is no interface", ifname)
 	}
-	// The kernel gives a name in its own space (unix(7), autobind) to answer to: no file is left.
-	conn, err := net.DialUnix("unixgram", &net.UnixAddr{Net: "unixgram"}, &net.UnixAddr{Name: path.Join(dir, ifname), Net: "unixgram"})
+	// It answers to the name that it was asked from. One in the abstract space (unix(7)) leaves no file.
+	own := fmt.Sprintf("@provision-wifi-%d-%d", os.Getpid(), asked.Add(1))
+	conn, err := net.DialUnix("unixgram", &net.UnixAddr{Name: own, Net: "unixgram"}, &net.UnixAddr{Name: path.Join(dir, ifname), Net: "unixgram"})
 	if errors.Is(err, syscall.ECONNREFUSED) { // the socket of one that was killed
 		err = fs.ErrNotExist
 	}
