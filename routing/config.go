@@ -5,6 +5,7 @@
 package routing
 
 import (
+	"github.com/provision-net/provision/provision/intent"
 	"github.com/provision-net/provision/routing/firewall"
 	"github.com/provision-net/provision/routing/foreign"
 	"github.com/provision-net/provision/routing/forward"
@@ -46,7 +47,8 @@ func (c Config) Problems() []Problem {
 	for _, p := range c.Adapters.Problems("adapters") {
 		out = append(out, Problem(p))
 	}
-	for _, p := range c.KillSwitch.Problems() {
+	// No other part of the configuration names a tunnel's endpoint, so no machine has to be asked for one.
+	for _, p := range append(c.KillSwitch.Problems(), c.KillSwitch.Silent(intent.Set{})...) {
 		out = append(out, Problem{under("kill-switch", p.Path), p.Text})
 	}
 	for _, p := range c.Policy.Problems() {

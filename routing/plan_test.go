@@ -171,7 +171,7 @@ watch: {preset: moon}
 	for _, p := range c.Problems() {
 		paths = append(paths, p.Path)
 	}
-	for _, want := range []string{"zones.", "adapters[0]", "kill-switch.", "policy.rules[0]", "uplinks[0]", "watch.preset"} {
+	for _, want := range []string{"zones.", "adapters[0]", "kill-switch.arm", "kill-switch.endpoints", "policy.rules[0]", "uplinks[0]", "watch.preset"} {
 		if !slices.ContainsFunc(paths, func(p string) bool { return strings.HasPrefix(p, want) }) {
 			t.Errorf("nothing about %s among %q", want, paths)
 		}

@@ -7,6 +7,7 @@ import (
 
 	"github.com/provision-net/provision/provision"
 	"github.com/provision-net/provision/provision/facts"
+	"github.com/provision-net/provision/provision/intent"
 	"github.com/provision-net/provision/provision/resource/route"
 )
 
@@ -57,13 +58,21 @@ func MachineProblems(in Input, f *facts.Facts) []Problem {
 			add("inside", "%q (the %d. interface) is the tunnel itself", n, i+1)
 		}
 	}
-	if len((&guard{Input: in}).endpoints()) == 0 && len(in.Config.BootstrapDNS) == 0 {
-		add("endpoints", "nothing tells where %s sends its packets, so they would be held as well: list the endpoint, or bootstrap-dns to resolve its name", in.Config.Tunnel)
-	}
+	out = append(out, in.Config.Silent(in.Intents)...)
 	for _, s := range Cuts(in, f) {
 		add("manage-from", "the SSH session from %s would be cut when the switch is armed: add %s", s.Remote.Addr(), s.Remote.Addr())
 	}
 	return out
+}
+
+// Silent is the problem of a switch that holds its own tunnel, because neither the configuration nor
+// an intent tells where its packets go.
+func (c Config) Silent(intents intent.Set) []Problem {
+	g := guard{Input: Input{Config: c, Intents: intents}}
+	if !c.Enabled() || len(g.endpoints()) > 0 || len(c.BootstrapDNS) > 0 {
+		return nil
+	}
+	return []Problem{{"endpoints", fmt.Sprintf("nothing tells where %s sends its packets, so they would be held as well: list the endpoint, or bootstrap-dns to resolve its name", c.Tunnel)}}
 }
 
 // Cuts are the SSH sessions whose answers the guard would hold: they come neither from inside nor

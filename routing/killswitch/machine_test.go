@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/provision-net/provision/provision/facts"
+	"github.com/provision-net/provision/provision/intent"
 )
 
 func TestMachineProblems(t *testing.T) {
@@ -110,6 +111,28 @@ func BenchmarkDecide(b *testing.B) {
 	for b.Loop() {
 		if _, a := c.Decide(s, o, Ask{}, 0); len(a) > 0 {
 			b.Fatal(a)
+		}
+	}
+}
+
+// TestSilent: the tunnel's own packets have to be let through, whoever tells where they go.
+func TestSilent(t *testing.T) {
+	told := intent.Set{Endpoints: []intent.Endpoint{{Tunnel: "wg0", Proto: "udp", Addr: netip.MustParseAddr("192.0.2.1"), Port: 51820}}}
+	for _, c := range []struct {
+		name    string
+		config  Config
+		intents intent.Set
+		silent  bool
+	}{
+		{"nobody", Config{Tunnel: "wg0"}, intent.Set{}, true},
+		{"an endpoint", Config{Tunnel: "wg0", Endpoints: []string{"192.0.2.1:51820"}}, intent.Set{}, false},
+		{"a name server", Config{Tunnel: "wg0", BootstrapDNS: []string{"9.9.9.9"}}, intent.Set{}, false},
+		{"an intent", Config{Tunnel: "wg0"}, told, false},
+		{"an intent of another tunnel", Config{Tunnel: "wg1"}, told, true},
+		{"no switch", Config{}, intent.Set{}, false},
+	} {
+		if got := c.config.Silent(c.intents); len(got) > 0 != c.silent || c.silent && got[0].Path != "endpoints" {
+			t.Errorf("%s: %v", c.name, got)
 		}
 	}
 }

@@ -30,11 +30,7 @@ func TestBadInput(t *testing.T) {
 	} {
 		t.Run(strings.ReplaceAll(c.name, " ", "-"), func(t *testing.T) {
 			w.config(c.config)
-			commands := []string{"plan", "apply"}
-			if !strings.HasPrefix(c.name, "tunnel") { // it takes a look at the machine to know
-				commands = append(commands, "validate", "watch")
-			}
-			for _, command := range commands {
+			for _, command := range []string{"validate", "plan", "apply", "watch"} {
 				out, msg, code := w.run(nil, "timeout", "10", program, command)
 				if code != 64 || !strings.Contains(out+msg, c.says) {
 					t.Errorf("%s: status %d, and it does not say %q:\n%s%s", command, code, c.says, out, msg)
