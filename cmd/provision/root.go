@@ -181,6 +181,9 @@ func (g *globals) agentWithout() (*agent.Agent, error) {
 
 func (g *globals) wire(o agent.Options) (*agent.Agent, error) {
 	o.Root, o.StateDir, o.Units, o.GadgetUnits = g.root, g.state, g.units(), g.gadgetUnits()
+	if program, err := g.lasting(); err == nil {
+		o.ServeUnit = unitFor(serveUnit, program)
+	}
 	if o.Log == nil {
 		o.Log = g.logger()
 	}

@@ -45,6 +45,8 @@ type Options struct {
 	// Units are installed where the configuration needs them.
 	Units       routing.Units
 	GadgetUnits gadget.Units
+	// ServeUnit is the text of provision-serve.service, for the links of gadgets; empty where it cannot be installed.
+	ServeUnit string
 }
 
 // Agent is the union of the wings on one machine.
@@ -129,8 +131,9 @@ func (a *Agent) goal(ctx context.Context, f *facts.Facts) (Goal, error) {
 	d, report, err := backends.Plan(f, a.Config.Network, mem, a.backends)
 	g := Goal{Facts: f, Desired: d, Report: report}
 	if err == nil {
-		g.Gadget, err = a.gadgetPlan(ctx, f, a.Config.Gadget)
+		g.Gadget, err = a.gadgetPlan(ctx, shared(f, g.Desired), a.Config.Gadget)
 		g.Desired.Append(g.Gadget.Desired)
+		g.Desired = joined(g.Desired)
 	}
 	if err == nil {
 		g.Routing, err = a.routing(ctx, f, g.Gadget)

@@ -6,7 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"net/netip"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -18,6 +20,7 @@ import (
 	"github.com/provision-net/provision/provision/facts"
 	"github.com/provision-net/provision/provision/host/blockuse"
 	"github.com/provision-net/provision/provision/resource/file"
+	"github.com/provision-net/provision/provision/resource/unit"
 	"github.com/provision-net/provision/provision/resource/usbgadget"
 )
 
@@ -89,6 +92,7 @@ func (a *Agent) gadgetPlan(ctx context.Context, f *facts.Facts, c gadget.Config)
 	if err != nil {
 		return r, fmt.Errorf("%w: %w", ErrConfig, err)
 	}
+	r.Desired.Append(a.serveUnit(f, r))
 	w, err := memo(r)
 	if err != nil {
 		return r, err
@@ -262,3 +266,66 @@ func ServeConfig(root string, c Config) (out dnsdhcp.Config, wanted bool, err er
 // serveReload is the kind of action, and the trigger, that has a running server read anew what it
 // serves.
 const serveReload = "serve-reload"
+
+const (
+	serveUnitPath = "/etc/systemd/system/provision-serve.service"
+	serveUnitLink = "/etc/systemd/system/multi-user.target.wants/provision-serve.service"
+)
+
+// serveUnit has the server of the links started, at boot too: without it a host that is plugged in
+// gets no address. A unit that somebody else has put there is theirs.
+func (a *Agent) serveUnit(f *facts.Facts, r gadget.Result) provision.Desired {
+	var d provision.Desired
+	served := slices.ContainsFunc(r.Links, func(l gadget.Link) bool { return l.Router != gadget.RouterClient })
+	if !served || a.ServeUnit == "" || !a.Config.Gadget.Wanted() || f.Machine.Init != "systemd" {
+		return d
+	}
+	s, err := a.gadgetState()
+	ours := err == nil && slices.Contains(s.Refs, file.Ref(serveUnitPath))
+	if _, err := os.Lstat(filepath.Join(a.Root, serveUnitPath)); err == nil && !ours {
+		return d
+	}
+	const why = "serves the links of the gadget"
+	d.Wants = []provision.Want{file.Want(serveUnitPath, []byte(a.ServeUnit), 0o644, why),
+		file.Dir(filepath.Dir(serveUnitLink), "folder of enabled units"),
+		file.Symlink(serveUnitLink, "../provision-serve.service", "enables provision-serve.service")}
+	if !a.offline() {
+		d.Triggers = []provision.Trigger{{Name: "provision-serve.service", On: []provision.Ref{file.Ref(serveUnitPath)}, Do: unit.Action("provision-serve.service"),
+			Why: "systemd reads the unit and starts the server"}}
+	}
+	return d
+}
+
+// shared is f as it will be once the network managers' files are as they are wanted: dhcpcd.conf is
+// of both, and what the gadget wants in it has to stand beside what the NICs want.
+func shared(f *facts.Facts, d provision.Desired) *facts.Facts {
+	for _, w := range d.Wants {
+		text, ok := w.Attrs[file.AttrContent]
+		have, there := f.Files[gadget.DhcpcdFile]
+		if w.Ref != file.Ref(gadget.DhcpcdFile) || !ok || !there || have.Masked {
+			continue
+		}
+		next := *f
+		next.Files = maps.Clone(f.Files)
+		have.Text = text
+		next.Files[gadget.DhcpcdFile] = have
+		return &next
+	}
+	return f
+}
+
+// joined has one want of dhcpcd.conf: the last one, which was made of the first.
+func joined(d provision.Desired) provision.Desired {
+	ref := file.Ref(gadget.DhcpcdFile)
+	first := slices.IndexFunc(d.Wants, func(w provision.Want) bool { return w.Ref == ref })
+	for i := first + 1; first >= 0 && i < len(d.Wants); i++ {
+		if d.Wants[i].Ref != ref || d.Wants[i].Attrs[file.AttrContent] == d.Wants[first].Attrs[file.AttrContent] {
+			continue
+		}
+		wants := slices.Clone(d.Wants)
+		wants[first].Attrs = maps.Clone(wants[first].Attrs)
+		wants[first].Attrs[file.AttrContent] = wants[i].Attrs[file.AttrContent]
+		d.Wants = wants
+	}
+	return d
+}

@@ -189,9 +189,9 @@ type route4 struct {
 	to  netip.Prefix
 }
 
-// routes4 reads /proc/net/route (proc_net(5)): the kernel's main table, in its own byte order.
+// routes4 reads the route file of proc_net(5): the kernel's main table, in its own byte order.
 func routes4() []route4 {
-	text, err := os.ReadFile("/proc/net/route")
+	text, err := os.ReadFile("/proc/thread-self/net/route")
 	if err != nil {
 		return nil
 	}
