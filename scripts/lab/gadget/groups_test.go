@@ -3,6 +3,7 @@
 package gadget
 
 import (
+	"os"
 	"os/exec"
 	"strings"
 	"testing"
@@ -12,7 +13,7 @@ import (
 )
 
 // groups of tests of package inside, by the beginning of their names; each is a boot.
-var groups = []string{"TestBed", "TestUDC", "TestProfiles"}
+var groups = []string{"TestBed", "TestUDC", "TestProfiles", "TestLink", "TestLife", "TestCommand"}
 
 // group boots a guest, runs the tests of the package inside whose names begin so, and makes subtests of them.
 func group(t *testing.T, prefix string, files map[string]string) {
@@ -22,7 +23,7 @@ func group(t *testing.T, prefix string, files map[string]string) {
 	for name, file := range files {
 		all[name] = file
 	}
-	e := Run(t, Guest{Script: "inside -test.v -test.timeout 4m -test.run '^" + prefix + "'", Files: all, Limit: 5 * time.Minute})
+	e := Run(t, Guest{Script: "export PROVISION_LAB_FULL=" + os.Getenv("PROVISION_LAB_FULL") + "; inside -test.v -test.timeout 9m -test.run '^" + prefix + "'", Files: all, Limit: 10 * time.Minute})
 	t.Logf("the guest took %.1f s, %.1f s of CPU; its kernel %s s", e.Took.Seconds(), e.CPU.Seconds(), e.Booted)
 	outcomes, err := Outcomes(e.Said, e.Status)
 	for _, o := range outcomes {
@@ -80,4 +81,22 @@ func TestUDC(t *testing.T) {
 func TestProfiles(t *testing.T) {
 	lab.Need(t, lab.Gadget)
 	group(t, "TestProfiles", nil)
+}
+
+func TestLink(t *testing.T) {
+	lab.Need(t, lab.Gadget)
+	group(t, "TestLink", map[string]string{"provision": program(t)})
+}
+
+func TestLife(t *testing.T) {
+	lab.Need(t, lab.Gadget)
+	group(t, "TestLife", map[string]string{"provision": program(t)})
+}
+
+// program is the one under test: PROVISION_BINARY, or what is built here.
+func program(t *testing.T) string {
+	if ready := os.Getenv("PROVISION_BINARY"); ready != "" {
+		return ready
+	}
+	return Build(t, "./cmd/provision", false)
 }

@@ -28,7 +28,8 @@ type Ended struct {
 	Said    string // output and errors of the script
 	Console string // the kernel's
 	Took    time.Duration
-	Booted  string // the kernel's clock, in seconds, when init had its share
+	CPU     time.Duration // of the emulator: much less than Took means a busy machine
+	Booted  string        // the kernel's clock, in seconds, when init had its share
 }
 
 // Run boots a guest, runs the script in it and returns when it is down. The guest has no network but its own.
@@ -83,6 +84,9 @@ func (g Guest) run(share string) (Ended, error) {
 	begin := time.Now()
 	err = cmd.Run()
 	e := Ended{Took: time.Since(begin)}
+	if cmd.ProcessState != nil {
+		e.CPU = cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()
+	}
 	read := func(name string) string {
 		b, _ := os.ReadFile(filepath.Join(share, name))
 		return string(b)

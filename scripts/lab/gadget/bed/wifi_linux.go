@@ -21,7 +21,7 @@ const (
 	WifiNIC    = "wlan0"
 	WifiAddr   = "10.77.0.2" // the gadget's own on it
 	WifiRouter = "10.77.0.1"
-	World4     = "198.51.100.1"
+	World4     = "44.128.0.1" // nobody's; of the networks for documentation a name server tells nothing
 	World6     = "2001:db8:ffff::1"
 	WorldName  = "www.world.example" // World4 and World6, by the Wi-Fi's name server
 )
@@ -41,7 +41,7 @@ ip route add default via 10.77.0.1 dev wlan0 metric 600; ip -6 route add default
 echo "nameserver 10.77.0.1" > /etc/resolv.conf`))
 	t.Cleanup(func() { Sh(t, "ip link del wlan0 2>/dev/null; : > /etc/resolv.conf") })
 	if _, err := w.NS.Call("bash", "-ec", `ip addr add 10.77.0.1/24 dev ap; ip -6 addr add 2001:db8:77::1/64 dev ap nodad; ip link set ap up
-ip addr add 198.51.100.1/32 dev lo; ip -6 addr add 2001:db8:ffff::1/128 dev lo`); err != nil {
+ip addr add 44.128.0.1/32 dev lo; ip -6 addr add 2001:db8:ffff::1/128 dev lo`); err != nil {
 		t.Fatal(err)
 	}
 	log, err := os.Create(filepath.Join(t.TempDir(), "dns"))

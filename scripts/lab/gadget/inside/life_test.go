@@ -1,0 +1,131 @@
+//go:build lab && linux
+
+package inside
+
+import (
+	"os"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/provision-net/provision/scripts/lab/gadget/bed"
+)
+
+// TestLifeCable pulls the cable and restarts the host: the gadget is left as it is, and the same laptop has the same address again.
+func TestLifeCable(t *testing.T) {
+	bed.Controllers(t, 1)
+	p := newPi(t, "gadget: {profile: modern}")
+	s := p.up()
+	tree := bed.Tree(t, "provision")
+	h := bed.NewHost(t)
+	c := leased(t, s, h, "udhcpc")
+	first := c.Bound(limit)
+	for _, way := range []struct {
+		name  string
+		cable func(d bed.Device, on bool)
+	}{
+		{"cable", func(d bed.Device, on bool) { d.Authorize(t, on) }},
+		{"host reboots", func(d bed.Device, on bool) { d.Driver(t, on) }},
+	} {
+		c.Stop()
+		d := at(t)
+		way.cable(d, false)
+		wait(t, way.name+": the laptop's NIC to go", func() bool { return !h.Has("usb0") })
+		way.cable(d, true)
+		h.Plug(0, 0, 1, "usb0")
+		c = h.Client(t, "udhcpc", "usb0")
+		if a := c.Settled(limit); a != first {
+			t.Errorf("%s: leased %v, and %v before", way.name, a, first)
+		}
+		if now := bed.Tree(t, "provision"); now != tree {
+			t.Errorf("%s: the tree has changed:\n%s", way.name, now)
+		}
+	}
+	// A server that was killed comes back to the same.
+	c.Stop()
+	p.stop(syscall.SIGKILL)
+	p.start()
+	if a := h.Client(t, "dhcpcd", "usb0").Settled(limit); !s.inside(0, a) {
+		t.Errorf("after kill -9: leased %v", a)
+	}
+}
+
+// TestLifeChange changes the profile while the gadget is plugged in.
+func TestLifeChange(t *testing.T) {
+	bed.Controllers(t, 1)
+	p := newPi(t, "gadget: {profile: modern}")
+	p.up()
+	d := bed.Plugged(t, 0, "cdc_ncm", "cdc_ncm", "cdc_acm", "cdc_acm")
+	modern, layout := bed.Tree(t, "provision"), d.Attr("bcdDevice")
+	p.configure("gadget: {profile: windows}")
+	s := p.up()
+	d = bed.Plugged(t, 0, "rndis_host", "rndis_host", "cdc_acm", "cdc_acm")
+	if now := d.Attr("bcdDevice"); now == layout {
+		t.Errorf("bcdDevice stayed %s: Windows would take its old drivers", now)
+	}
+	leased(t, s, bed.NewHost(t), "udhcpc")
+	p.configure("gadget: {profile: modern}")
+	p.up()
+	bed.Plugged(t, 0, "cdc_ncm", "cdc_ncm", "cdc_acm", "cdc_acm")
+	if now := bed.Tree(t, "provision"); now != modern {
+		t.Errorf("modern was\n%s\nand is\n%s", modern, now)
+	}
+}
+
+// TestLifeTwo has two gadgets on two controllers at once, and a laptop at each.
+func TestLifeTwo(t *testing.T) {
+	bed.Controllers(t, 2)
+	p := newPi(t, `gadget:
+  profile: modern
+  udc: dummy_udc.0
+  more:
+    - {name: provision-second, profile: custom, udc: dummy_udc.1, functions: [{type: ecm}]}
+`)
+	s := p.up()
+	if len(s.Links) != 2 {
+		t.Fatalf("links %v", s.Links)
+	}
+	for i := range 2 {
+		h := bed.NewHost(t)
+		h.Plug(i, 0, 1, "usb0")
+		if a := h.Client(t, "udhcpc", "usb0").Settled(limit); !s.inside(i, a) {
+			t.Errorf("gadget %d: leased %v of %v", i, a, s.Links)
+		}
+	}
+}
+
+// TestLifeRefusals: what cannot be is told with a status of its own, and nothing is half-built.
+func TestLifeRefusals(t *testing.T) {
+	bed.Controllers(t, 2)
+	for _, tt := range []struct {
+		name, config string
+		before       func(t *testing.T)
+		code         int
+		says         string
+	}{
+		{"unknown function", "gadget: {profile: custom, functions: [{type: warp}]}", nil, 64, "warp"},
+		{"unknown controller", "gadget: {profile: modern, udc: nobody.0}", nil, 64, "nobody.0"},
+		{"busy controller", "gadget: {profile: modern, udc: dummy_udc.0}", func(t *testing.T) {
+			t.Setenv("UDC", "dummy_udc.0")
+			bed.ByHand(t, "ecm")
+		}, -1, "byhand"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			if tt.before != nil {
+				tt.before(t)
+			}
+			others := strings.Join(bed.Gadgets(), " ")
+			if err := os.WriteFile(configFile, []byte("version: 1\n"+tt.config), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			defer os.Remove(configFile)
+			out, code := command(nil, "gadget", "up")
+			if code == 0 || tt.code > 0 && code != tt.code || !strings.Contains(out, tt.says) {
+				t.Errorf("status %d, want %d and %q:\n%s", code, tt.code, tt.says, out)
+			}
+			if now := strings.Join(bed.Gadgets(), " "); now != others {
+				t.Errorf("gadgets were %q and are %q", others, now)
+			}
+		})
+	}
+}
