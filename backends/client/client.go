@@ -14,6 +14,7 @@ import (
 	"strings"
 
 	"github.com/provision-net/provision/backends"
+	"github.com/provision-net/provision/backends/dhcpcd/conf"
 	"github.com/provision-net/provision/backends/ifupdown/interfaces"
 	"github.com/provision-net/provision/backends/networkd"
 	"github.com/provision-net/provision/backends/networkd/unit"
@@ -44,9 +45,11 @@ const (
 	nmConf        = "/etc/NetworkManager/conf.d/90-provision-client.conf"
 	profilePrefix = "/etc/NetworkManager/system-connections/provision-client-"
 	networkPrefix = unit.EtcDir + "/70-provision-client-"
+	dhcpcdConf    = "/etc/dhcpcd.conf"
 )
 
-// Owns reports whether a piece of state is one that Plan wants for one of the links.
+// Owns reports whether a piece of state is one that Plan wants for one of the links. dhcpcd's file is
+// everybody's and not meant.
 func Owns(r provision.Ref, links []Link) bool {
 	if r.Kind != file.Kind && r.Kind != file.SecretKind {
 		return false
@@ -64,7 +67,7 @@ func Owns(r provision.Ref, links []Link) bool {
 
 // Plan returns what should exist so that the links are DHCP clients.
 func Plan(f *facts.Facts, links []Link) (provision.Desired, error) {
-	p := &planner{f: f}
+	p := &planner{f: f, dhcpcdWant: -1}
 	var errs []error
 	owners := backends.Owners(f)
 	for _, l := range links {
@@ -83,6 +86,8 @@ type planner struct {
 	f        *facts.Facts
 	d        provision.Desired
 	sections []string // of NetworkManager's conf.d
+	// dhcpcdWant is where dhcpcd.conf is among the wants; -1 nowhere.
+	dhcpcdWant int
 }
 
 func (p *planner) link(l Link, owners []backends.Ownership) error {
@@ -110,12 +115,12 @@ func (p *planner) link(l Link, owners []backends.Ownership) error {
 	case backends.Ifupdown:
 		return p.ifupdown(l)
 	case backends.Dhcpcd:
-		p.dhcpcd(l)
-		return nil
+		return p.dhcpcd(l)
 	case backends.Foreign:
 		return errors.New("a DHCP client runs on it that no known manager started")
 	}
-	return fmt.Errorf("no network manager is there to ask: %s", why)
+	p.note("warning", l.Name, "no network manager is there that could make it a client of its host (%s): start a DHCP client on it", why)
+	return nil
 }
 
 func (l Link) metric(otherwise uint32) uint32 {
@@ -229,9 +234,38 @@ func (p *planner) ifupdown(l Link) error {
 	return nil
 }
 
-// dhcpcd takes every NIC by itself, and prefers Ethernet to Wi-Fi. Its one file is its keeper's and
-// the metrics' planner's.
-func (p *planner) dhcpcd(l Link) {
-	p.note("warning", l.Name, "dhcpcd takes it by itself, and prefers it to Wi-Fi: add the lines \"interface %s\" and \"metric %d\" at the end of /etc/dhcpcd.conf for a host that is only asked when nothing else is there",
-		l.Name, l.metric(MetricDhcpcd))
+// dhcpcd takes every NIC by itself, and prefers Ethernet to Wi-Fi: it is told the metric.
+func (p *planner) dhcpcd(l Link) error {
+	have, there := p.f.Files[dhcpcdConf]
+	if !there || have.Masked {
+		return fmt.Errorf("%s was not read", dhcpcdConf)
+	}
+	c, err := conf.Parse(dhcpcdConf, p.text(have.Text))
+	if err != nil {
+		return err
+	}
+	m := l.metric(MetricDhcpcd)
+	text, err := c.SetMetric(l.Name, m)
+	if err != nil {
+		return err
+	}
+	w := file.Content(dhcpcdConf, []byte(text), why(l))
+	if p.dhcpcdWant >= 0 {
+		p.d.Wants[p.dhcpcdWant].Attrs = w.Attrs
+		return nil
+	}
+	p.dhcpcdWant = len(p.d.Wants)
+	p.d.Wants = append(p.d.Wants, w)
+	if p.f.Dhcpcd.Running && p.f.Dhcpcd.Master {
+		p.trigger("dhcpcd-client", w.Ref, daemon.DhcpcdRestart(selector(l), l.Name, m, true), "dhcpcd reads its file when it starts; what it has configured stays meanwhile (persistent)")
+	}
+	return nil
+}
+
+// text is dhcpcd.conf as it is wanted so far.
+func (p *planner) text(have string) string {
+	if p.dhcpcdWant >= 0 {
+		return p.d.Wants[p.dhcpcdWant].Attrs[file.AttrContent]
+	}
+	return have
 }
