@@ -12,6 +12,7 @@ import (
 	"github.com/provision-net/provision/backends"
 	"github.com/provision-net/provision/cmd/provision/internal/agent"
 	"github.com/provision-net/provision/cmd/provision/internal/strict"
+	"github.com/provision-net/provision/gadget/doctor"
 	"github.com/provision-net/provision/provision"
 	"github.com/provision-net/provision/provision/facts"
 	"github.com/provision-net/provision/routing/killswitch"
@@ -41,6 +42,12 @@ func outputs() []struct {
 		{"firewall open, close", killswitch.State{}},
 		{"restore", agent.Restored{}},
 		{"watch --status", watch.Status{}},
+		{"gadget up, down", agent.GadgetOutcome{}},
+		{"gadget up --dry-run", gadgetPreview{}},
+		{"gadget status", agent.GadgetStatus{}},
+		{"gadget doctor", doctor.Report{}},
+		{"wifi add, remove", agent.WifiOutcome{}},
+		{"wifi list", agent.WifiList{}},
 		{"validate problems", strict.Problem{}},
 	}
 }
