@@ -92,6 +92,9 @@ func (a *Agent) gadgetPlan(ctx context.Context, f *facts.Facts, c gadget.Config)
 	if err != nil {
 		return r, fmt.Errorf("%w: %w", ErrConfig, err)
 	}
+	if r, err = a.clients(in, c, r); err != nil {
+		return r, err
+	}
 	r.Desired.Append(a.serveUnit(f, r))
 	w, err := memo(r)
 	if err != nil {
