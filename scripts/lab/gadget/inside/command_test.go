@@ -5,6 +5,7 @@ package inside
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net/netip"
 	"os"
 	"os/exec"
@@ -17,28 +18,6 @@ import (
 	"github.com/provision-net/provision/scripts/lab"
 	"github.com/provision-net/provision/scripts/lab/gadget/bed"
 )
-
-// serve starts the server, which has no configuration but what `gadget up` wrote down.
-func serve(t *testing.T) {
-	t.Helper()
-	cmd := exec.Command("provision", "serve")
-	log, err := os.Create(t.TempDir() + "/serve.log")
-	if err != nil {
-		t.Fatal(err)
-	}
-	cmd.Stdout, cmd.Stderr = log, log
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		_ = cmd.Process.Signal(syscall.SIGTERM)
-		_ = cmd.Wait()
-		if t.Failed() {
-			text, _ := os.ReadFile(log.Name())
-			t.Logf("the server says:\n%s", text)
-		}
-	})
-}
 
 // outcome is what of `gadget up -o json` is looked at.
 type outcome struct {
@@ -86,7 +65,7 @@ func TestCommandUp(t *testing.T) {
 	if bed.Tree(t, "provision") != tree || d.Attr("devnum") != number {
 		t.Errorf("the second time the host saw something: %s", bed.Tree(t, "provision"))
 	}
-	serve(t)
+	started(t, "serve", "serve")
 	h := bed.NewHost(t)
 	h.Uplink(100)
 	h.Plug(0, 0, 1, "usb0")
@@ -138,4 +117,175 @@ func gone(h *bed.Host) error {
 		return errors.New("the host still has its NIC")
 	}
 	return nil
+}
+
+// started runs a program of ours in the background.
+func started(t *testing.T, name string, args ...string) *exec.Cmd {
+	t.Helper()
+	cmd := exec.Command("provision", args...)
+	log, err := os.Create(t.TempDir() + "/" + name + ".log")
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd.Stdout, cmd.Stderr = log, log
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = cmd.Process.Signal(syscall.SIGTERM)
+		if err := cmd.Wait(); err != nil && !t.Failed() {
+			t.Logf("%s ends with: %v", name, err)
+		}
+		text, _ := os.ReadFile(log.Name())
+		t.Logf("%s says:\n%s", name, text)
+	})
+	return cmd
+}
+
+// fares is what of `gadget status -o json` is looked at.
+type fares struct {
+	Gadgets []struct {
+		State string
+		Life  *struct {
+			State   string
+			Spoke   bool     `json:"host_spoke"`
+			Leased  bool     `json:"leased"`
+			Carrier []string `json:"carrier"`
+			Host    string   `json:"host"`
+		}
+	}
+	Links []struct {
+		Name    string
+		There   bool
+		Up      bool
+		Carrier bool
+		Leases  []struct{ Address string }
+	}
+	Watched bool
+	Served  bool `json:"server_running"`
+}
+
+func fare(t *testing.T) (f fares) {
+	t.Helper()
+	text := bed.Sh(t, "provision gadget status -o json || [ $? = 2 ]")
+	if err := json.Unmarshal([]byte(text), &f); err != nil {
+		t.Fatalf("%v: %s", err, text)
+	}
+	return f
+}
+
+// TestCommandWatch: what the boot starts brings a gadget up and knows its host; it follows what
+// others bring up and take down.
+func TestCommandWatch(t *testing.T) {
+	bed.Controllers(t, 1)
+	watch := started(t, "watch", "gadget", "watch", "-v")
+	lab.Await(t, limit, func() error {
+		if f := fare(t); !f.Watched || len(f.Gadgets) != 1 || f.Gadgets[0].Life == nil {
+			return fmt.Errorf("%+v", f)
+		}
+		return nil
+	})
+	started(t, "serve", "serve")
+	h := bed.NewHost(t)
+	h.Plug(0, 0, 1, "usb0")
+	addr := h.Client(t, "udhcpc", "usb0").Settled(limit)
+	lab.Await(t, limit, func() error {
+		f := fare(t)
+		l := f.Gadgets[0].Life
+		if l == nil || !l.Spoke || !l.Leased || l.Host == "" || len(l.Carrier) != 1 || l.State != "configured" || !f.Links[0].Carrier || len(f.Links[0].Leases) != 1 ||
+			f.Links[0].Leases[0].Address != addr.Addr().String() {
+			return fmt.Errorf("%+v %+v", f, l)
+		}
+		return nil
+	})
+	t.Log("\n" + bed.Sh(t, "provision gadget status"))
+	out, code := bed.Try("provision gadget doctor")
+	t.Logf("status %d\n%s", code, out)
+	gadgetCommand(t, "down")
+	lab.Await(t, limit, func() error {
+		if f := fare(t); len(f.Gadgets) != 0 || !f.Watched {
+			return fmt.Errorf("%+v", f)
+		}
+		return nil
+	})
+	gadgetCommand(t, "up")
+	lab.Await(t, limit, func() error {
+		if f := fare(t); len(f.Gadgets) != 1 || f.Gadgets[0].Life == nil {
+			return fmt.Errorf("%+v", f)
+		}
+		return nil
+	})
+	if err := watch.Process.Signal(syscall.SIGHUP); err != nil {
+		t.Fatal(err)
+	}
+	lab.Await(t, limit, func() error {
+		if said, _ := os.ReadFile(watch.Stderr.(*os.File).Name()); !strings.Contains(string(said), "the configuration was read again") {
+			return errors.New("not read again")
+		}
+		return nil
+	})
+	lab.Await(t, limit, func() error {
+		if f := fare(t); len(f.Gadgets) != 1 || f.Gadgets[0].Life == nil || f.Gadgets[0].Life.State == "" {
+			return fmt.Errorf("%+v", f)
+		}
+		return nil
+	})
+	gadgetCommand(t, "down")
+}
+
+// TestCommandApply: the slice of a configuration goes with everything else, and comes off with it.
+func TestCommandApply(t *testing.T) {
+	bed.Controllers(t, 1)
+	const name = "/etc/provision/provision.yaml"
+	if err := os.WriteFile(name, []byte("version: 1\ngadget:\n  profile: windows\n  router: full\n  login: false\nrouting:\n  forwarding: yes\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.Remove(name) })
+	apply := func(args string) outcome {
+		t.Helper()
+		var o outcome
+		text := bed.Sh(t, "provision "+args+" -o json")
+		if err := json.Unmarshal([]byte(text), &o); err != nil {
+			t.Fatalf("%v: %s", err, text)
+		}
+		return o
+	}
+	bed.Sh(t, "provision plan")
+	if o := apply("apply"); o.Result.Writes == 0 {
+		t.Fatalf("%+v", o)
+	}
+	d := bed.Plugged(t, 0, "rndis_host", "rndis_host", "cdc_acm", "cdc_acm")
+	number := d.Attr("devnum")
+	if o := apply("apply"); o.Result.Writes != 0 {
+		t.Errorf("the second time: %+v", o)
+	}
+	if o := gadgetCommand(t, "up"); o.Result.Writes != 0 || d.Attr("devnum") != number {
+		t.Errorf("after apply: %+v", o)
+	}
+	started(t, "serve", "serve")
+	h := bed.NewHost(t)
+	h.Plug(0, 0, 1, "usb0")
+	addr := h.Client(t, "udhcpc", "usb0").Settled(limit)
+	if all := h.Defaults(4, "usb0"); len(all) != 1 {
+		t.Errorf("default routes %v with %s", all, addr)
+	}
+	bed.Sh(t, "provision verify")
+	bed.Sh(t, "provision revert")
+	if got := bed.Gadgets(); len(got) != 0 {
+		t.Errorf("left: %v", got)
+	}
+	if _, err := os.Stat("/var/lib/provision/gadget.json"); err == nil {
+		t.Error("gadget.json is left")
+	}
+	// A slice that is taken out takes its gadget with it.
+	apply("apply")
+	bed.Plugged(t, 0, "rndis_host", "rndis_host", "cdc_acm", "cdc_acm")
+	if err := os.WriteFile(name, []byte("version: 1\nrouting:\n  forwarding: yes\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	apply("apply")
+	if got := bed.Gadgets(); len(got) != 0 {
+		t.Errorf("left: %v", got)
+	}
+	bed.Sh(t, "provision revert")
 }
