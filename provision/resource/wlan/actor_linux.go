@@ -39,7 +39,7 @@ func (x *Actor) Do(ctx context.Context, a provision.Action) error {
 		}
 		// A hint: where the kernel refuses it, the driver has its own idea, and the files say it at the next start.
 		if err := set(ctx, country); err != nil {
-			x.Log.Warn("the kernel does not take the Wi-Fi country now", "country", country, "error", err)
+			x.Log.Info("the kernel does not take the Wi-Fi country now", "country", country, "error", err)
 		}
 		return nil
 	}

@@ -55,7 +55,7 @@ func TestWifi(t *testing.T) {
 		t.Fatalf("cannot make the guest's file system: %v", err)
 	}
 	image := strings.TrimSpace(string(initrd))
-	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 8*time.Minute)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, "qemu-system-x86_64", "-accel", "tcg,thread=multi", "-machine", "q35", "-cpu", "max", "-smp", "1", "-m", "512M",
 		"-nodefaults", "-no-user-config", "-display", "none", "-no-reboot", "-kernel", filepath.Join(filepath.Dir(image), "vmlinux"), "-initrd", image,
