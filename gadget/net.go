@@ -237,6 +237,9 @@ func (p *planner) up(g *gadget, l Link) {
 			p.after.Wants = append(p.after.Wants, sysctl.Link("ipv6", "mac:"+g.macOf(port), "accept_ra", "0", "port of "+l.Name))
 		}
 		p.after.Wants = append(p.after.Wants, sysctl.Link("ipv6", sel, "accept_ra", "0", "this side announces the network of "+l.Name))
+		// The kernel would make another link-local address of the MAC when the device comes up, and a host
+		// would find its router there: IN6_ADDR_GEN_MODE_NONE (linux/if_link.h).
+		p.after.Wants = append(p.after.Wants, sysctl.Link("ipv6", sel, "addr_gen_mode", "1", "fe80::1 is the only link-local address of "+l.Name))
 	}
 	for _, a := range l.Addresses {
 		switch {

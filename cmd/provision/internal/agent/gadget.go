@@ -90,7 +90,7 @@ func (a *Agent) gadgetPlan(ctx context.Context, f *facts.Facts, c gadget.Config)
 	}
 	r, err := gadget.Plan(in, c)
 	if err != nil {
-		return r, fmt.Errorf("%w: %w", ErrConfig, err)
+		return r, fmt.Errorf("%w: %w", unable(f, c), err)
 	}
 	if r, err = a.clients(in, c, r); err != nil {
 		return r, err
@@ -108,6 +108,16 @@ func (a *Agent) gadgetPlan(ctx context.Context, f *facts.Facts, c gadget.Config)
 	d.Append(r.Desired)
 	r.Desired = d
 	return r, nil
+}
+
+// unable says whose fault it is that nothing can be planned: the configuration's, or the machine's,
+// which lacks what any gadget needs.
+func unable(f *facts.Facts, c gadget.Config) error {
+	u := f.USB
+	if len(c.Problems()) == 0 && (u.ConfigFS == "" || !u.LibComposite || len(u.Controllers) == 0) {
+		return ErrMissing
+	}
+	return ErrConfig
 }
 
 // memo wants r written down. Offline nothing is: the links are made where the board is known.

@@ -31,7 +31,7 @@ func (a *Agent) GadgetDoctor(ctx context.Context, socket string) (doctor.Report,
 	}
 	if len(s.Devices) == 0 {
 		r, err := a.gadgetPlan(ctx, f, a.gadgetConfig())
-		if err != nil && !errors.Is(err, ErrConfig) {
+		if err != nil && !errors.Is(err, ErrConfig) && !errors.Is(err, ErrMissing) {
 			return doctor.Report{}, err
 		}
 		s.Devices, s.Links = r.Devices, links(r.Links)
