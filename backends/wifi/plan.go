@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sort"
 	"strings"
 
 	"github.com/provision-net/provision/backends"
@@ -111,7 +112,7 @@ func Plan(f *facts.Facts, networks []Network) (provision.Desired, []Target, erro
 		}
 		seen[l.Name] = name
 		list := byDevice[name]
-		slices.SortFunc(list, func(a, b Network) int { return strings.Compare(a.SSID, b.SSID) })
+		sort.Slice(list, func(i, j int) bool { return list[i].SSID < list[j].SSID })
 		p := &planner{f: with(f, l), link: l, networks: list, country: country}
 		t, err := p.plan()
 		if err != nil {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"path"
 	"slices"
+	"sort"
 	"strings"
 
 	"github.com/provision-net/provision/gadget/bootfile"
@@ -33,7 +34,7 @@ func Diagnose(in Input) Report {
 		e.network()
 		e.power()
 	}
-	slices.SortStableFunc(e.r.Findings, func(a, b Finding) int { return b.weight - a.weight })
+	sort.SliceStable(e.r.Findings, func(i, j int) bool { return e.r.Findings[i].weight > e.r.Findings[j].weight })
 	return e.r
 }
 

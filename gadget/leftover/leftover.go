@@ -7,6 +7,7 @@ package leftover
 import (
 	"fmt"
 	"slices"
+	"sort"
 	"strings"
 
 	"github.com/provision-net/provision/gadget/bootfile"
@@ -57,7 +58,7 @@ func Find(f *facts.Facts, own ...string) []Found {
 	out := append([]Found{}, modules(f)...)
 	out = append(out, trees(f, own)...)
 	out = append(out, coming(f, out)...)
-	slices.SortStableFunc(out, func(a, b Found) int { return min(len(b.Holds), 1) - min(len(a.Holds), 1) })
+	sort.SliceStable(out, func(i, j int) bool { return len(out[i].Holds) > 0 && len(out[j].Holds) == 0 })
 	return out
 }
 

@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"path"
 	"slices"
+	"sort"
 	"strconv"
 	"strings"
 
@@ -110,7 +111,7 @@ func sortNumbered(names []string) {
 		v, _ := strconv.Atoi(n)
 		return v
 	}
-	slices.SortFunc(names, func(a, b string) int { return number(a) - number(b) })
+	sort.Slice(names, func(i, j int) bool { return number(names[i]) < number(names[j]) })
 }
 
 func (p place) setConfig(now, want provision.Attrs) (err error) {

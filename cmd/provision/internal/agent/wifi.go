@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"slices"
+	"sort"
 	"strings"
 	"time"
 
@@ -405,11 +406,11 @@ func (h heard) rest() []WifiNetwork {
 			out = append(out, s.WifiNetwork)
 		}
 	}
-	slices.SortFunc(out, func(a, b WifiNetwork) int {
-		if a.Signal != b.Signal {
-			return b.Signal - a.Signal
+	sort.Slice(out, func(i, j int) bool {
+		if out[i].Signal != out[j].Signal {
+			return out[i].Signal > out[j].Signal
 		}
-		return strings.Compare(a.SSID, b.SSID)
+		return out[i].SSID < out[j].SSID
 	})
 	return out
 }
