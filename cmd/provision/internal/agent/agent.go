@@ -58,6 +58,8 @@ type Agent struct {
 	links    []facts.Link // as last read
 	// load: what the kernel lacks for a gadget may be loaded, because something is about to be changed.
 	load bool
+	// again is what gadgets are planned from: what was applied last, and not the file, which may have been edited since.
+	again *GadgetState
 	// switched are the profiles that profile auto has come to, by the gadget's name.
 	switched map[string]string
 }

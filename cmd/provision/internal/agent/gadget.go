@@ -44,6 +44,9 @@ type GadgetState struct {
 	Devices []gadget.Device `json:"devices"`
 	// Refs are all that is there because of them.
 	Refs []provision.Ref `json:"refs"`
+	// Config is what they were made of; Configured: a file said so.
+	Config     gadget.Config `json:"config"`
+	Configured bool          `json:"configured,omitempty"`
 }
 
 // GadgetLink is a link as the server has to know it.
@@ -61,20 +64,29 @@ type GadgetLink struct {
 }
 
 // gadgetConfig is the slice, or, where nothing is configured, what `gadget up` means by itself.
-func (a *Agent) gadgetConfig() gadget.Config {
-	if c := a.Config.Gadget; c.Wanted() {
-		return c
+func (a *Agent) gadgetConfig() (c gadget.Config, configured bool) {
+	if s := a.again; s != nil && len(s.Devices) > 0 {
+		return s.Config, s.Configured
 	}
-	return gadget.Config{Gadget: gadget.Gadget{Profile: gadget.Modern}}
+	if c := a.Config.Gadget; c.Wanted() {
+		return c, true
+	}
+	return gadget.Config{Gadget: gadget.Gadget{Profile: gadget.Modern}}, false
 }
 
-// gadgetPlan asks the wing of the USB side, and has what it says written down.
+// gadgetPlan is gadgetPlanOf for what the file says.
 func (a *Agent) gadgetPlan(ctx context.Context, f *facts.Facts, c gadget.Config) (gadget.Result, error) {
+	return a.gadgetPlanOf(ctx, f, c, a.Config.Gadget.Wanted())
+}
+
+// gadgetPlanOf asks the wing of the USB side, and has what it says written down. configured: a file
+// says so, and not only a command, so that units are installed.
+func (a *Agent) gadgetPlanOf(ctx context.Context, f *facts.Facts, c gadget.Config, configured bool) (gadget.Result, error) {
 	if !c.Wanted() {
 		return gadget.Result{}, nil
 	}
 	in := gadget.Input{Facts: f, Images: map[string]gadget.Image{}}
-	if a.Config.Gadget.Wanted() { // a unit is for what a file says
+	if configured {
 		in.Units = a.GadgetUnits
 	}
 	for _, name := range c.Images() {
@@ -95,8 +107,11 @@ func (a *Agent) gadgetPlan(ctx context.Context, f *facts.Facts, c gadget.Config)
 	if r, err = a.clients(in, c, r); err != nil {
 		return r, err
 	}
-	r.Desired.Append(a.serveUnit(f, r))
-	w, err := memo(r)
+	if configured {
+		r.Desired.Append(a.serveUnit(f, r))
+	}
+	a.otherProfile(in, c, &r)
+	w, err := memo(r, c, configured)
 	if err != nil {
 		return r, err
 	}
@@ -110,6 +125,46 @@ func (a *Agent) gadgetPlan(ctx context.Context, f *facts.Facts, c gadget.Config)
 	return r, nil
 }
 
+// otherProfile has the firewall know the links of both profiles of auto: the profile changes while a
+// host is plugged in, and the firewall does not.
+func (a *Agent) otherProfile(in gadget.Input, c gadget.Config, r *gadget.Result) {
+	in.Settled = maps.Clone(in.Settled)
+	more := false
+	for _, d := range r.Devices {
+		if d.May && in.Settled[d.Name] != gadget.Classic {
+			in.Settled[d.Name], more = gadget.Classic, true
+		}
+	}
+	if !more {
+		return
+	}
+	other, err := gadget.Plan(in, c)
+	if err != nil {
+		a.Log.Warn("profile auto cannot go on to classic", "error", err)
+		return
+	}
+	known := func(name string) bool {
+		return slices.ContainsFunc(r.Links, func(l gadget.Link) bool { return l.Name == name })
+	}
+	var fresh []gadget.Link
+	for _, l := range other.Links {
+		if !known(l.Name) {
+			fresh = append(fresh, l)
+		}
+	}
+	r.Intents.Append(served(dnsdhcp.Config{Links: serveRules(a.Config.Serve, links(fresh))}, 0))
+	for _, m := range other.Intents.Members {
+		if !slices.ContainsFunc(m.Interfaces, known) {
+			r.Intents.Members = append(r.Intents.Members, m)
+		}
+	}
+	for _, w := range other.Intents.Forwards {
+		if !slices.ContainsFunc(w.Interfaces, known) {
+			r.Intents.Forwards = append(r.Intents.Forwards, w)
+		}
+	}
+}
+
 // unable says whose fault it is that nothing can be planned: the configuration's, or the machine's,
 // which lacks what any gadget needs.
 func unable(f *facts.Facts, c gadget.Config) error {
@@ -121,8 +176,8 @@ func unable(f *facts.Facts, c gadget.Config) error {
 }
 
 // memo wants r written down. Offline nothing is: the links are made where the board is known.
-func memo(r gadget.Result) (provision.Want, error) {
-	s := GadgetState{Version: gadgetVersion, Links: links(r.Links), Devices: r.Devices}
+func memo(r gadget.Result, c gadget.Config, configured bool) (provision.Want, error) {
+	s := GadgetState{Version: gadgetVersion, Links: links(r.Links), Devices: r.Devices, Config: c, Configured: configured}
 	for _, w := range r.Desired.Wants {
 		s.Refs = append(s.Refs, w.Ref)
 	}
@@ -180,6 +235,9 @@ func (a *Agent) settled(c gadget.Config) (map[string]string, error) {
 			continue
 		}
 		s, err := a.gadgetState()
+		if a.again != nil {
+			s, err = *a.again, nil
+		}
 		if err == nil {
 			if i := slices.IndexFunc(s.Devices, func(d gadget.Device) bool { return d.Name == name && d.Asked == gadget.Auto }); i >= 0 {
 				out[name] = s.Devices[i].Profile
@@ -290,7 +348,7 @@ const (
 func (a *Agent) serveUnit(f *facts.Facts, r gadget.Result) provision.Desired {
 	var d provision.Desired
 	served := slices.ContainsFunc(r.Links, func(l gadget.Link) bool { return l.Router != gadget.RouterClient })
-	if !served || a.ServeUnit == "" || !a.Config.Gadget.Wanted() || f.Machine.Init != "systemd" {
+	if !served || a.ServeUnit == "" || f.Machine.Init != "systemd" {
 		return d
 	}
 	s, err := a.gadgetState()

@@ -30,7 +30,8 @@ func (a *Agent) GadgetDoctor(ctx context.Context, socket string) (doctor.Report,
 		return doctor.Report{}, err
 	}
 	if len(s.Devices) == 0 {
-		r, err := a.gadgetPlan(ctx, f, a.gadgetConfig())
+		c, configured := a.gadgetConfig()
+		r, err := a.gadgetPlanOf(ctx, f, c, configured)
 		if err != nil && !errors.Is(err, ErrConfig) && !errors.Is(err, ErrMissing) {
 			return doctor.Report{}, err
 		}

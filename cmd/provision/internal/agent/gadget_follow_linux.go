@@ -294,12 +294,14 @@ func (f *following) locked(ctx context.Context, do func() error) error {
 func (f *following) RebindDriver(ctx context.Context) error {
 	f.watch.mu.Lock()
 	defer f.watch.mu.Unlock()
-	_, err := f.watch.agent.GadgetDown(ctx)
+	s, err := f.watch.agent.gadgetState()
+	if err == nil {
+		_, err = f.watch.agent.GadgetDown(ctx)
+	}
 	if err == nil {
 		err = f.control().RebindDriver(ctx)
 	}
-	_, up := f.watch.agent.GadgetUp(context.WithoutCancel(ctx))
-	return errors.Join(err, up)
+	return errors.Join(err, f.watch.back(context.WithoutCancel(ctx), s))
 }
 
 // Switch implements life.Planner.
@@ -312,7 +314,7 @@ func (f *following) Switch(ctx context.Context, p verdict.Profile) error {
 		a.switched = map[string]string{}
 	}
 	a.switched[f.device.Name] = string(p)
-	_, err := a.GadgetUp(ctx)
+	err := f.watch.step(ctx)
 	if err != nil {
 		delete(a.switched, f.device.Name)
 		if had {
@@ -324,8 +326,9 @@ func (f *following) Switch(ctx context.Context, p verdict.Profile) error {
 
 // Readdress implements life.Planner.
 func (f *following) Readdress(ctx context.Context) error {
-	_, err := f.watch.up(ctx)
-	return err
+	f.watch.mu.Lock()
+	defer f.watch.mu.Unlock()
+	return f.watch.step(ctx)
 }
 
 // Restore implements life.Planner. What was taken down meanwhile stays down. The functions are made
@@ -340,8 +343,7 @@ func (f *following) Restore(ctx context.Context) error {
 		return err
 	}
 	_, err = a.GadgetDown(ctx)
-	_, up := a.GadgetUp(context.WithoutCancel(ctx))
-	return errors.Join(err, up)
+	return errors.Join(err, f.watch.back(context.WithoutCancel(ctx), s))
 }
 
 // Count implements life.Meter.

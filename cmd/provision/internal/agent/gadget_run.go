@@ -37,7 +37,8 @@ func (a *Agent) gadgetGoal(ctx context.Context) (gadget.Result, *facts.Facts, er
 	if err := a.gadgetKernel(ctx, f); err != nil {
 		return gadget.Result{}, f, err
 	}
-	r, err := a.gadgetPlan(ctx, f, a.gadgetConfig())
+	c, configured := a.gadgetConfig()
+	r, err := a.gadgetPlanOf(ctx, f, c, configured)
 	return r, f, err
 }
 

@@ -2,6 +2,8 @@ package agent
 
 import (
 	"encoding/json"
+	"errors"
+	"log/slog"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -86,7 +88,7 @@ func TestServeConfig(t *testing.T) {
 		t.Errorf("a gadget will be: %v, %v", wanted, err)
 	}
 	w, err := memo(gadget.Result{Links: []gadget.Link{{Name: "usb0", MAC: "02:00:5e:00:53:01", Router: gadget.RouterNone}}, Devices: []gadget.Device{{Name: "provision"}},
-		Desired: provision.Desired{Wants: []provision.Want{link.Up("mac:02:00:5e:00:53:01", "")}}})
+		Desired: provision.Desired{Wants: []provision.Want{link.Up("mac:02:00:5e:00:53:01", "")}}}, gadget.Config{}, true)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -150,7 +152,7 @@ func TestSharedFile(t *testing.T) {
 // The server is installed for the links of a gadget, and never over somebody's own unit.
 func TestServeUnit(t *testing.T) {
 	root := t.TempDir()
-	a := &Agent{Options: Options{Root: root, ServeUnit: "[Unit]\n", Config: Config{Gadget: gadget.Config{Gadget: gadget.Gadget{Profile: gadget.Modern}}}}}
+	a := &Agent{Options: Options{Root: root, ServeUnit: "[Unit]\n"}}
 	f := &facts.Facts{Machine: facts.Machine{Init: "systemd"}}
 	r := gadget.Result{Links: []gadget.Link{{Name: "usb0", Router: gadget.RouterNone}}}
 	if d := a.serveUnit(f, r); len(d.Wants) != 3 {
@@ -189,4 +191,79 @@ func FuzzGadgetState(f *testing.F) {
 			}
 		}
 	})
+}
+
+// usbMachine can be a USB device.
+func usbMachine() *facts.Facts {
+	return &facts.Facts{Machine: facts.Machine{Serial: "00000000f3a2b1c4", Kernel: "6.12.0", Init: "busybox"},
+		USB: facts.USB{ConfigFS: "/sys/kernel/config", LibComposite: true, Controllers: []facts.UDC{{Name: "20980000.usb", Driver: "dwc2", State: "not attached"}}}}
+}
+
+// The profile of auto changes while a host is plugged in: the firewall knows the links of both.
+func TestFirewallKnowsBothProfiles(t *testing.T) {
+	c := gadget.Config{Gadget: gadget.Gadget{Profile: gadget.Auto, RNDIS: true}}
+	a := &Agent{Options: Options{Root: t.TempDir(), Log: slog.New(slog.DiscardHandler), Config: Config{Version: 1, Gadget: c}}}
+	r, err := a.gadgetPlan(t.Context(), usbMachine(), c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	members, services := map[string]int{}, map[string]int{}
+	for _, m := range r.Intents.Members {
+		for _, i := range m.Interfaces {
+			members[i]++
+		}
+	}
+	for _, s := range r.Intents.Services {
+		for _, i := range s.Interfaces {
+			services[i]++
+		}
+	}
+	if len(r.Links) != 1 || members["usb0"] != 1 || members["usb1"] != 1 || services["usb1"] != 5 {
+		t.Errorf("links %+v, members %v, services %v", r.Links, members, services)
+	}
+	a.switched = map[string]string{"provision": gadget.Classic}
+	if r, err = a.gadgetPlan(t.Context(), usbMachine(), c); err != nil || len(r.Links) != 2 || len(r.Intents.Services) != 0 {
+		t.Errorf("classic: %+v, %v", r, err)
+	}
+}
+
+// What the watch does by itself it makes of what was applied, not of a file that is being edited.
+func TestAgain(t *testing.T) {
+	a := &Agent{Options: Options{Root: t.TempDir(), Log: slog.New(slog.DiscardHandler), Config: Config{Version: 1, Gadget: gadget.Config{Gadget: gadget.Gadget{Profile: gadget.Rescue}}}}}
+	w, err := memo(gadget.Result{Devices: []gadget.Device{{Name: "provision", Asked: gadget.Auto, Profile: gadget.Classic}}}, gadget.Config{Gadget: gadget.Gadget{Profile: gadget.Auto, RNDIS: true}}, true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := parseGadget([]byte(w.Attrs[file.AttrContent]))
+	if err != nil {
+		t.Fatal(err)
+	}
+	a.again = &s
+	c, configured := a.gadgetConfig()
+	if c.Profile != gadget.Auto || !c.RNDIS || !configured {
+		t.Errorf("%+v %v", c, configured)
+	}
+	settled, err := a.settled(c)
+	if err != nil || settled["provision"] != gadget.Classic {
+		t.Errorf("%v, %v", settled, err)
+	}
+	a.again = nil
+	if c, _ := a.gadgetConfig(); c.Profile != gadget.Rescue {
+		t.Errorf("%+v", c)
+	}
+}
+
+// What a machine lacks is no mistake in a file.
+func TestUnable(t *testing.T) {
+	a := &Agent{Options: Options{Root: t.TempDir(), Log: slog.New(slog.DiscardHandler)}}
+	c := gadget.Config{Gadget: gadget.Gadget{Profile: gadget.Modern}}
+	f := usbMachine()
+	f.USB.Controllers = nil
+	if _, err := a.gadgetPlan(t.Context(), f, c); !errors.Is(err, ErrMissing) {
+		t.Errorf("no controller: %v", err)
+	}
+	c.Profile = "none"
+	if _, err := a.gadgetPlan(t.Context(), f, c); !errors.Is(err, ErrConfig) {
+		t.Errorf("a wrong profile: %v", err)
+	}
 }

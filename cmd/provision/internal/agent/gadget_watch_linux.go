@@ -91,6 +91,26 @@ func (w *gadgetWatch) up(ctx context.Context) (GadgetOutcome, error) {
 	return out, err
 }
 
+// step is up with what was applied last, for a change that is the watch's own. The lock is held.
+func (w *gadgetWatch) step(ctx context.Context) error {
+	s, err := w.agent.gadgetState()
+	if err != nil {
+		return err
+	}
+	return w.back(ctx, s)
+}
+
+// back brings up again what s says.
+func (w *gadgetWatch) back(ctx context.Context, s GadgetState) error {
+	if len(s.Devices) == 0 {
+		return nil // taken down, and it stays down
+	}
+	w.agent.again = &s
+	defer func() { w.agent.again = nil }()
+	_, err := w.agent.GadgetUp(ctx)
+	return err
+}
+
 func (w *gadgetWatch) answer(_ context.Context, c control.Call) (any, error) {
 	w.show.Lock()
 	defer w.show.Unlock()
