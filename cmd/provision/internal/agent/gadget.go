@@ -175,7 +175,7 @@ func unable(f *facts.Facts, c gadget.Config) error {
 	return ErrConfig
 }
 
-// memo wants r written down. Offline nothing is: the links are made where the board is known.
+// memo wants r written down. In an image it has no links: they are made where the board is known.
 func memo(r gadget.Result, c gadget.Config, configured bool) (provision.Want, error) {
 	s := GadgetState{Version: gadgetVersion, Links: links(r.Links), Devices: r.Devices, Config: c, Configured: configured}
 	for _, w := range r.Desired.Wants {
@@ -348,6 +348,10 @@ const (
 func (a *Agent) serveUnit(f *facts.Facts, r gadget.Result) provision.Desired {
 	var d provision.Desired
 	served := slices.ContainsFunc(r.Links, func(l gadget.Link) bool { return l.Router != gadget.RouterClient })
+	for _, d := range r.Devices {
+		// In an image links are not known before the board is.
+		served = served || a.offline() && a.Config.Gadget.Router != gadget.RouterClient && slices.ContainsFunc(d.Functions, func(f gadget.DeviceFunction) bool { return f.Interface != "" })
+	}
 	if !served || a.ServeUnit == "" || f.Machine.Init != "systemd" {
 		return d
 	}
