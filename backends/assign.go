@@ -74,3 +74,23 @@ func AssignNew(f *facts.Facts, owners []Ownership) (o Ownership, why string) {
 //
 //go:noinline
 func writable(m Manager) bool { return m != "" && m != None && m != Foreign }
+
+// AssignEnabled says which manager runs, or would run after a boot: for a NIC without one on a
+// machine where no NIC tells, such as an image or a board that has no other.
+func AssignEnabled(f *facts.Facts) (o Ownership, why string) {
+	for _, c := range []struct {
+		owner Manager
+		d     facts.Daemon
+		name  string
+	}{
+		{NetworkManager, f.NM.Daemon, "NetworkManager"},
+		{Dhcpcd, f.Dhcpcd.Daemon, "dhcpcd"},
+		{Networkd, f.Networkd.Daemon, "systemd-networkd"},
+		{Ifupdown, facts.Daemon{Enabled: f.Ifupdown.Installed && f.Ifupdown.Enabled}, "ifupdown"},
+	} {
+		if !c.d.Masked && (c.d.Running || c.d.Enabled) {
+			return Ownership{Owner: c.owner}, c.name + " is what starts with the system"
+		}
+	}
+	return Ownership{Owner: None}, "no manager owns any NIC, and none starts with the system"
+}

@@ -100,6 +100,9 @@ func (p *planner) link(l Link, owners []backends.Ownership) error {
 	why := ""
 	if owner.Owner == backends.None {
 		owner, why = backends.AssignNew(p.f, owners)
+		if owner.Owner == backends.None && !managed(owners) {
+			owner, why = backends.AssignEnabled(p.f)
+		}
 	}
 	// A NIC that only comes with the gadget has no place in netplan's tree: its renderer takes it.
 	m := owner.Owner
@@ -268,4 +271,14 @@ func (p *planner) text(have string) string {
 		return p.d.Wants[p.dhcpcdWant].Attrs[file.AttrContent]
 	}
 	return have
+}
+
+// managed reports whether any NIC has a manager: then what starts with the system says nothing new.
+func managed(owners []backends.Ownership) bool {
+	for _, o := range owners {
+		if o.Owner != backends.None {
+			return true
+		}
+	}
+	return false
 }

@@ -187,6 +187,9 @@ func (p *planner) plan() (Target, error) {
 	why := ""
 	if owner.Owner == backends.None {
 		owner, why = backends.AssignNew(p.f, owners)
+		if owner.Owner == backends.None && !managed(owners) {
+			owner, why = backends.AssignEnabled(p.f)
+		}
 	}
 	switch {
 	case owner.Owner == backends.NetworkManager, owner.Owner == backends.Netplan && owner.Renderer == backends.NetworkManager:
@@ -253,6 +256,16 @@ func Owns(r provision.Ref) bool {
 			}
 		}
 		return r.Name == netplanPath || r.Name == regulatoryPath
+	}
+	return false
+}
+
+// managed reports whether any NIC has a manager: then what starts with the system says nothing new.
+func managed(owners []backends.Ownership) bool {
+	for _, o := range owners {
+		if o.Owner != backends.None {
+			return true
+		}
 	}
 	return false
 }
