@@ -43,6 +43,8 @@ type Result struct {
 	Desired provision.Desired
 	// Table is the own table, nil when there is none.
 	Table *nft.Table
+	// Made is the same for the resource that sets it, which need not read its text then.
+	Made *nft.Made
 	// Kept is what has to be put back after a reboot.
 	Kept []provision.Want
 	// Flows are what the policy lets through, for the judgement of other firewalls.
@@ -113,7 +115,9 @@ func Plan(in Input, c Config) (Result, error) {
 		}
 		r.Table = &table
 		r.Cuts = firewall.Cuts(table, in.Facts)
-		r.Desired.Wants = append(r.Desired.Wants, nft.Own(table, "the policy under routing"))
+		var w provision.Want
+		w, r.Made = nft.Make(table, "the policy under routing")
+		r.Desired.Wants = append(r.Desired.Wants, w)
 	}
 	if r.Switch != nil {
 		for _, s := range killswitch.Cuts(r.Switch.Input, in.Facts) {

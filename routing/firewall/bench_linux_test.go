@@ -45,7 +45,9 @@ func BenchmarkCommit(b *testing.B) {
 			at, used := time.Now(), cpuTime()
 			table, _, err := firewall.Compile(p, intent.Set{}, nil)
 			if err == nil {
-				err = r.Set(ctx, name, nil, nft.Own(table, "").Attrs)
+				want, made := nft.Make(table, "") // as apply does
+				r.Know(made)
+				err = r.Set(ctx, name, nil, want.Attrs)
 			}
 			ours, cpu = ours+time.Since(at), cpu+cpuTime()-used
 			if err == nil {

@@ -85,7 +85,7 @@ func (r *Resource) compare(ctx context.Context, c *nfnl.Conn, gen uint32, family
 	}
 	var text []byte
 	if after != nil {
-		text = format(goal.room, Canonical(*after), lines)
+		text, _ = format(goal.room, Canonical(*after), lines, false)
 	}
 	if string(text) == goal.text {
 		if after != nil {

@@ -20,7 +20,8 @@ func Ref(family, table string) provision.Ref {
 // Own asks for a table and everything in it, and nothing else in it. Where a set is Large, the
 // elements have to be given to Blobs.Save too before the want is set.
 func Own(t Table, why string) provision.Want {
-	return provision.Want{Ref: Ref(t.Family, t.Name), Attrs: provision.Attrs{AttrTable: Format(t)}, Why: why}
+	w, _ := Make(t, why)
+	return w
 }
 
 // line is one line of the text: one thing. Elements follow their set and rules their chain.
@@ -34,11 +35,15 @@ type line struct {
 
 // Format is the canonical text of a table: one JSON object per line, so that two texts can be
 // compared by lines. The elements of large sets are told by their count and digest.
-func Format(t Table) string { return string(format(nil, Canonical(t), nil)) }
+func Format(t Table) string {
+	text, _ := format(nil, Canonical(t), nil, false)
+	return string(text)
+}
 
 // format is Format of a table that is canonical. The text is in room, if that is enough. Where
-// lines has a chain's rules as text, by its name, they are not looked at.
-func format(room []byte, t Table, lines map[string]string) []byte {
+// lines has a chain's rules as text, by its name, they are not looked at. With places it returns
+// too where in the text each chain's rules are, for chains that have some.
+func format(room []byte, t Table, lines map[string]string, places bool) (text []byte, at map[string][2]int) {
 	w := jsonText(slices.Grow(room[:0], roughly(&t, lines)))
 	put := func(l line) {
 		text, err := marshal(l)
@@ -68,6 +73,7 @@ func format(room []byte, t Table, lines map[string]string) []byte {
 		rules := c.Rules
 		c.Rules = nil
 		put(line{Chain: &c})
+		begin := len(w)
 		if text, ok := lines[c.Name]; ok {
 			w.put(text)
 			continue
@@ -77,8 +83,14 @@ func format(room []byte, t Table, lines map[string]string) []byte {
 				panic(err)
 			}
 		}
+		if places && len(w) > begin {
+			if at == nil {
+				at = make(map[string][2]int, len(chains))
+			}
+			at[c.Name] = [2]int{begin, len(w)}
+		}
 	}
-	return w
+	return w, at
 }
 
 // roughly is how long a table's text will be, in bytes.

@@ -19,6 +19,27 @@ type Resource struct {
 	mu    sync.Mutex
 	ports []uint32        // of the last sockets of ours, so that Watch knows our own changes
 	seen  map[string]seen // by name
+	made  *Made           // known by its text
+}
+
+// Know spares Set the reading of a text that Make has written.
+func (r *Resource) Know(m *Made) {
+	if m != nil && !m.plain() {
+		m = nil
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.made = m
+}
+
+// known is what has that text, nil when it has to be read.
+func (r *Resource) known(text string) *Made {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.made == nil || r.made.text != text {
+		return nil
+	}
+	return r.made
 }
 
 var (
@@ -82,7 +103,8 @@ func (r *Resource) Get(ctx context.Context, name string) (provision.Attrs, error
 	if t == nil || err != nil {
 		return nil, err
 	}
-	text := string(format(nil, Canonical(*t), lines))
+	written, _ := format(nil, Canonical(*t), lines, false)
+	text := string(written)
 	r.remember(name, gen, text)
 	return provision.Attrs{AttrTable: text}, nil
 }
@@ -162,8 +184,13 @@ func (r *Resource) goal(family, table string, want provision.Attrs) (target, err
 	if !ok {
 		return target{}, nil
 	}
-	t, lines, err := parse(text)
-	if err != nil {
+	known := r.known(text)
+	var t Table
+	var lines map[string]string
+	var err error
+	if known != nil {
+		t, lines = known.table, known.lines
+	} else if t, lines, err = parse(text); err != nil {
 		return target{}, err
 	}
 	if t.Family != family || t.Name != table {
@@ -174,6 +201,9 @@ func (r *Resource) goal(family, table string, want provision.Attrs) (target, err
 	}
 	if err := t.sendable(); err != nil {
 		return target{}, fmt.Errorf("cannot set table %s %s: %w", family, table, err)
+	}
+	if known != nil { // it is canonical, and Format wrote the text
+		return target{table: &t, text: text, count: map[string]int{}, lines: lines}, nil
 	}
 	count := map[string]int{}
 	for _, s := range t.Sets {
@@ -186,7 +216,7 @@ func (r *Resource) goal(family, table string, want provision.Attrs) (target, err
 		lines = nil // rules name what gets new names
 	}
 	t = Canonical(t)
-	room := format(nil, t, lines)
+	room, _ := format(nil, t, lines, false)
 	if string(room) != text {
 		return target{}, fmt.Errorf("cannot set table %s %s: the text is not as Format writes it", family, table)
 	}

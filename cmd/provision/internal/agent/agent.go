@@ -20,6 +20,7 @@ import (
 	"github.com/provision-net/provision/provision/host"
 	"github.com/provision-net/provision/provision/host/wallclock"
 	"github.com/provision-net/provision/provision/resource/file"
+	"github.com/provision-net/provision/provision/resource/nft"
 	"github.com/provision-net/provision/provision/resource/wpaconf"
 	"github.com/provision-net/provision/routing"
 )
@@ -309,6 +310,9 @@ func (a *Agent) Apply(ctx context.Context, o ApplyOptions) (Outcome, error) {
 		}
 		if reason := g.Report.PlanOnly; reason != "" && !a.offline() {
 			return g.Desired, opts, fmt.Errorf("%w: %s; `provision plan` works here, apply does not", ErrMissing, reason)
+		}
+		if tables, ok := e.Resources[nft.Kind].(interface{ Know(*nft.Made) }); ok {
+			tables.Know(g.Routing.Made)
 		}
 		// The dear steps (the manager's own checker, the route simulation, the watch
 		// over the sessions) are for a plan that has something to do.
