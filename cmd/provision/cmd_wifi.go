@@ -49,9 +49,10 @@ func newWifiAdd(g *globals) *cobra.Command {
 ifupdown). What is connected stays connected: a new network is joined when the device has none, or at once when it lies
 idle. The command waits for the outcome and says what went wrong: a passphrase that is refused, or nobody of that name.
 
-The passphrase is asked for, without showing it; or it is the first line of --passphrase-file or of standard input. It is
-never an argument, which everybody on the machine could read. For WPA2 only the key that is made of it is kept, for WPA3
-the passphrase itself, which its handshake needs. Networks without a passphrase want --open.` + "\n" + exitHelp,
+The passphrase is asked for, without showing it; or it is the first line of --passphrase-file or of standard input. It
+is never an argument, which everybody on the machine could read. For WPA2 only the key that is made of it is kept, for
+WPA3 the passphrase itself, which its handshake needs. Networks without a passphrase want --open. Status 2: the network
+is kept, and was not joined in time.` + "\n" + exitHelp,
 		Args: networkArg,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := g.needRoot("wifi add"); err != nil {
