@@ -64,7 +64,7 @@ func (h *Host) Plug(controller, nic, of int, name string) Device {
 	h.t.Helper()
 	d := Plugged(h.t, controller)
 	h.Take(d.NICs(h.t, of)[nic], name)
-	if h.carrier(name, 3*time.Second) {
+	if h.Carrier(name, 3*time.Second) {
 		return d
 	}
 	// usbnet forgets a notification that comes while it opens the NIC, before it has set EVENT_DEV_OPEN (drivers/net/usb/usbnet.c,
@@ -78,7 +78,8 @@ func (h *Host) Plug(controller, nic, of int, name string) Device {
 	return d
 }
 
-func (h *Host) carrier(nic string, limit time.Duration) bool {
+// Carrier says whether a NIC of the laptop gets its carrier in time.
+func (h *Host) Carrier(nic string, limit time.Duration) bool {
 	for end := time.Now().Add(limit); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
 		if read(h.Root()+"/sys/class/net/"+nic+"/carrier") == "1" {
 			return true

@@ -3,10 +3,13 @@
 package inside
 
 import (
+	"fmt"
 	"os"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/provision-net/provision/scripts/lab/gadget/bed"
 )
@@ -70,6 +73,55 @@ func TestLifeChange(t *testing.T) {
 	if now := bed.Tree(t, "provision"); now != modern {
 		t.Errorf("modern was\n%s\nand is\n%s", modern, now)
 	}
+}
+
+// TestLifeCycles brings a gadget up and down many times and counts what is left.
+func TestLifeCycles(t *testing.T) {
+	bed.Controllers(t, 1)
+	p := newPi(t, "gadget: {profile: modern}")
+	cycles := 10 // each is seconds of an emulated processor
+	if os.Getenv("PROVISION_LAB_FULL") != "" {
+		cycles = 50
+	}
+	cycle := func() {
+		p.up()
+		if out, code := p.run("gadget", "down"); code != 0 {
+			t.Fatalf("gadget down: status %d\n%s", code, out)
+		}
+		bed.Gone(t, 0)
+	}
+	cycle() // what is loaded and cached at the first time stays
+	before := least(p, 3*time.Second, "")
+	for range cycles {
+		cycle()
+	}
+	if after := least(p, 20*time.Second, before); after != before {
+		t.Errorf("after one cycle: %s; after %d more: %s", before, cycles, after)
+	}
+}
+
+// least counts what must not grow: network devices, the server's sockets (other files of it wait for the garbage collector), what the program has written down, gadgets. The server lets go of
+// a link some time after that has gone, so that this looks until it sees want, or for so long; it returns what it has seen last.
+func least(p *pi, limit time.Duration, want string) string {
+	count := func(pattern string) int { all, _ := filepath.Glob(pattern); return len(all) }
+	sockets := func() (n int) {
+		all, _ := filepath.Glob(fmt.Sprintf("/proc/%d/fd/*", p.serve.Process.Pid))
+		for _, f := range all {
+			if to, _ := os.Readlink(f); strings.HasPrefix(to, "socket:") {
+				n++
+			}
+		}
+		return n
+	}
+	var now string
+	for end := time.Now().Add(limit); now != want || want == ""; time.Sleep(50 * time.Millisecond) {
+		now = fmt.Sprintf("%d NICs, %d sockets of the server, %d files of state, %d gadgets", count("/sys/class/net/*"), sockets(),
+			count("/var/lib/provision/*"), count(bed.ConfigFS+"/*"))
+		if time.Now().After(end) {
+			break
+		}
+	}
+	return now
 }
 
 // TestLifeTwo has two gadgets on two controllers at once, and a laptop at each.

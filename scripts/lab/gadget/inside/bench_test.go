@@ -1,0 +1,65 @@
+//go:build lab && linux
+
+package inside
+
+import (
+	"fmt"
+	"os/exec"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/provision-net/provision/scripts/lab/gadget/bed"
+)
+
+// BenchmarkLease measures from the command that makes the gadget to the lease of the laptop's client: `provision gadget up` with the
+// server running, and the usual shell script with dnsmasq, in turn. Each round prints a line that package scripts/bench/gadget reads.
+func BenchmarkLease(b *testing.B) {
+	bed.Controllers(b, 1)
+	bed.Sh(b, `mkdir -p /run/openrc; printf 'version: 1\ngadget: {profile: custom, functions: [{type: ncm}]}\n' > `+configFile+`; chmod 600 `+configFile)
+	serve := exec.Command("provision", "serve")
+	if err := serve.Start(); err != nil {
+		b.Fatal(err)
+	}
+	defer func() { _ = serve.Process.Kill(); _ = serve.Wait() }()
+	for {
+		if _, code := bed.Try("provision status"); code == 0 {
+			break
+		}
+	}
+	script := bed.ByHandFile(b)
+	ways := []struct{ name, up, down string }{
+		{"provision", "provision gadget up", "provision gadget down"},
+		{"script", script + " up ncm", script + " down"},
+	}
+	for round, lost := 0, 0; round <= b.N; round++ {
+		line := ""
+		for _, w := range ways {
+			h := bed.NewHost(b)
+			begin := time.Now()
+			bed.Sh(b, w.up)
+			made := time.Since(begin)
+			d := bed.Plugged(b, 0, "cdc_ncm", "cdc_ncm")
+			h.Take(d.NICs(b, 1)[0], "usb0")
+			c := h.Client(b, "udhcpc", "usb0")
+			if !h.Carrier("usb0", 5*time.Second) { // the laptop's own doing, see Host.Plug: this round does not count
+				line += w.name + " lost "
+			} else {
+				c.Bound(limit)
+				line += fmt.Sprintf("\nlease %s %.1f %.1f\n", w.name, made.Seconds()*1000, time.Since(begin).Seconds()*1000)
+			}
+			c.Stop()
+			bed.Sh(b, w.down)
+			bed.Gone(b, 0)
+		}
+		switch {
+		case strings.Contains(line, "lost"):
+			round--
+			if lost++; lost > b.N+3 {
+				b.Fatalf("the laptop lost the carrier in %d rounds", lost)
+			}
+		case round > 0: // the first has cold caches
+			fmt.Print(line)
+		}
+	}
+}
