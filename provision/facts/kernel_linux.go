@@ -153,6 +153,7 @@ func (linuxKernel) Sockets(ctx context.Context) (Sockets, error) {
 	}
 	defer c.close()
 	var s Sockets
+	udp := true
 	for _, family := range []byte{unix.AF_INET, unix.AF_INET6} {
 		keep := len(s.TCP)
 		err := c.dump(ctx, sockDiagByFamily, diagRequest(family, unix.IPPROTO_TCP, 1<<tcpEstablished), func() { s.TCP = s.TCP[:keep] }, func(p []byte) {
@@ -163,6 +164,9 @@ func (linuxKernel) Sockets(ctx context.Context) (Sockets, error) {
 		if err != nil && !noIPv6(err) {
 			return s, fmt.Errorf("cannot list TCP sockets: %w", err)
 		}
+		if !udp {
+			continue
+		}
 		keep = len(s.UDP)
 		err = c.dump(ctx, sockDiagByFamily, diagRequest(family, unix.IPPROTO_UDP, ^uint32(0)), func() { s.UDP = s.UDP[:keep] }, func(p []byte) {
 			k, ok := decodeSocket(p)
@@ -170,8 +174,8 @@ func (linuxKernel) Sockets(ctx context.Context) (Sockets, error) {
 				s.UDP = append(s.UDP, k)
 			}
 		})
-		// udp_diag is a module of its own: without it the question has no answer.
-		if err != nil && !noIPv6(err) && err != syscall.EINVAL {
+		// udp_diag is a module of its own: without it the question has no answer, and each one starts modprobe.
+		if udp = err != syscall.EINVAL && err != syscall.ENOENT; udp && err != nil && !noIPv6(err) {
 			return s, fmt.Errorf("cannot list UDP sockets: %w", err)
 		}
 	}
