@@ -227,10 +227,11 @@ func (a *Agent) Plan(ctx context.Context) (Preview, error) {
 	if err != nil {
 		return Preview{}, err
 	}
-	e, err := a.engine()
+	e, done, err := a.engine()
 	if err != nil {
 		return Preview{}, err
 	}
+	defer done()
 	plan, err := e.Plan(ctx, g.Desired)
 	if err != nil {
 		return Preview{}, err
@@ -288,10 +289,11 @@ func (a *Agent) Apply(ctx context.Context, o ApplyOptions) (Outcome, error) {
 	start := time.Now()
 	a.load = true
 	out := Outcome{Config: a.Source.String(), Confirm: o.Confirm}
-	e, err := a.engine()
+	e, done, err := a.engine()
 	if err != nil {
 		return out, err
 	}
+	defer done()
 	before, err := e.Status(ctx)
 	if err != nil {
 		return out, err
@@ -365,19 +367,21 @@ func (a *Agent) Verify(ctx context.Context) (provision.Verification, error) {
 	if err != nil {
 		return provision.Verification{}, err
 	}
-	e, err := a.engine()
+	e, done, err := a.engine()
 	if err != nil {
 		return provision.Verification{}, err
 	}
+	defer done()
 	return e.Verify(ctx, g.Desired)
 }
 
 // Rollback goes back to the state before the last apply.
 func (a *Agent) Rollback(ctx context.Context) (provision.Result, error) {
-	e, err := a.engine()
+	e, done, err := a.engine()
 	if err != nil {
 		return provision.Result{}, err
 	}
+	defer done()
 	var r provision.Result
 	err = a.withSwitch(ctx, func() error {
 		r, err = e.Rollback(ctx)
@@ -388,20 +392,22 @@ func (a *Agent) Rollback(ctx context.Context) (provision.Result, error) {
 
 // Confirm keeps what an apply with a confirmation did.
 func (a *Agent) Confirm(ctx context.Context) error {
-	e, err := a.engine()
+	e, done, err := a.engine()
 	if err != nil {
 		return err
 	}
+	defer done()
 	return e.Confirm(ctx)
 }
 
 // Revert goes back to before provision ever came. Files of its own that it knows
 // nothing of any more, because its state was lost, are named and left.
 func (a *Agent) Revert(ctx context.Context, force bool) (provision.Result, error) {
-	e, err := a.engine()
+	e, done, err := a.engine()
 	if err != nil {
 		return provision.Result{}, err
 	}
+	defer done()
 	var r provision.Result
 	err = a.withSwitch(ctx, func() error {
 		r, err = e.Revert(ctx, force)
@@ -436,18 +442,19 @@ func (a *Agent) Revert(ctx context.Context, force bool) (provision.Result, error
 // time pass and then stays until no confirmation is open: it is the keeper of
 // `apply --confirm`.
 func (a *Agent) Recover(ctx context.Context, wait time.Duration) (provision.Result, error) {
+	e, done, err := a.engine()
+	if err != nil {
+		return provision.Result{}, err
+	}
+	defer done()
 	for {
 		if wait > 0 {
 			if err := sleepBoottime(ctx, wait); err != nil {
 				return provision.Result{}, err
 			}
 		}
-		e, err := a.engine()
-		if err != nil {
-			return provision.Result{}, err
-		}
 		var r provision.Result
-		err = a.withSwitch(ctx, func() error {
+		err := a.withSwitch(ctx, func() error {
 			r, err = e.Recover(ctx)
 			return err
 		})

@@ -31,17 +31,19 @@ func newRunner() (host.Runner, func() int64) {
 
 // engine opens the state and registers every sort of state and action. On a
 // mounted image only files are registered: nothing there can reach the kernel or a
-// daemon of the machine that provision runs on.
-func (a *Agent) engine() (*provision.Engine, error) {
+// daemon of the machine that provision runs on. The engine may be used until done is called, which
+// gives back the descriptor of the root: servers and watches make many engines while they run.
+func (a *Agent) engine() (e *provision.Engine, done func(), err error) {
 	root, err := host.OpenRoot(a.Root)
 	if err != nil {
-		return nil, fmt.Errorf("cannot open the root %s: %w", a.Root, err)
+		return nil, nil, fmt.Errorf("cannot open the root %s: %w", a.Root, err)
 	}
 	store, err := provision.Open(filepath.Join(a.stateDir(), "engine"))
 	if err != nil {
-		return nil, err
+		root.Close()
+		return nil, nil, err
 	}
-	e := &provision.Engine{
+	e = &provision.Engine{
 		Resources: map[string]provision.Resource{
 			file.Kind:       &file.Resource{FS: root, Mark: facts.Marker + "\n"},
 			file.SecretKind: &file.Resource{FS: root, Secret: true, Mark: facts.Marker + "\n"},
@@ -67,7 +69,7 @@ func (a *Agent) engine() (*provision.Engine, error) {
 		e.Actors[daemon.KindNetplanGenerate] = &daemon.Netplan{FS: root, Runner: a.runner, Log: a.Log}
 	}
 	instrument(e)
-	return e, nil
+	return e, func() { root.Close() }, nil
 }
 
 func (a *Agent) actor() *daemon.Actor {

@@ -22,8 +22,8 @@ import (
 
 func newRunner() (host.Runner, func() int64) { return nil, func() int64 { return 0 } }
 
-func (a *Agent) engine() (*provision.Engine, error) {
-	return nil, fmt.Errorf("%w: the network of %s is not ours to manage; this works on Linux", ErrMissing, runtime.GOOS)
+func (a *Agent) engine() (e *provision.Engine, done func(), err error) {
+	return nil, nil, fmt.Errorf("%w: the network of %s is not ours to manage; this works on Linux", ErrMissing, runtime.GOOS)
 }
 
 func (a *Agent) alive(context.Context, provision.Plan) error { return nil }

@@ -277,10 +277,11 @@ func (f *following) Rebind(ctx context.Context) error {
 func (f *following) locked(ctx context.Context, do func() error) error {
 	f.watch.mu.Lock()
 	defer f.watch.mu.Unlock()
-	e, err := f.watch.agent.engine()
+	e, done, err := f.watch.agent.engine()
 	if err != nil {
 		return err
 	}
+	defer done()
 	lock, err := e.Store.Lock(ctx)
 	if err != nil {
 		return err

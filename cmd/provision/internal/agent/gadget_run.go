@@ -49,10 +49,11 @@ func (a *Agent) GadgetPlan(ctx context.Context) (GadgetOutcome, provision.Plan, 
 	if err != nil {
 		return out, provision.Plan{}, err
 	}
-	e, err := a.engine()
+	e, done, err := a.engine()
 	if err != nil {
 		return out, provision.Plan{}, err
 	}
+	defer done()
 	if e.Scope, err = a.gadgetScope(r.Desired); err != nil {
 		return out, provision.Plan{}, err
 	}
@@ -82,10 +83,11 @@ func (a *Agent) GadgetDown(ctx context.Context) (GadgetOutcome, error) {
 func (a *Agent) gadgetApply(ctx context.Context, goal func(context.Context) (gadget.Result, error)) (GadgetOutcome, error) {
 	start := time.Now()
 	out := GadgetOutcome{Config: a.Source.String(), Devices: []gadget.Device{}, Links: []GadgetLink{}}
-	e, err := a.engine()
+	e, done, err := a.engine()
 	if err != nil {
 		return out, err
 	}
+	defer done()
 	before, err := e.Status(ctx)
 	if err != nil {
 		return out, err

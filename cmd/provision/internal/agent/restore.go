@@ -30,10 +30,11 @@ type Restored struct {
 // cannot be put back nothing is forwarded.
 func (a *Agent) Restore(ctx context.Context) (Restored, error) {
 	out := Restored{Set: []provision.Ref{}, Pending: []provision.Ref{}}
-	e, err := a.engine()
+	e, done, err := a.engine()
 	if err != nil {
 		return out, err
 	}
+	defer done()
 	lock, err := e.Store.Lock(ctx)
 	if err != nil {
 		return out, err

@@ -18,10 +18,11 @@ import (
 
 // settle brings the kill switch to what is committed now, or takes it away.
 func (a *Agent) settle(ctx context.Context, before, now kept.State) error {
-	e, err := a.engine()
+	e, done, err := a.engine()
 	if err != nil {
 		return err
 	}
+	defer done()
 	lock, err := e.Store.Lock(ctx)
 	if err != nil {
 		return err

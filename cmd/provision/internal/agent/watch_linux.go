@@ -34,14 +34,16 @@ func (a *Agent) Watch(ctx context.Context, o WatchOptions) (watch.Status, error)
 	if err != nil {
 		return watch.Status{}, err
 	}
-	e, err := a.engine()
+	e, done, err := a.engine()
 	if err != nil {
 		return watch.Status{}, err
 	}
+	defer done()
 	parameters, err := watching.Parameters()
 	if err != nil {
 		return watch.Status{}, fmt.Errorf("cannot reach the kernel's parameters: %w", err)
 	}
+	defer parameters.Close()
 	sys, err := watching.Open(a.runner, parameters)
 	if err != nil {
 		return watch.Status{}, fmt.Errorf("cannot watch the network: %w", err)

@@ -274,10 +274,11 @@ func put600(path string, data []byte, there bool) error {
 // applyWifi brings the device's manager to what the files say, and nothing else: whatever else
 // apply would do waits for apply.
 func (a *Agent) applyWifi(ctx context.Context) (provision.Result, []wifi.Target, error) {
-	e, err := a.engine()
+	e, done, err := a.engine()
 	if err != nil {
 		return provision.Result{}, nil, err
 	}
+	defer done()
 	e.Scope = wifi.Owns
 	before, err := e.Status(ctx)
 	if err != nil {

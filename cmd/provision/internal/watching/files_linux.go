@@ -18,8 +18,8 @@ type parameters struct {
 	host *host.Root // nil outside of containers
 }
 
-// Parameters opens the kernel's parameters for writing.
-func Parameters() (Files, error) {
+// Parameters opens the kernel's parameters for writing, until they are closed.
+func Parameters() (OpenFiles, error) {
 	own, err := host.OpenRoot("/")
 	if err != nil {
 		return nil, err
@@ -27,10 +27,20 @@ func Parameters() (Files, error) {
 	p := parameters{own: own}
 	if _, err := os.Stat(hostRoot + "/proc/sys/net"); err == nil {
 		if p.host, err = host.OpenRoot(hostRoot); err != nil {
+			own.Close()
 			return nil, err
 		}
 	}
 	return p, nil
+}
+
+// Close gives the descriptors back.
+func (p parameters) Close() error {
+	err := p.own.Close()
+	if p.host != nil {
+		err = errors.Join(err, p.host.Close())
+	}
+	return err
 }
 
 // WriteValue implements Files.

@@ -5,6 +5,6 @@ package watching
 import "errors"
 
 // Parameters fails: there are none.
-func Parameters() (Files, error) {
+func Parameters() (OpenFiles, error) {
 	return nil, errors.New("kernel parameters can be written on Linux only")
 }

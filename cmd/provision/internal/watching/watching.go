@@ -37,6 +37,12 @@ type System struct {
 	fed watch.Event
 }
 
+// OpenFiles are Files that hold something open.
+type OpenFiles interface {
+	Files
+	Close() error
+}
+
 // Files writes kernel parameters.
 type Files interface {
 	WriteValue(path, value string) error
