@@ -18,7 +18,7 @@ type planner struct {
 	Input
 	c    Config
 	r    Result
-	errs []error
+	errs refused
 	seed identity.Seed
 
 	gadgets []gadget
@@ -36,11 +36,6 @@ type gadget struct {
 	layout  layout.Gadget
 	dev     Device
 	udc     facts.UDC
-}
-
-//go:noinline
-func (p *planner) fail(path, format string, args ...any) {
-	p.errs = append(p.errs, fmt.Errorf("gadget.%s: %s", path, fmt.Sprintf(format, args...)))
 }
 
 //go:noinline
@@ -68,7 +63,7 @@ func (p *planner) plan() {
 	var ok bool
 	m := p.Facts.Machine
 	if p.seed, ok = identity.New(m.Serial, m.MachineID, p.c.Serial); !ok {
-		p.fail("serial", "this machine has neither a serial number nor an id in /etc/machine-id, so nothing tells it from others: write one, or run systemd-machine-id-setup")
+		p.lacks("serial", "this machine has neither a serial number nor an id in /etc/machine-id, so nothing tells it from others: write one, or run systemd-machine-id-setup")
 		return
 	}
 	p.kernel()
@@ -121,9 +116,9 @@ func (p *planner) kernel() {
 	u := p.Facts.USB
 	switch {
 	case u.ConfigFS == "":
-		p.fail("profile", "configfs is not mounted: run `mount -t configfs none %s`, or start sys-kernel-config.mount", usbgadget.Mount)
+		p.lacks("profile", "configfs is not mounted: run `mount -t configfs none %s`, or start sys-kernel-config.mount", usbgadget.Mount)
 	case !u.LibComposite:
-		p.fail("profile", "the kernel has no USB gadgets loaded: run `modprobe libcomposite`; a kernel without that module cannot be a USB device")
+		p.lacks("profile", "the kernel has no USB gadgets loaded: run `modprobe libcomposite`; a kernel without that module cannot be a USB device")
 	}
 	for _, g := range p.gadgets {
 		var missing []string
@@ -139,7 +134,7 @@ func (p *planner) kernel() {
 		if g.Profile == Auto && slices.Contains(missing, layout.NCM) {
 			next = "install a kernel that has it, or let classic take its place with rndis: true"
 		}
-		p.fail(g.Path+"profile", "the kernel has no function %s (usb_f_%s): %s", strings.Join(missing, ", "), missing[0], next)
+		p.lacks(g.Path+"profile", "the kernel has no function %s (usb_f_%s): %s", strings.Join(missing, ", "), missing[0], next)
 	}
 }
 

@@ -1,6 +1,7 @@
 package gadget
 
 import (
+	"errors"
 	"reflect"
 	"strings"
 	"testing"
@@ -140,6 +141,14 @@ func TestRefusals(t *testing.T) {
 			if err == nil {
 				t.Fatalf("it was planned:\n%s", text(r))
 			}
+			of := map[string]error{"no controller": ErrLacks, "not that controller": ErrLacks, "held by a module": ErrHeld, "held by another gadget": ErrHeld,
+				"two gadgets, one controller": ErrLacks, "a function that the kernel lacks": ErrLacks, "no configfs": ErrLacks, "no libcomposite": ErrLacks,
+				"nothing that tells it from others": ErrLacks}[c.name]
+			for _, kind := range []error{ErrLacks, ErrHeld} {
+				if errors.Is(err, kind) != (of == kind) {
+					t.Errorf("%v: that %v is %v", err, kind, errors.Is(err, kind))
+				}
+			}
 			for _, w := range c.want {
 				if !strings.Contains(err.Error(), w) {
 					t.Errorf("%v\nlacks %q", err, w)
@@ -149,6 +158,24 @@ func TestRefusals(t *testing.T) {
 				t.Errorf("half of it is wanted: %v", r.Desired.Wants)
 			}
 		})
+	}
+}
+
+// Of several refusals the one that has to be mended first says what it is.
+func TestWhoseRefusal(t *testing.T) {
+	f := zeroW()
+	f.USB.Controllers[0].Function = "g_serial"
+	held := "{profile: modern}"
+	if _, err := Plan(Input{Facts: f}, config(t, held)); !errors.Is(err, ErrHeld) || errors.Is(err, ErrLacks) {
+		t.Errorf("held: %v", err)
+	}
+	f.USB.Functions["ncm"] = facts.SupportMissing
+	if _, err := Plan(Input{Facts: f}, config(t, held)); !errors.Is(err, ErrLacks) || errors.Is(err, ErrHeld) {
+		t.Errorf("held, and without ncm: %v", err)
+	}
+	wrong := "{profile: custom, functions: [{type: ncm}, {type: mass-storage, image: /srv/x.img}]}"
+	if _, err := Plan(Input{Facts: f}, config(t, wrong)); err == nil || errors.Is(err, ErrLacks) || errors.Is(err, ErrHeld) || strings.Count(err.Error(), "\n") != 2 {
+		t.Errorf("and with a wrong image: %v", err)
 	}
 }
 

@@ -33,11 +33,11 @@ func (p *planner) controllers() {
 		at := slices.IndexFunc(all, func(u facts.UDC) bool { return u.Name == g.UDC })
 		switch first, twice := given[g.UDC]; {
 		case at < 0:
-			p.fail(g.Path+"udc", "there is no controller %s: %s", g.UDC, present(all))
+			p.lacks(g.Path+"udc", "there is no controller %s: %s", g.UDC, present(all))
 		case twice:
 			p.fail(g.Path+"udc", "%s is already given to another gadget (%s): a controller is one device", g.UDC, first)
 		case foreign(all[at]):
-			p.fail(g.Path+"udc", "%s", p.holder(all[at]))
+			p.held(g.Path+"udc", "%s", p.holder(all[at]))
 		default:
 			take(g, all[at])
 		}
@@ -77,11 +77,11 @@ func (p *planner) controllers() {
 		}
 		switch {
 		case len(all) == 0:
-			p.fail(g.Path+"udc", "this machine has no USB device controller: on a Raspberry Pi write dtoverlay=dwc2,dr_mode=peripheral under [all] in config.txt and reboot; `provision gadget doctor` says more")
+			p.lacks(g.Path+"udc", "this machine has no USB device controller: on a Raspberry Pi write dtoverlay=dwc2,dr_mode=peripheral under [all] in config.txt and reboot; `provision gadget doctor` says more")
 		case len(why) > 0:
-			p.fail(g.Path+"udc", "no controller is free: %s", strings.Join(why, "; "))
+			p.held(g.Path+"udc", "no controller is free: %s", strings.Join(why, "; "))
 		default:
-			p.fail(g.Path+"udc", "no controller is left for it: %s", present(all))
+			p.lacks(g.Path+"udc", "no controller is left for it: %s", present(all))
 		}
 	}
 }

@@ -22,6 +22,7 @@ import (
 	"github.com/provision-net/provision/backends"
 	"github.com/provision-net/provision/cmd/provision/internal/agent"
 	"github.com/provision-net/provision/provision"
+	"github.com/provision-net/provision/provision/resource/usbgadget"
 )
 
 // everyCommand lists all commands, "hook systemd" included.
@@ -120,6 +121,10 @@ func TestExitStatus(t *testing.T) {
 		{usageError{errors.New("x")}, 64},
 		{fmt.Errorf("%w: cannot read: %w", agent.ErrConfig, fs.ErrPermission), 64},
 		{fmt.Errorf("%w: x", agent.ErrMissing), 69},
+		{fmt.Errorf("%w: x", agent.ErrConflict), 4},
+		{&provision.FailedError{Cause: fmt.Errorf("cannot bind: %w", &usbgadget.BusyError{UDC: "a", Holder: "g_ether"}), Begun: true}, 4},
+		{&provision.FailedError{Cause: fmt.Errorf("cannot bind: %w: x", usbgadget.ErrNoController), Begun: true}, 69},
+		{&provision.FailedError{Cause: fmt.Errorf("%w: uvc", usbgadget.ErrNoFunction)}, 69},
 		{&provision.LockedError{Pid: 1}, 75},
 		{permissionError("apply"), 77},
 		{fmt.Errorf("cannot write: %w", syscall.EACCES), 77},

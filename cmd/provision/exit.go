@@ -12,6 +12,7 @@ import (
 	"github.com/provision-net/provision/dnsdhcp/control"
 	"github.com/provision-net/provision/dnsdhcp/lease/journal"
 	"github.com/provision-net/provision/provision"
+	"github.com/provision-net/provision/provision/resource/usbgadget"
 )
 
 // Exit statuses, the same for all commands; 64 to 77 are those of sysexits.h.
@@ -20,7 +21,7 @@ const (
 	exitFailed      = 1  // failed, and what was begun has been gone back on
 	exitDifferences = 2  // differences or problems found
 	exitStuck       = 3  // failed and could not go back
-	exitConflict    = 4  // two managers own the same NIC
+	exitConflict    = 4  // two owners of one NIC, or of one USB device controller
 	exitUsage       = 64 // bad configuration or usage
 	exitMissing     = 69 // a manager or kernel feature is missing
 	exitLocked      = 75 // another provision is at work
@@ -68,6 +69,7 @@ func exitStatus(err error) int {
 		stuck    *provision.StuckError
 		locked   *provision.LockedError
 		usage    usageError
+		held     *usbgadget.BusyError // by somebody who came between our look and our step
 	)
 	switch {
 	case err == nil:
@@ -76,13 +78,13 @@ func exitStatus(err error) int {
 		return exitDifferences
 	case errors.As(err, &stuck):
 		return exitStuck
-	case errors.As(err, &conflict):
+	case errors.As(err, &conflict), errors.As(err, &held), errors.Is(err, agent.ErrConflict):
 		return exitConflict
 	case errors.As(err, &locked), errors.Is(err, journal.ErrInUse):
 		return exitLocked
 	case errors.As(err, &usage), errors.Is(err, agent.ErrConfig):
 		return exitUsage
-	case errors.Is(err, agent.ErrMissing), errors.Is(err, control.ErrNotRunning):
+	case errors.Is(err, agent.ErrMissing), errors.Is(err, control.ErrNotRunning), errors.Is(err, usbgadget.ErrNoController), errors.Is(err, usbgadget.ErrNoFunction):
 		return exitMissing
 	case errors.Is(err, fs.ErrPermission), errors.Is(err, syscall.EPERM), errors.Is(err, syscall.EACCES):
 		return exitPermission

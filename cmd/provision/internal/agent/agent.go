@@ -36,6 +36,9 @@ const clockPath = wallclock.Path
 // (exit status 69).
 var ErrMissing = errors.New("missing on this machine")
 
+// ErrConflict marks an error whose cause is another program that owns what is needed (exit status 4).
+var ErrConflict = errors.New("two owners")
+
 // Options make an Agent.
 type Options struct {
 	Root     string // "/" or a mounted image

@@ -102,7 +102,7 @@ func (a *Agent) gadgetPlanOf(ctx context.Context, f *facts.Facts, c gadget.Confi
 	}
 	r, err := gadget.Plan(in, c)
 	if err != nil {
-		return r, fmt.Errorf("%w: %w", unable(f, c), err)
+		return r, fmt.Errorf("%w: %w", unable(err), err)
 	}
 	if r, err = a.clients(in, c, r); err != nil {
 		return r, err
@@ -165,12 +165,14 @@ func (a *Agent) otherProfile(in gadget.Input, c gadget.Config, r *gadget.Result)
 	}
 }
 
-// unable says whose fault it is that nothing can be planned: the configuration's, or the machine's,
-// which lacks what any gadget needs.
-func unable(f *facts.Facts, c gadget.Config) error {
-	u := f.USB
-	if len(c.Problems()) == 0 && (u.ConfigFS == "" || !u.LibComposite || len(u.Controllers) == 0) {
+// unable says whose fault it is that nothing can be planned: the configuration's, the machine's,
+// which lacks something, or that of another program, which holds the controller.
+func unable(err error) error {
+	switch {
+	case errors.Is(err, gadget.ErrLacks):
 		return ErrMissing
+	case errors.Is(err, gadget.ErrHeld):
+		return ErrConflict
 	}
 	return ErrConfig
 }

@@ -32,7 +32,7 @@ func (a *Agent) GadgetDoctor(ctx context.Context, socket string) (doctor.Report,
 	if len(s.Devices) == 0 {
 		c, configured := a.gadgetConfig()
 		r, err := a.gadgetPlanOf(ctx, f, c, configured)
-		if err != nil && !errors.Is(err, ErrConfig) && !errors.Is(err, ErrMissing) {
+		if err != nil && !errors.Is(err, ErrConfig) && !errors.Is(err, ErrMissing) && !errors.Is(err, ErrConflict) {
 			return doctor.Report{}, err
 		}
 		s.Devices, s.Links = r.Devices, links(r.Links)

@@ -262,6 +262,11 @@ func TestUnable(t *testing.T) {
 	if _, err := a.gadgetPlan(t.Context(), f, c); !errors.Is(err, ErrMissing) {
 		t.Errorf("no controller: %v", err)
 	}
+	f = usbMachine()
+	f.USB.Controllers[0].Function = "g_ether"
+	if _, err := a.gadgetPlan(t.Context(), f, c); !errors.Is(err, ErrConflict) || errors.Is(err, ErrConfig) {
+		t.Errorf("g_ether has it: %v", err)
+	}
 	c.Profile = "none"
 	if _, err := a.gadgetPlan(t.Context(), f, c); !errors.Is(err, ErrConfig) {
 		t.Errorf("a wrong profile: %v", err)
