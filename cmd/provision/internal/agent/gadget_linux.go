@@ -95,15 +95,18 @@ const configfsMagic = 0x62656570
 // modprobe loads a module with all that it needs. No alias leads to libcomposite, so the kernel does
 // not ask for it by itself.
 func (a *Agent) modprobe(ctx context.Context, module string) error {
-	c := host.Command{Argv: []string{"modprobe", "-q", module}}
+	c := host.Command{Argv: []string{"modprobe", module}}
 	out, err := a.runner.Run(ctx, c)
-	if err == nil && out.Code != 0 {
-		err = fmt.Errorf("exit status %d %s", out.Code, strings.TrimSpace(string(out.Stderr)))
+	if err == nil && out.Code == 0 {
+		return nil
 	}
+	why := fmt.Sprintf("ended with status %d", out.Code)
 	if err != nil {
-		return fmt.Errorf("%w: this kernel cannot be a USB device: `%s`: %w; install a kernel with CONFIG_USB_LIBCOMPOSITE", ErrMissing, c, err)
+		why = "cannot be run: " + err.Error()
+	} else if said := strings.Join(strings.Fields(string(out.Stderr)), " "); said != "" {
+		why = "says: " + strings.TrimSuffix(said, ".")
 	}
-	return nil
+	return fmt.Errorf("%w: this kernel cannot be a USB device: `%s` %s. Install a kernel with CONFIG_USB_LIBCOMPOSITE, or its full set of modules", ErrMissing, c, why)
 }
 
 // modular reports whether a module is there to be loaded.

@@ -5,12 +5,17 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/provision-net/provision/dnsdhcp/control"
 	"github.com/provision-net/provision/gadget"
 	"github.com/provision-net/provision/provision"
 	"github.com/provision-net/provision/provision/facts"
+	"github.com/provision-net/provision/provision/resource/nft"
+	"github.com/provision-net/provision/provision/resource/sysctl"
+	"github.com/provision-net/provision/routing/kept"
 )
 
 // GadgetOutcome is what `gadget up` or `gadget down` did.
@@ -45,7 +50,7 @@ func (a *Agent) gadgetGoal(ctx context.Context) (gadget.Result, *facts.Facts, er
 // GadgetPlan says what GadgetUp would do.
 func (a *Agent) GadgetPlan(ctx context.Context) (GadgetOutcome, provision.Plan, error) {
 	out := GadgetOutcome{Config: a.Source.String()}
-	r, _, err := a.gadgetGoal(ctx)
+	r, f, err := a.gadgetGoal(ctx)
 	if err != nil {
 		return out, provision.Plan{}, err
 	}
@@ -59,17 +64,72 @@ func (a *Agent) GadgetPlan(ctx context.Context) (GadgetOutcome, provision.Plan, 
 	}
 	out.Devices, out.Links = r.Devices, links(r.Links)
 	p, err := e.Plan(ctx, r.Desired)
+	if err == nil {
+		p.Notes = append(p.Notes, a.wayMissing(ctx, e, f, r)...)
+	}
 	return out, p, err
 }
 
 // GadgetUp brings up the gadgets of the configuration, or a modern one where none is configured,
 // and touches nothing else. What is as it should be is not written, so the host sees nothing.
 func (a *Agent) GadgetUp(ctx context.Context) (GadgetOutcome, error) {
+	out, f, r, err := a.gadgetUp(ctx)
+	if err != nil || len(r.Intents.Forwards) == 0 {
+		return out, err
+	}
+	e, done, err := a.engine()
+	if err != nil {
+		return out, err
+	}
+	defer done()
+	out.Result.Notes = append(out.Result.Notes, a.wayMissing(ctx, e, f, r)...)
+	return out, nil
+}
+
+// gadgetUp is GadgetUp for who has told of the way out already.
+func (a *Agent) gadgetUp(ctx context.Context) (out GadgetOutcome, f *facts.Facts, r gadget.Result, err error) {
 	a.load = true
-	return a.gadgetApply(ctx, func(ctx context.Context) (gadget.Result, error) {
-		r, _, err := a.gadgetGoal(ctx)
+	out, err = a.gadgetApply(ctx, func(ctx context.Context) (gadget.Result, error) {
+		r, f, err = a.gadgetGoal(ctx)
 		return r, err
 	})
+	return out, f, r, err
+}
+
+// wayMissing says that the links of r are to have a way out, and that what it takes is not in place:
+// forwarding, address translation and the firewall are of the whole machine, so apply sets them.
+func (a *Agent) wayMissing(ctx context.Context, e *provision.Engine, f *facts.Facts, r gadget.Result) []provision.Note {
+	var on []string
+	for _, w := range r.Intents.Forwards {
+		on = append(on, w.Interfaces...)
+	}
+	if len(on) == 0 {
+		return nil
+	}
+	on = slices.DeleteFunc(on, func(name string) bool { // the other profile's links are not there
+		return !slices.ContainsFunc(r.Links, func(l gadget.Link) bool { return l.Name == name })
+	})
+	note := provision.Note{Level: "warning", Subject: "gadget.router"}
+	command := "provision apply"
+	if p := a.Source.Path; p != "" && p != DefaultPath && !a.Source.Boot {
+		command += " -c " + p
+	}
+	way, err := a.routing(ctx, f, r)
+	if err != nil {
+		note.Text = fmt.Sprintf("a host on %s has no way out through this machine: %v", strings.Join(on, ", "), err)
+		return []provision.Note{note}
+	}
+	for _, w := range kept.Of(way.Desired.Wants, nft.Kind, sysctl.Kind) {
+		if w.Kind == sysctl.Kind && !strings.HasPrefix(w.Name, "global ") {
+			continue // of a device that may not be there yet
+		}
+		if have, err := e.Resources[w.Kind].Get(ctx, w.Name); err == nil && equal(have, w.Attrs) {
+			continue
+		}
+		note.Text = fmt.Sprintf("a host on %s has no way out through this machine yet: `%s` sets up forwarding, address translation and the firewall", strings.Join(on, ", "), command)
+		return []provision.Note{note}
+	}
+	return nil
 }
 
 // GadgetDown takes away what was brought up.

@@ -84,7 +84,7 @@ type gadgetWatch struct {
 func (w *gadgetWatch) up(ctx context.Context) (GadgetOutcome, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	out, err := w.agent.GadgetUp(ctx)
+	out, _, _, err := w.agent.gadgetUp(ctx)
 	for _, c := range out.Result.Effects {
 		w.log.Debug("usb gadget", "change", string(c.Op), "ref", c.Ref.String())
 	}
@@ -107,7 +107,7 @@ func (w *gadgetWatch) back(ctx context.Context, s GadgetState) error {
 	}
 	w.agent.again = &s
 	defer func() { w.agent.again = nil }()
-	_, err := w.agent.GadgetUp(ctx)
+	_, _, _, err := w.agent.gadgetUp(ctx)
 	return err
 }
 
