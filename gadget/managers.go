@@ -176,6 +176,31 @@ func (p *planner) dhcpcd(served []string) {
 	}
 	const why = "dhcpcd leaves the gadget's interfaces to provision"
 	p.want(file.Content(DhcpcdFile, []byte(text), why))
+	p.dhcpcdReads(c, why)
+}
+
+// WithoutGadget wants dhcpcd.conf, whose text is have, without the gadget's line: for a gadget that
+// goes while others still want something in the file.
+func WithoutGadget(f *facts.Facts, have string) (provision.Desired, error) {
+	c, err := conf.Parse(DhcpcdFile, have)
+	if err != nil {
+		return provision.Desired{}, err
+	}
+	text, err := c.Deny()
+	if err != nil {
+		return provision.Desired{}, err
+	}
+	const why = "the gadget's interfaces are gone, and the rest is wanted still"
+	p := &planner{Input: Input{Facts: f}}
+	p.want(file.Content(DhcpcdFile, []byte(text), why))
+	if f.Dhcpcd.Master {
+		p.dhcpcdReads(c, why)
+	}
+	return p.r.Desired, nil
+}
+
+// dhcpcdReads has dhcpcd read its configuration, where that costs nobody an address.
+func (p *planner) dhcpcdReads(c *conf.File, why string) {
 	if p.Facts.Machine.Offline {
 		return
 	}

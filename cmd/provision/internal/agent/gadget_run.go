@@ -13,6 +13,7 @@ import (
 	"github.com/provision-net/provision/gadget"
 	"github.com/provision-net/provision/provision"
 	"github.com/provision-net/provision/provision/facts"
+	"github.com/provision-net/provision/provision/resource/file"
 	"github.com/provision-net/provision/provision/resource/nft"
 	"github.com/provision-net/provision/provision/resource/sysctl"
 	"github.com/provision-net/provision/routing/kept"
@@ -137,7 +138,50 @@ func (a *Agent) GadgetDown(ctx context.Context) (GadgetOutcome, error) {
 	if a.offline() {
 		return GadgetOutcome{}, fmt.Errorf("%w: gadgets are taken down on the running machine", ErrConfig)
 	}
-	return a.gadgetApply(ctx, func(context.Context) (gadget.Result, error) { return gadget.Result{}, nil })
+	return a.gadgetApply(ctx, func(ctx context.Context) (gadget.Result, error) {
+		var r gadget.Result
+		e, done, err := a.engine()
+		if err != nil {
+			return r, err
+		}
+		defer done()
+		r.Desired, err = a.downGoal(ctx, e, a.Facts)
+		return r, err
+	})
+}
+
+// downGoal is what is wanted in the gadget's scope when no gadget is: nothing, but dhcpcd.conf where
+// apply wants it for NICs. The engine would give it back as it was before the first of the two came.
+func (a *Agent) downGoal(ctx context.Context, e *provision.Engine, look func(context.Context) (*facts.Facts, error)) (d provision.Desired, err error) {
+	s, err := a.gadgetState()
+	if err != nil || !slices.Contains(s.Refs, file.Ref(gadget.DhcpcdFile)) {
+		return d, err
+	}
+	if e.Scope, err = a.gadgetScope(d); err != nil {
+		return d, err
+	}
+	p, err := e.Plan(ctx, d)
+	if err != nil {
+		return d, err
+	}
+	i := slices.IndexFunc(p.Changes, func(c provision.Change) bool { return c.Ref == file.Ref(gadget.DhcpcdFile) })
+	if i < 0 || p.Changes[i].Have == nil {
+		return d, nil
+	}
+	c := p.Changes[i]
+	f, err := look(ctx)
+	if err != nil {
+		return d, err
+	}
+	rest, err := gadget.WithoutGadget(f, c.Have[file.AttrContent])
+	if err != nil {
+		a.Log.Warn("what NICs want in dhcpcd.conf goes with what the gadget does, until the next apply", "error", err)
+		return d, nil
+	}
+	if c.Want != nil && rest.Wants[0].Attrs[file.AttrContent] == c.Want[file.AttrContent] {
+		return d, nil
+	}
+	return rest, nil
 }
 
 func (a *Agent) gadgetApply(ctx context.Context, goal func(context.Context) (gadget.Result, error)) (GadgetOutcome, error) {
