@@ -46,13 +46,40 @@ func TestRPFilter(t *testing.T) {
 	if err != nil || !changed {
 		t.Fatal(err, changed)
 	}
-	again := &RPFilter{}
+	m := &inMemory{}
+	if Loosened(m, "this") {
+		t.Error("nothing is remembered, and something is loosened")
+	}
+	m.text = []byte(`{"version":1,"boot":"this","jobs":{"rp-filter":{"state":` + string(kept) + `}}}`)
+	if !Loosened(m, "this") || Loosened(m, "another") {
+		t.Error("it is of this boot, and of no other")
+	}
+	again := &RPFilter{Interfaces: []string{"eni1"}}
 	if err := again.Recall(kept); err != nil {
 		t.Fatal(err)
 	}
-	s := parse(t, "all rp 1\nlink eni1 up rp 2\nlink eni2 up rp 0")
-	if got := text(s, again.Restore(s)); got != "net.ipv4.conf.eni1.rp_filter=0" {
+	// Only what is not asked for any more, and what still has our value.
+	s := parse(t, "all rp 1\nlink eni1 up rp 2\nlink eni2 up rp 2")
+	if got := text(s, again.Look(s)); got != "net.ipv4.conf.eni2.rp_filter=1" {
+		t.Errorf("eni1 stays loose: %q", got)
+	}
+	again.Interfaces = nil
+	if again.Needs().Parts == 0 {
+		t.Error("it does not look")
+	}
+	s = parse(t, "all rp 1\nlink eni1 up rp 2\nlink eni2 up rp 0")
+	if got := text(s, again.Look(s)); got != "net.ipv4.conf.eni1.rp_filter=0" {
 		t.Errorf("restored %q", got)
+	}
+	s = parse(t, "all rp 1\nlink eni1 up rp 0\nlink eni2 up rp 0")
+	if got := again.Look(s); len(got) != 0 {
+		t.Errorf("once more: %q", text(s, got))
+	}
+	if state, changed := again.Remember(); !changed || len(state.(map[string]int32)) != 0 {
+		t.Errorf("it remembers %v", state)
+	}
+	if n := again.Needs(); n.Parts != 0 {
+		t.Errorf("it still looks: %+v", n)
 	}
 }
 
@@ -282,4 +309,14 @@ func TestBackoff(t *testing.T) {
 		}
 		now = a.next()
 	}
+}
+
+// inMemory is a memory that is a text.
+type inMemory struct{ text []byte }
+
+func (m *inMemory) Load() ([]byte, error) { return m.text, nil }
+
+func (m *inMemory) Save(text []byte) error {
+	m.text = text
+	return nil
 }

@@ -3,6 +3,7 @@ package watch
 import (
 	"encoding/json"
 	"fmt"
+	"log/slog"
 	"maps"
 	"slices"
 	"strconv"
@@ -13,7 +14,8 @@ import (
 // RPFilter loosens the reverse path filter of single devices where it is strict. The kernel
 // works with the greater one of "all" and the device's own value (include/linux/inetdevice.h,
 // IN_DEV_RPFILTER): 0 off, 1 strict, 2 loose. A device is touched only if that is 1, so one whose
-// filter is off is never made stricter; "all" and "default" are never written.
+// filter is off is never made stricter; "all" and "default" are never written. A device that it is
+// not asked to loosen any more has its old value back; with no patterns at all that is all it does.
 type RPFilter struct {
 	Interfaces []string // patterns
 
@@ -24,12 +26,17 @@ type RPFilter struct {
 // Name is "rp-filter".
 func (j *RPFilter) Name() string { return "rp-filter" }
 
-// Needs devices; addresses are for the reason only.
-func (j *RPFilter) Needs() Needs { return Needs{Parts: facts.PartLinks} }
+// Needs devices, as long as there is something to do; addresses are for the reason only.
+func (j *RPFilter) Needs() Needs {
+	if len(j.Interfaces)+len(j.old) == 0 {
+		return Needs{}
+	}
+	return Needs{Parts: facts.PartLinks}
+}
 
-// Look finds the devices with a strict filter.
+// Look finds the devices with a strict filter, and those that were loosened and need not be.
 func (j *RPFilter) Look(s *State) []Repair {
-	var out []Repair
+	out := j.restore(s)
 	for i, l := range s.Links {
 		own, all := s.Conf[i].RPFilter, s.All.RPFilter
 		if own < 0 || all < 0 || max(own, all) != 1 || !fits(j.Interfaces, l) {
@@ -59,16 +66,32 @@ func withoutAddress(s *State, l facts.Link) string {
 	return "; without an IPv4 address on it even the loose filter drops them"
 }
 
-// Restore gives the devices their old values again, where they still have ours.
-func (j *RPFilter) Restore(s *State) []Repair {
+// restore gives devices that are loosened no longer their old values again, where they still have
+// ours, and forgets the others: a device that is gone begins anew when it comes back.
+func (j *RPFilter) restore(s *State) []Repair {
 	var out []Repair
 	for _, name := range slices.Sorted(maps.Keys(j.old)) {
-		if _, c, ok := s.byName(name); ok && c.RPFilter == 2 {
-			out = append(out, Repair{Key: "net.ipv4.conf." + name + ".rp_filter", Why: "as it was before the watch",
+		l, c, ok := s.byName(name)
+		switch {
+		case ok && fits(j.Interfaces, l):
+		case ok && c.RPFilter == 2:
+			out = append(out, Repair{Key: "net.ipv4.conf." + name + ".rp_filter", Why: "the reverse path filter of " + name + " is not to be loosened any more",
 				Sysctl: &Sysctl{"ipv4", name, "rp_filter", strconv.Itoa(int(j.old[name]))}})
+		default:
+			delete(j.old, name)
+			j.changed = true
 		}
 	}
 	return out
+}
+
+// Loosened reports whether m remembers, of this boot, filters that a watch has loosened.
+func Loosened(m Memory, boot string) bool {
+	e := Engine{Memory: m, Boot: boot, Log: slog.New(slog.DiscardHandler)}
+	e.recall()
+	j := &RPFilter{}
+	state := e.past[j.Name()].State
+	return len(state) > 0 && j.Recall(state) == nil && len(j.old) > 0
 }
 
 // Remember implements Rememberer.

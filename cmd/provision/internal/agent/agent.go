@@ -359,6 +359,9 @@ func (a *Agent) Apply(ctx context.Context, o ApplyOptions) (Outcome, error) {
 		out.Result, err = e.Apply(ctx, d, opts)
 		return errors.Join(err, a.sweepSets(ctx, e))
 	})
+	if err == nil && len(a.Config.Routing.Watch.Complete().RPFilter.Loose) == 0 {
+		out.Result.Notes = append(out.Result.Notes, a.unwatched(ctx)...)
+	}
 	out.Took, out.Processes = time.Since(start), a.spawned()
 	return out, err
 }
@@ -419,6 +422,7 @@ func (a *Agent) Revert(ctx context.Context, force bool) (provision.Result, error
 	if err != nil {
 		return r, err
 	}
+	r.Notes = append(r.Notes, a.unwatched(ctx)...)
 	if len(r.Foreign) == 0 && !a.offline() {
 		// The saved clock is no state of the network's, and nobody saves it any more.
 		if err := os.Remove(clockPath); err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -439,6 +443,14 @@ func (a *Agent) Revert(ctx context.Context, force bool) (provision.Result, error
 			Text: "written by provision, but its state does not know the file (was " + a.StateDir + " removed?): remove it by hand, or apply and revert again"})
 	}
 	return r, nil
+}
+
+// unwatched puts back what the watch had changed on its own account: that is in no ledger.
+func (a *Agent) unwatched(ctx context.Context) []provision.Note {
+	if err := a.unwatch(ctx); err != nil {
+		return []provision.Note{{Level: "warning", Subject: "watch", Text: err.Error()}}
+	}
+	return nil
 }
 
 // Recover finishes what an interrupted command left. With wait it first lets that

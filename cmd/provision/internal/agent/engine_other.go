@@ -81,4 +81,6 @@ func (a *Agent) saveSets(*nft.Table) error { return nil }
 
 func (a *Agent) sweepSets(context.Context, *provision.Engine) error { return nil }
 
+func (a *Agent) unwatch(context.Context) error { return nil }
+
 type filled map[string]time.Duration

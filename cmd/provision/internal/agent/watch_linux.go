@@ -65,6 +65,12 @@ func (a *Agent) Watch(ctx context.Context, o WatchOptions) (watch.Status, error)
 		return watch.Status{}, err
 	}
 	if k.idle() {
+		if watch.Loosened(watching.MemoryPath, watching.BootID()) {
+			// What an earlier configuration had loosened is put back first.
+			if _, err := eng.Once(ctx); err != nil {
+				return watch.Status{}, err
+			}
+		}
 		return watch.Status{}, fmt.Errorf("%w: %w", ErrConfig, ErrIdle)
 	}
 	if o.Once {
@@ -104,6 +110,29 @@ func (a *Agent) Watch(ctx context.Context, o WatchOptions) (watch.Status, error)
 	g.Go(func() error { return alive(ctx, o.Notify) })
 	err = g.Wait()
 	return eng.Status(), err
+}
+
+// unwatch puts back the filters that a watch had loosened, where none runs: one that does puts them
+// back itself when it takes over a configuration that does not want them loose.
+func (a *Agent) unwatch(ctx context.Context) error {
+	if a.offline() || !watch.Loosened(watching.MemoryPath, watching.BootID()) {
+		return nil
+	}
+	f, err := watchLock(WatchSocket)
+	if errors.Is(err, ErrWatched) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	no := false
+	bare := *a
+	bare.Config = Config{Version: 1, Routing: routing.Config{Watch: watch.Config{Keep: &no}}}
+	if _, err := bare.Watch(ctx, WatchOptions{}); !errors.Is(err, ErrIdle) {
+		return fmt.Errorf("what the watch had loosened is not put back: %w", err)
+	}
+	return nil
 }
 
 // watched answers questions about a running watch.
@@ -206,6 +235,9 @@ func (k *keeper) load() error {
 	defer k.mu.Unlock()
 	k.text, k.wants = text, nil
 	jobs := append(k.config.Jobs(), k.uplink)
+	if len(k.config.RPFilter.Loose) == 0 {
+		jobs = append(jobs, &watch.RPFilter{}) // it puts back what an earlier configuration had loosened
+	}
 	if text != nil && k.config.Keeps() {
 		state, err := kept.Parse(text)
 		if err != nil {
