@@ -66,6 +66,9 @@ type Agent struct {
 	again *GadgetState
 	// switched are the profiles that profile auto has come to, by the gadget's name.
 	switched map[string]string
+	// gather and equip are a machine of a test's own, in place of this one: its facts, and what an engine changes.
+	gather func(context.Context) (*facts.Facts, error)
+	equip  func(*provision.Engine)
 }
 
 // New returns an Agent; nothing is read or touched yet.
@@ -83,8 +86,12 @@ func (a *Agent) offline() bool { return a.Root != "/" && a.Root != "" }
 
 // Facts reads the host.
 func (a *Agent) Facts(ctx context.Context) (*facts.Facts, error) {
-	g := facts.Gatherer{Root: a.Root}
-	f, err := g.Gather(ctx)
+	gather := a.gather
+	if gather == nil {
+		g := facts.Gatherer{Root: a.Root}
+		gather = g.Gather
+	}
+	f, err := gather(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("cannot read what this machine is: %w", err)
 	}

@@ -68,6 +68,9 @@ func (a *Agent) engine() (e *provision.Engine, done func(), err error) {
 		e.Actors[solicit.Kind] = solicit.Actor{Log: a.Log}
 		e.Actors[daemon.KindNetplanGenerate] = &daemon.Netplan{FS: root, Runner: a.runner, Log: a.Log}
 	}
+	if a.equip != nil {
+		a.equip(e)
+	}
 	instrument(e)
 	return e, func() { root.Close() }, nil
 }

@@ -340,8 +340,16 @@ func (f *following) Restore(ctx context.Context) error {
 	defer f.watch.mu.Unlock()
 	a := f.watch.agent
 	s, err := a.gadgetState()
-	if err != nil || len(s.Devices) == 0 {
+	switch lost := f.watch.lost; {
+	case err != nil:
 		return err
+	case len(s.Devices) == 0 && lost != nil:
+		return f.watch.back(ctx, *lost)
+	case len(s.Devices) == 0:
+		return nil
+	}
+	if err := f.watch.feasible(ctx, s); err != nil {
+		return err // a gadget that waits for its controller is better than none
 	}
 	_, err = a.GadgetDown(ctx)
 	return errors.Join(err, f.watch.back(context.WithoutCancel(ctx), s))

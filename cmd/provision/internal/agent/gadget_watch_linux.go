@@ -75,6 +75,7 @@ type gadgetWatch struct {
 
 	mu    sync.Mutex // of the agent: one step at a time
 	agent *Agent
+	lost  *GadgetState // what we took down and could not bring back yet
 
 	show    sync.Mutex
 	runners map[string]*life.Runner
@@ -108,6 +109,18 @@ func (w *gadgetWatch) back(ctx context.Context, s GadgetState) error {
 	w.agent.again = &s
 	defer func() { w.agent.again = nil }()
 	_, _, _, err := w.agent.gadgetUp(ctx)
+	w.lost = nil
+	if now, e := w.agent.gadgetState(); err != nil && e == nil && len(now.Devices) == 0 {
+		w.lost = &s
+	}
+	return err
+}
+
+// feasible reports what would keep s from being brought up, as far as that can be planned.
+func (w *gadgetWatch) feasible(ctx context.Context, s GadgetState) error {
+	w.agent.again = &s
+	defer func() { w.agent.again = nil }()
+	_, _, err := w.agent.gadgetGoal(ctx)
 	return err
 }
 
@@ -171,8 +184,11 @@ func (w *gadgetWatch) run(ctx context.Context, asked <-chan func() (*Agent, erro
 			case <-w.changed:
 				w.mu.Lock() // a step of ours takes it away and brings it back
 				now, err := readGadget(w.root)
+				if err == nil && len(now.Devices) > 0 {
+					w.lost = nil // somebody has brought up what is meant now
+				}
+				again = err == nil && w.lost == nil && !sameGadgets(s, now)
 				w.mu.Unlock()
-				again = err == nil && !sameGadgets(s, now)
 			case read := <-asked:
 				again = w.reload(ctx, read)
 			}
