@@ -13,7 +13,7 @@ import (
 )
 
 // groups of tests of package inside, by the beginning of their names; each is a boot.
-var groups = []string{"TestBed", "TestUDC", "TestProfiles", "TestLink", "TestLife", "TestCommand"}
+var groups = []string{"TestBed", "TestUDC", "TestProfiles", "TestLink", "TestLife", "TestKilled", "TestCommand"}
 
 // group boots a guest, runs the tests of the package inside whose names begin so, and makes subtests of them.
 func group(t *testing.T, prefix string, files map[string]string) {
@@ -94,6 +94,11 @@ func TestLink(t *testing.T) {
 func TestLife(t *testing.T) {
 	lab.Need(t, lab.Gadget)
 	group(t, "TestLife", map[string]string{"provision": program(t)})
+}
+
+func TestKilled(t *testing.T) {
+	lab.Need(t, lab.Gadget)
+	group(t, "TestKilled", map[string]string{"provision": program(t), "provision-faulty": Build(t, "./cmd/provision", false, "-tags", "faultinject")})
 }
 
 // program is the one under test: PROVISION_BINARY, or what is built here.

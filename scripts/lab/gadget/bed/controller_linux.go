@@ -2,8 +2,10 @@ package bed
 
 import (
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -58,9 +60,28 @@ func Bound(name string) string { return read(ConfigFS + "/" + name + "/UDC") }
 // Tree lists what a gadget consists of: its directories, links and the values of its files, for comparison.
 func Tree(t testing.TB, name string) string {
 	t.Helper()
-	return Sh(t, `cd `+ConfigFS+` && find "`+name+`" | LC_ALL=C sort | while read -r f; do
-  if [ -L "$f" ]; then echo "$f -> $(readlink "$f")"; elif [ -d "$f" ]; then echo "$f/"; else echo "$f = $(tr -d '\0' < "$f" 2>/dev/null | head -c 200)"; fi
-done`)
+	var b strings.Builder
+	err := filepath.WalkDir(filepath.Join(ConfigFS, name), func(path string, e fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		at := strings.TrimPrefix(path, ConfigFS+"/")
+		switch e.Type() {
+		case fs.ModeSymlink:
+			to, err := os.Readlink(path)
+			fmt.Fprintf(&b, "%s -> %s\n", at, to)
+			return err
+		case fs.ModeDir:
+			fmt.Fprintf(&b, "%s/\n", at)
+		default:
+			fmt.Fprintf(&b, "%s = %q\n", at, read(path))
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatalf("%s: %v", name, err)
+	}
+	return b.String()
 }
 
 // Wipe takes all gadgets away in the kernel's order, whoever made them.
