@@ -5,6 +5,7 @@ package routing
 import (
 	"fmt"
 	"net"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -72,6 +73,22 @@ func (w *world) plug() {
 	w.sh("ip addr add 10.55.0.1/24 dev usb0; ip addr add fd55::1/64 dev usb0\n" +
 		"ip neigh replace " + client4 + " lladdr 02:00:00:00:01:01 dev usb0; ip neigh replace " + client6 + " lladdr 02:00:00:00:01:01 dev usb0")
 	w.uplink()
+	w.settled("local fd55::1 dev usb0", "local 2001:db8:1::2 dev wlan0", "local fe80::ff:fe00:1 dev usb0", "local fe80::ff:fe00:2 dev wlan0")
+}
+
+// settled waits until the kernel's own table has the routes: it learns of a carrier some time after the device is up.
+func (w *world) settled(routes ...string) {
+	w.t.Helper()
+	for end := time.Now().Add(10 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+		table := w.sh("ip -6 route show table local")
+		missing := slices.DeleteFunc(slices.Clone(routes), func(r string) bool { return strings.Contains(table, r) })
+		if len(missing) == 0 {
+			return
+		}
+		if time.Now().After(end) {
+			w.t.Fatalf("the box has no routes %q:\n%s", missing, table)
+		}
+	}
 }
 
 func (w *world) uplink() {
