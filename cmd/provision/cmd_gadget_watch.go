@@ -103,6 +103,8 @@ func drawGadgetStatus(p *page, s agent.GadgetStatus) {
 	for _, g := range s.Gadgets {
 		drawDevice(p, g.Device)
 		switch {
+		case len(s.Controllers) == 0:
+			p.line("    %s", p.red("there is no controller: `provision gadget doctor` says more"))
 		case g.Bound == "":
 			p.line("    %s", p.red("not bound to a controller"))
 		case g.Bound != g.UDC:

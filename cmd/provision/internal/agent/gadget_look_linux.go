@@ -32,8 +32,13 @@ func (a *Agent) GadgetStatus(ctx context.Context, socket string) (GadgetStatus, 
 	out.Served = err == nil
 	for _, d := range s.Devices {
 		g := GadgetOne{Device: d, Bound: sysfs(usbgadget.Mount + "/usb_gadget/" + path.Base(d.Name) + "/UDC")}
-		if i := slices.IndexFunc(out.Controllers, func(c Controller) bool { return c.Name == g.Bound }); i >= 0 {
+		// UDC keeps the name of a controller that has gone, and of one that came back and could not be bound (configfs.c, udc/core.c).
+		i := slices.IndexFunc(out.Controllers, func(c Controller) bool { return c.Name == g.Bound })
+		switch {
+		case i >= 0 && sysfs(usbgadget.Controllers+"/"+g.Bound+"/function") == path.Base(d.Name):
 			g.State = out.Controllers[i].State
+		default:
+			g.Bound = ""
 		}
 		if l, ok := lives[d.Name]; ok {
 			g.Life = &l
