@@ -3,6 +3,7 @@
 package gadget
 
 import (
+	"fmt"
 	"os"
 	"os/exec"
 	"strings"
@@ -12,18 +13,29 @@ import (
 	"github.com/provision-net/provision/scripts/lab"
 )
 
-// groups of tests of package inside, by the beginning of their names; each is a boot.
-var groups = []string{"TestBed", "TestUDC", "TestProfiles", "TestLink", "TestLife", "TestKilled", "TestCommand"}
+// groups of tests of package inside, by the beginnings of their names; each is a boot.
+var groups = map[string][]string{
+	"TestPieces": {"TestBed", "TestUDC", "TestProfiles"}, // without the program
+	"TestLink":   {"TestLink"},
+	"TestLife":   {"TestLife", "TestCommand"},
+	"TestKilled": {"TestKilled", "TestVanish"},
+}
 
-// group boots a guest, runs the tests of the package inside whose names begin so, and makes subtests of them.
-func group(t *testing.T, prefix string, files map[string]string) {
+// group boots a guest, runs the tests of the package inside that are in the group of this test, and makes subtests of them.
+func group(t *testing.T, files map[string]string) {
 	t.Helper()
+	lab.Need(t, lab.Gadget)
 	inside := Build(t, "./scripts/lab/gadget/inside", true, "-tags", "lab")
 	all := map[string]string{"inside": inside}
 	for name, file := range files {
 		all[name] = file
 	}
-	e := Run(t, Guest{Script: "export PROVISION_LAB_FULL=" + os.Getenv("PROVISION_LAB_FULL") + "; inside -test.v -test.timeout 9m -test.run '^" + prefix + "'", Files: all, Limit: 10 * time.Minute})
+	full, limit := os.Getenv("PROVISION_LAB_FULL"), 10*time.Minute
+	if full != "" {
+		limit = 40 * time.Minute
+	}
+	script := fmt.Sprintf("export PROVISION_LAB_FULL=%s; inside -test.v -test.timeout %s -test.run '^(%s)'", full, limit-time.Minute, strings.Join(groups[t.Name()], "|"))
+	e := Run(t, Guest{Script: script, Files: all, Limit: limit})
 	t.Logf("the guest took %.1f s, %.1f s of CPU; its kernel %s s", e.Took.Seconds(), e.CPU.Seconds(), e.Booted)
 	outcomes, err := Outcomes(e.Said, e.Status)
 	for _, o := range outcomes {
@@ -55,9 +67,11 @@ func TestEveryGroupRuns(t *testing.T) {
 		}
 		n := 0
 		for _, g := range groups {
-			if strings.HasPrefix(name, g) {
-				n++
-				seen[g] = true
+			for _, prefix := range g {
+				if strings.HasPrefix(name, prefix) {
+					n++
+					seen[prefix] = true
+				}
 			}
 		}
 		if n != 1 {
@@ -65,40 +79,22 @@ func TestEveryGroupRuns(t *testing.T) {
 		}
 	}
 	for _, g := range groups {
-		if !seen[g] {
-			t.Errorf("the group %s has no test", g)
+		for _, prefix := range g {
+			if !seen[prefix] {
+				t.Errorf("no test begins with %s", prefix)
+			}
 		}
 	}
 }
 
-func TestBed(t *testing.T) {
-	lab.Need(t, lab.Gadget)
-	group(t, "TestBed", nil)
-}
+func TestPieces(t *testing.T) { group(t, nil) }
 
-func TestUDC(t *testing.T) {
-	lab.Need(t, lab.Gadget)
-	group(t, "TestUDC", nil)
-}
+func TestLink(t *testing.T) { group(t, map[string]string{"provision": program(t)}) }
 
-func TestProfiles(t *testing.T) {
-	lab.Need(t, lab.Gadget)
-	group(t, "TestProfiles", nil)
-}
-
-func TestLink(t *testing.T) {
-	lab.Need(t, lab.Gadget)
-	group(t, "TestLink", map[string]string{"provision": program(t)})
-}
-
-func TestLife(t *testing.T) {
-	lab.Need(t, lab.Gadget)
-	group(t, "TestLife", map[string]string{"provision": program(t)})
-}
+func TestLife(t *testing.T) { group(t, map[string]string{"provision": program(t)}) }
 
 func TestKilled(t *testing.T) {
-	lab.Need(t, lab.Gadget)
-	group(t, "TestKilled", map[string]string{"provision": program(t), "provision-faulty": Build(t, "./cmd/provision", false, "-tags", "faultinject")})
+	group(t, map[string]string{"provision": program(t), "provision-faulty": Build(t, "./cmd/provision", false, "-tags", "faultinject")})
 }
 
 // program is the one under test: PROVISION_BINARY, or what is built here.

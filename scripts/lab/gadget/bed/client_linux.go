@@ -81,6 +81,9 @@ func (c *Client) Bound(limit time.Duration) netip.Prefix {
 		default:
 		}
 		for _, a := range c.h.Addrs(4, c.nic) {
+			if c.Name == "udhcpc" && a.Bits() == 8 { // its script sets the address first, which has the length of its class, and then the mask
+				return fmt.Errorf("%s has %v without its mask", c.Name, a)
+			}
 			got = a
 			return nil
 		}

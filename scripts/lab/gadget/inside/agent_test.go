@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"net"
 	"net/netip"
 	"os"
 	"os/exec"
@@ -14,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/provision-net/provision/dnsdhcp/control"
 	"github.com/provision-net/provision/scripts/lab/gadget/bed"
 )
 
@@ -84,15 +86,17 @@ func (p *pi) start() {
 		p.t.Fatal(err)
 	}
 	for end := time.Now().Add(30 * time.Second); ; {
-		out, code := p.run("status")
-		if code == 0 {
+		c, err := net.Dial("unix", control.DefaultSocket)
+		if err == nil {
+			c.Close()
 			return
 		}
 		if time.Now().After(end) {
 			said, _ := os.ReadFile(p.log.Name())
 			p.stop(syscall.SIGKILL)
-			p.t.Fatalf("the server does not answer: %s\n%s", out, said)
+			p.t.Fatalf("the server does not answer: %v\n%s", err, said)
 		}
+		time.Sleep(20 * time.Millisecond)
 	}
 }
 

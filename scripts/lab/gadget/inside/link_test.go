@@ -4,9 +4,14 @@ package inside
 
 import (
 	"bytes"
+	"fmt"
 	"os"
+	"os/exec"
+	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -61,8 +66,14 @@ func TestLinkProfiles(t *testing.T) {
 					t.Errorf("compatible ids: %q, %v, want %q", c, err, tt.compatible)
 				}
 			}
+			if tt.name != "eem" { // whose host draws an address by lot: nothing tells it one (CDC EEM 1.0)
+				tells(t, d, h, tt.name == "windows")
+			}
 			if class := d.Attr("bDeviceClass") + d.Attr("bDeviceSubClass") + d.Attr("bDeviceProtocol"); len(tt.drivers) == 4 && class != "ef0201" {
 				t.Errorf("device class %s, and Windows wants ef0201", class)
+			}
+			if tt.name != "modern" && !full() { // TestProfiles has the others twice
+				return
 			}
 			// A gadget that is up is left alone.
 			d, _ = bed.Find(0)
@@ -77,23 +88,142 @@ func TestLinkProfiles(t *testing.T) {
 	}
 }
 
-// TestLinkClassic has two configurations: Linux takes ECM, and where the other is forced, as Windows takes it, RNDIS works as well.
+// hostMAC is the address that the gadget's first function gives the host's side.
+func hostMAC(t *testing.T) string {
+	t.Helper()
+	all, _ := filepath.Glob(bed.ConfigFS + "/provision/functions/*.usb0/host_addr")
+	if len(all) == 0 {
+		t.Fatal("the gadget has no host_addr")
+	}
+	b, _ := os.ReadFile(all[0])
+	return strings.TrimSpace(strings.TrimRight(string(b), "\x00\n"))
+}
+
+// tells compares what the host reads with what Windows needs: the address in a string of capital letters (CDC ECM 1.2, section 5.4), and,
+// where RNDIS stands beside other functions, it is the first interface and an interface association names its class (rndis_bind in
+// f_rndis.c; the interface's own stays 02/02/ff).
+func tells(t *testing.T, d bed.Device, h *bed.Host, rndis bool) {
+	t.Helper()
+	mac := hostMAC(t)
+	if got := h.MAC("usb0"); got != mac {
+		t.Errorf("the host's NIC is %s, want %s", got, mac)
+	}
+	for _, s := range d.MACs(t) {
+		if s != strings.ToUpper(strings.ReplaceAll(mac, ":", "")) {
+			t.Errorf("iMACAddress is %q, want that of %s", s, mac)
+		}
+	}
+	if !rndis {
+		return
+	}
+	all, err := bed.Pieces(d.Descriptors(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	const association, control = 0x0b, 0x04
+	var iad, first string
+	for _, p := range all {
+		switch {
+		case p.Type == association && len(p.Body) == 8 && iad == "":
+			iad = fmt.Sprintf("%02x/%02x/%02x, interfaces %d to %d", p.Body[4], p.Body[5], p.Body[6], p.Body[2], p.Body[2]+p.Body[3]-1)
+		case p.Type == control && len(p.Body) == 9 && first == "":
+			first = fmt.Sprintf("%02x/%02x/%02x, interface %d", p.Body[5], p.Body[6], p.Body[7], p.Body[2])
+		}
+	}
+	if iad != "ef/04/01, interfaces 0 to 1" || first != "02/02/ff, interface 0" {
+		t.Errorf("the association is %s, the first interface %s", iad, first)
+	}
+}
+
+// TestLinkClassic has two configurations: Linux takes ECM, and where the other is forced, as Windows takes it, RNDIS works as well. As
+// networks of their own or as one bridge.
 func TestLinkClassic(t *testing.T) {
 	bed.Controllers(t, 1)
 	p := newPi(t, "gadget: {profile: classic}")
-	s := p.up()
-	if len(s.Links) != 2 || s.Links[0].Name != "usb0" || s.Links[1].Name != "usb1" {
-		t.Fatalf("links %v", s.Links)
+	for _, bridge := range []string{"", "br-usb"} {
+		if bridge != "" {
+			p.must("gadget", "down")
+			p.configure("gadget: {profile: classic, bridge: " + bridge + "}")
+		}
+		s := p.up()
+		names := ""
+		for _, l := range s.Links {
+			names += l.Name + " "
+		}
+		if want := map[string]string{"": "usb0 usb1 ", "br-usb": "br-usb "}[bridge]; names != want {
+			t.Fatalf("links %q, want %q", names, want)
+		}
+		if bridge != "" {
+			if stp, _ := os.ReadFile("/sys/class/net/br-usb/bridge/stp_state"); strings.TrimSpace(string(stp)) != "0" {
+				t.Errorf("the bridge's spanning tree is %q", stp)
+			}
+		}
+		h := bed.NewHost(t)
+		at(t).Configure(t, 1)
+		bed.Plugged(t, 0, "cdc_ether", "cdc_ether")
+		leased(t, s, h, "udhcpc").Stop()
+		at(t).Configure(t, 2)
+		bed.Plugged(t, 0, "rndis_host", "rndis_host")
+		h.Plug(0, 0, 1, "usb1")
+		last := len(s.Links) - 1
+		if a := h.Client(t, "udhcpc", "usb1").Settled(limit); !s.inside(last, a) {
+			t.Errorf("leased %v on %v", a, s.Links[last])
+		}
 	}
-	h := bed.NewHost(t)
-	bed.Plugged(t, 0, "cdc_ether", "cdc_ether")
-	leased(t, s, h, "udhcpc").Stop()
-	at(t).Configure(t, 2)
-	bed.Plugged(t, 0, "rndis_host", "rndis_host")
-	h.Plug(0, 0, 1, "usb1")
-	if a := h.Client(t, "udhcpc", "usb1").Settled(limit); !s.inside(1, a) {
-		t.Errorf("leased %v on %v", a, s.Links[1])
+}
+
+// TestLinkRescue has a login prompt on the serial port, by the line that `gadget up` writes for a machine without systemd; who is not known
+// is asked for a password.
+func TestLinkRescue(t *testing.T) {
+	bed.Controllers(t, 1)
+	p := newPi(t, "gadget: {profile: rescue}")
+	out := p.must("gadget", "up")
+	_, line, ok := strings.Cut(out, "the line is ttyGS0::respawn:")
+	line, _, _ = strings.Cut(line, "\n")
+	if !ok || !strings.HasPrefix(line, "/sbin/getty ") {
+		t.Fatalf("no line for an inittab:\n%s", out)
 	}
+	bed.Plugged(t, 0, "cdc_acm", "cdc_acm")
+	words := strings.Fields(line)
+	getty := exec.Command(words[0], words[1:]...)
+	getty.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	port, err := os.OpenFile("/dev/ttyACM0", os.O_RDWR|syscall.O_NOCTTY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer port.Close()
+	bed.Sh(t, "stty -F /dev/ttyACM0 raw -echo")
+	if err := getty.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = getty.Process.Kill(); _ = getty.Wait() }()
+	var mu sync.Mutex
+	var said strings.Builder
+	go func() {
+		buf := make([]byte, 256)
+		for {
+			n, err := port.Read(buf)
+			mu.Lock()
+			said.Write(buf[:n])
+			mu.Unlock()
+			if err != nil {
+				return
+			}
+		}
+	}()
+	says := func(word string) {
+		t.Helper()
+		wait(t, "the host to read "+word, func() bool {
+			mu.Lock()
+			defer mu.Unlock()
+			return strings.Contains(said.String(), word)
+		})
+	}
+	says("login:")
+	if _, err := port.WriteString("root\r"); err != nil {
+		t.Fatal(err)
+	}
+	says("assword:")
 }
 
 // TestLinkOthers has what is no network card: a serial port that passes bytes, a disk and a keyboard.
@@ -146,8 +276,41 @@ func TestLinkRouter(t *testing.T) {
 		t.Errorf("router none: the world was reached from %s", from)
 	}
 	c.Stop()
+	// Split: the laptop's way out stays its own, and what is listed leads through the gadget.
+	p.configure("gadget: {profile: modern, router: split, routes: [44.128.0.0/16, '2001:db8:ffff::/48']}")
+	s = apply()
+	h.Uplink(100)
+	// NetworkManager and networkd take routes of RFC 4191, the kernel on its own is told to; a link that comes up asks for them.
+	h.Must("bash", "-c", "echo 128 > /proc/sys/net/ipv6/conf/usb0/accept_ra_rt_info_max_plen; ip link set usb0 down; ip link set usb0 up")
+	h.AwaitCarrier("usb0", true)
+	c = h.Client(t, "dhclient", "usb0")
+	c.Settled(limit)
+	wait(t, "the route of option 121", func() bool {
+		return slices.ContainsFunc(h.Routes(4), func(r bed.Route) bool {
+			return r.To == "44.128.0.0/16" && r.Via == s.own(0, 4) && r.Dev == "usb0"
+		})
+	})
+	wait(t, "the route of the router advertisement", func() bool {
+		return slices.ContainsFunc(h.Routes(6), func(r bed.Route) bool {
+			return r.To == "2001:db8:ffff::/48" && strings.HasPrefix(r.Via, "fe80:") && r.Dev == "usb0"
+		})
+	})
+	if all := append(h.Defaults(4, "usb0"), h.Defaults(6, "usb0")...); len(all) > 0 || len(h.Defaults(4, "up0")) != 1 {
+		t.Errorf("router split: default routes %v, and all %v", all, h.Routes(4))
+	}
+	if from, err := h.Reach(bed.World4, 5*time.Second); err != nil || from != bed.WifiAddr {
+		t.Errorf("router split: the world was reached from %q: %v", from, err)
+	}
+	c.Stop()
+	// Old Windows asks for the same as 249.
+	out, err := h.Call("bash", "-c", `printf '#!/bin/sh\necho "$1 121=$staticroutes 249=$msstaticroutes router=$router"\n' > $0/ask; chmod 755 $0/ask
+busybox udhcpc -f -q -n -o -i usb0 -O 249 -s $0/ask 2>&1`, h.Dir)
+	if !strings.Contains(out, "249=44.128.0.0/16 "+s.own(0, 4)) || !strings.Contains(out, "router=\n") {
+		t.Errorf("router split: a client that asks for 249 is told %v\n%s", err, out)
+	}
 	p.configure("gadget: {profile: modern, router: full}")
 	s = apply()
+	h.Must("ip", "link", "del", "up0")
 	if !h.Has("usb0") {
 		h.Plug(0, 0, 1, "usb0")
 	}
