@@ -173,7 +173,8 @@ func TestEKS(t *testing.T) {
 	}
 	end := p.end()
 	for _, j := range end.Status.Jobs {
-		if j.Name == "tables" && (j.Acted != 13 || j.Failed != 0) {
+		// The link may go down between the keeper's look and what it does: that is told, and done when the link is up again.
+		if j.Name == "tables" && (j.Acted < 13 || j.Acted > 13+j.Failed || j.Failed > 0 && !strings.Contains(j.LastError, "its device is down")) {
 			t.Errorf("tables: %+v", j)
 		}
 	}

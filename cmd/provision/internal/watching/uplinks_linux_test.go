@@ -279,12 +279,14 @@ func TestUplinksThatFlap(t *testing.T) {
 	flow := l.flow(4)
 	poll(t, "the first look", func() bool { return status().Reads > 0 })
 	poll(t, "traffic by the first", func() bool { return flow() == "up0" })
-	returns, was := 0, "up0"
+	returns, left, was := 0, 0, "up0"
 	watch := func(d time.Duration) {
 		for end := time.Now().Add(d); time.Now().Before(end); {
 			if is := flow(); is != "" && is != was {
 				if was = is; is == "up0" {
 					returns++
+				} else {
+					left++
 				}
 			}
 		}
@@ -296,8 +298,9 @@ func TestUplinksThatFlap(t *testing.T) {
 		l.revive(l.gw0)
 		watch(400 * time.Millisecond)
 	}
-	if was != "up1" || returns > 2 {
-		t.Errorf("in %d cycles it came back %d times, and is at %s", cycles, returns, was)
+	// Where it is in the end depends on how the cycles of a busy machine fall into its holds; without holds it would be back in each.
+	if left == 0 || returns > 2 {
+		t.Errorf("in %d cycles it was left %d times and came back %d times", cycles, left, returns)
 	}
 	poll(t, "traffic by the first when it is calm", func() bool { return flow() == "up0" })
 	if now := l.routes("dhcp", "ra"); now != l.managers {
