@@ -21,20 +21,25 @@ var groups = map[string][]string{
 	"TestKilled": {"TestKilled", "TestVanish"},
 }
 
+// more are tests of what others show as well, each in its way; they are run under PROVISION_LAB_FULL.
+var more = []string{"TestBed.*", "TestLifeChange"}
+
 // group boots a guest, runs the tests of the package inside that are in the group of this test, and makes subtests of them.
 func group(t *testing.T, files map[string]string) {
 	t.Helper()
 	lab.Need(t, lab.Gadget)
+	t.Parallel() // a guest has one processor
 	inside := Build(t, "./scripts/lab/gadget/inside", true, "-tags", "lab")
 	all := map[string]string{"inside": inside}
 	for name, file := range files {
 		all[name] = file
 	}
-	full, limit := os.Getenv("PROVISION_LAB_FULL"), 10*time.Minute
+	full, limit, skip := os.Getenv("PROVISION_LAB_FULL"), 10*time.Minute, strings.Join(more, "|")
 	if full != "" {
-		limit = 40 * time.Minute
+		limit, skip = 40*time.Minute, ""
 	}
-	script := fmt.Sprintf("export PROVISION_LAB_FULL=%s; inside -test.v -test.timeout %s -test.run '^(%s)'", full, limit-time.Minute, strings.Join(groups[t.Name()], "|"))
+	script := fmt.Sprintf("export PROVISION_LAB_FULL=%s; inside -test.v -test.timeout %s -test.run '^(%s)' -test.skip '^(%s)$'",
+		full, limit-time.Minute, strings.Join(groups[t.Name()], "|"), skip)
 	e := Run(t, Guest{Script: script, Files: all, Limit: limit})
 	t.Logf("the guest took %.1f s, %.1f s of CPU; its kernel %s s", e.Took.Seconds(), e.CPU.Seconds(), e.Booted)
 	outcomes, err := Outcomes(e.Said, e.Status)

@@ -33,6 +33,9 @@ func TestLinkProfiles(t *testing.T) {
 		{"eem", "gadget: {profile: custom, functions: [{type: eem}]}", []string{"cdc_eem"}, "dhcpcd", ""},
 		{"ecm", "gadget: {profile: custom, functions: [{type: ecm}]}", []string{"cdc_ether", "cdc_ether"}, "udhcpc", ""},
 	} {
+		if tt.name == "ecm" && !full() { // the first configuration of classic is the same
+			continue
+		}
 		t.Run(tt.name, func(t *testing.T) {
 			p := newPi(t, tt.config)
 			s := p.up()
