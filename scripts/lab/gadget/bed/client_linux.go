@@ -80,14 +80,15 @@ func (c *Client) Bound(limit time.Duration) netip.Prefix {
 			return fmt.Errorf("%s has ended: %v", c.Name, c.run.Err())
 		default:
 		}
-		for _, a := range c.h.Addrs(4, c.nic) {
-			if c.Name == "udhcpc" && a.Bits() == 8 { // its script sets the address first, which has the length of its class, and then the mask
-				return fmt.Errorf("%s has %v without its mask", c.Name, a)
-			}
-			got = a
-			return nil
+		all := c.h.Addrs(4, c.nic)
+		if len(all) == 0 {
+			return fmt.Errorf("%s has no address yet", c.Name)
 		}
-		return fmt.Errorf("%s has no address yet", c.Name)
+		got = all[0]
+		if c.Name == "udhcpc" && got.Bits() == 8 { // its script sets the address first, which has the length of its class, and then the mask
+			return fmt.Errorf("%s has %v without its mask", c.Name, got)
+		}
+		return nil
 	})
 	return got
 }
