@@ -81,7 +81,7 @@ func (Resource) Set(ctx context.Context, name string, have, want provision.Attrs
 	case want == nil:
 		return fmt.Errorf("%s goes away with its driver or the daemon that made it: %w", d.Name, provision.ErrPending)
 	case !ok:
-		return fmt.Errorf("no device %s yet: %w", name, provision.ErrPending)
+		return fmt.Errorf("no device %s yet: %w", name, provision.ErrNowhere)
 	}
 	for k := range want {
 		if k != AttrUp {
