@@ -20,6 +20,7 @@ type Device struct {
 	Type    uint16   // ARPHRD_*
 	Master  int      // index of the bridge, bond or VRF it is a port of
 	Up      bool     // IFF_UP
+	MTU     int      // bytes
 }
 
 // Ethernet is ARPHRD_ETHER (linux/if_arp.h), which wireless devices share.

@@ -78,6 +78,10 @@ func decode(msg []byte) (Device, error) {
 			if len(a.Data) >= 4 {
 				d.Master = int(nl.NativeEndian().Uint32(a.Data))
 			}
+		case unix.IFLA_MTU:
+			if len(a.Data) >= 4 {
+				d.MTU = int(nl.NativeEndian().Uint32(a.Data))
+			}
 		case unix.IFLA_LINKINFO:
 			for _, n := range nested(a) {
 				if n.Kind == unix.IFLA_INFO_KIND {

@@ -14,7 +14,7 @@ func TestConformance(t *testing.T) {
 		nstest.IP(t, "link add veth0 type veth peer name veth1")
 		return enginetest.ResourceCase{
 			Resource: Resource{}, Name: "name:veth0", Fixed: true,
-			Values: []provision.Attrs{State("", true, "").Attrs, State("", false, "").Attrs},
+			Values: []provision.Attrs{UpMTU("", 1280, "").Attrs, {AttrUp: "false", AttrMTU: "1420"}},
 		}
 	})
 }

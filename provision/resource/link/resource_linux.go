@@ -8,6 +8,7 @@ import (
 
 	"github.com/provision-net/provision/provision"
 	"github.com/provision-net/provision/provision/host/netdev"
+	"github.com/provision-net/provision/provision/host/rtnl"
 	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
 )
@@ -20,6 +21,9 @@ var (
 	_ provision.Resource = Resource{}
 	_ provision.Lister   = Resource{}
 )
+
+// Property implements provision.Property.
+func (Resource) Property() bool { return true }
 
 // Get implements provision.Resource.
 func (Resource) Get(ctx context.Context, name string) (provision.Attrs, error) {
@@ -53,7 +57,7 @@ func get(table *netdev.Table, name string) (provision.Attrs, error) {
 	if err != nil || !ok {
 		return nil, err
 	}
-	return provision.Attrs{AttrUp: strconv.FormatBool(d.Up)}, nil
+	return provision.Attrs{AttrUp: strconv.FormatBool(d.Up), AttrMTU: strconv.Itoa(d.MTU)}, nil
 }
 
 // Set implements provision.Resource. Devices are not made or removed here: a
@@ -72,7 +76,7 @@ func (Resource) Set(ctx context.Context, name string, have, want provision.Attrs
 	if err != nil {
 		return err
 	}
-	if (now == nil) != (have == nil) || now[AttrUp] != have[AttrUp] {
+	if stale(now, have, want) {
 		return fmt.Errorf("link %s: %w", name, provision.ErrStale)
 	}
 	switch {
@@ -81,43 +85,82 @@ func (Resource) Set(ctx context.Context, name string, have, want provision.Attrs
 	case want == nil:
 		return fmt.Errorf("%s goes away with its driver or the daemon that made it: %w", d.Name, provision.ErrPending)
 	case !ok:
-		return fmt.Errorf("no device %s yet: %w", name, provision.ErrNowhere)
+		return fmt.Errorf("no device %s yet: %w", name, provision.ErrPending)
 	}
-	for k := range want {
-		if k != AttrUp {
+	up, mtu := d.Up, d.MTU
+	for k, v := range want {
+		switch k {
+		case AttrUp:
+			if up, err = strconv.ParseBool(v); err != nil || strconv.FormatBool(up) != v {
+				return fmt.Errorf("cannot set up of %s to %q: want true or false", d.Name, v)
+			}
+		case AttrMTU:
+			// 68 is what every host must take (RFC 791 section 3.2); the driver knows its own bounds.
+			if mtu, err = strconv.Atoi(v); err != nil || mtu < 68 || strconv.Itoa(mtu) != v {
+				return fmt.Errorf("cannot set mtu of %s to %q: want a number of bytes, 68 or more", d.Name, v)
+			}
+		default:
 			return fmt.Errorf("cannot set %s of %s: unknown attribute", k, d.Name)
 		}
 	}
-	up, err := strconv.ParseBool(want[AttrUp])
-	if err != nil || strconv.FormatBool(up) != want[AttrUp] {
-		return fmt.Errorf("cannot set up of %s to %q: want true or false", d.Name, want[AttrUp])
-	}
-	if up == d.Up {
+	if up == d.Up && mtu == d.MTU {
 		return nil
 	}
-	return setUp(d, up)
+	return change(ctx, d, up, mtu)
 }
 
-func setUp(d netdev.Device, up bool) error {
-	header := nl.NewIfInfomsg(unix.AF_UNSPEC)
-	header.Index = int32(d.Index)
-	header.Change = unix.IFF_UP // nothing but this flag
-	verb := "down"
-	if up {
-		header.Flags, verb = unix.IFF_UP, "up"
+// stale reports whether now is no longer have, as far as want is about it.
+func stale(now, have, want provision.Attrs) bool {
+	if (now == nil) != (have == nil) {
+		return true
 	}
-	req := nl.NewNetlinkRequest(unix.RTM_NEWLINK, unix.NLM_F_ACK)
-	req.AddData(header)
-	_, err := req.Execute(unix.NETLINK_ROUTE, 0)
+	if want == nil {
+		return now[AttrUp] != have[AttrUp]
+	}
+	for k := range want {
+		if now[k] != have[k] {
+			return true
+		}
+	}
+	return false
+}
+
+// change is one request: the kernel sets the size before the flag (do_setlink in
+// net/core/rtnetlink.c).
+func change(ctx context.Context, d netdev.Device, up bool, mtu int) error {
+	h := nl.NewIfInfomsg(unix.AF_UNSPEC)
+	h.Index = int32(d.Index)
+	what := ""
+	if up != d.Up {
+		h.Change = unix.IFF_UP // nothing but this flag
+		what = "bring " + d.Name + " down"
+		if up {
+			h.Flags, what = unix.IFF_UP, "bring "+d.Name+" up"
+		}
+	}
+	body := h.Serialize()
+	if mtu != d.MTU {
+		body = rtnl.AppendAttr(body, unix.IFLA_MTU, rtnl.U32(uint32(mtu)))
+		if what != "" {
+			what += " and "
+		}
+		what += fmt.Sprintf("give %s an mtu of %d", d.Name, mtu)
+	}
+	c, err := rtnl.Open()
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	err = c.Do(ctx, unix.RTM_NEWLINK, 0, body)
 	switch {
 	case err == nil:
 		return nil
 	case errors.Is(err, unix.ERFKILL):
-		return fmt.Errorf("cannot bring %s %s: its radio is switched off; rfkill unblock it: %w", d.Name, verb, err)
+		return fmt.Errorf("cannot %s: its radio is switched off; rfkill unblock it: %w", what, err)
 	case errors.Is(err, unix.EPERM):
-		return fmt.Errorf("cannot bring %s %s: run as root: %w", d.Name, verb, err)
+		return fmt.Errorf("cannot %s: run as root: %w", what, err)
 	case errors.Is(err, unix.ENODEV):
 		return fmt.Errorf("%s has just gone away: %w", d.Name, provision.ErrStale)
 	}
-	return fmt.Errorf("cannot bring %s %s: %w", d.Name, verb, err)
+	return fmt.Errorf("cannot %s: %w", what, err)
 }

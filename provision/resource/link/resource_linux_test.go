@@ -32,6 +32,7 @@ func TestUpAndDown(t *testing.T) {
 			t.Fatal(err)
 		}
 		got, err := r.Get(t.Context(), w.Name)
+		w.Attrs[AttrMTU] = "1400" // untouched
 		if err != nil || !maps.Equal(got, w.Attrs) {
 			t.Errorf("got %v, %v; want %v", got, err, w.Attrs)
 		}
@@ -41,7 +42,7 @@ func TestUpAndDown(t *testing.T) {
 		}
 	}
 	all, err := r.List(t.Context(), []string{"name:veth0", "name:veth1", "name:none"})
-	want := map[string]provision.Attrs{"name:veth0": {AttrUp: "true"}, "name:veth1": {AttrUp: "false"}}
+	want := map[string]provision.Attrs{"name:veth0": {AttrUp: "true", AttrMTU: "1400"}, "name:veth1": {AttrUp: "false", AttrMTU: "1500"}}
 	if err != nil || len(all) != 2 || !maps.Equal(all["name:veth0"], want["name:veth0"]) || !maps.Equal(all["name:veth1"], want["name:veth1"]) {
 		t.Errorf("list: %v, %v", all, err)
 	}
@@ -52,6 +53,7 @@ func TestRefusals(t *testing.T) {
 	nstest.IP(t, "link add veth0 type veth peer name veth1")
 	var r Resource
 	down := provision.Attrs{AttrUp: "false"}
+	mtu := provision.Attrs{AttrUp: "false", AttrMTU: "1500"}
 	for _, tc := range []struct {
 		name       string
 		have, want provision.Attrs
@@ -65,7 +67,11 @@ func TestRefusals(t *testing.T) {
 		{"name:none", nil, nil, nil, ""},
 		{"name:none", down, nil, provision.ErrStale, ""},
 		{"name:veth0", down, provision.Attrs{AttrUp: "yes"}, nil, "want true or false"},
-		{"name:veth0", down, provision.Attrs{"mtu": "9000"}, nil, "unknown attribute"},
+		{"name:veth0", down, provision.Attrs{"qlen": "9000"}, nil, "unknown attribute"},
+		{"name:veth0", mtu, provision.Attrs{AttrMTU: "67"}, nil, "68 or more"},
+		{"name:veth0", mtu, provision.Attrs{AttrMTU: "01400"}, nil, "68 or more"},
+		{"name:veth0", mtu, provision.Attrs{AttrUp: "true", AttrMTU: "70000"}, nil, "give veth0 an mtu of 70000"},
+		{"name:veth0", down, provision.Attrs{AttrMTU: "1400"}, provision.ErrStale, ""},
 		{"veth0", down, provision.Attrs{AttrUp: "true"}, nil, "device selector"},
 	} {
 		err := r.Set(t.Context(), tc.name, tc.have, tc.want)
@@ -83,5 +89,22 @@ func TestRefusals(t *testing.T) {
 	}
 	if out := nstest.IP(t, "-o link show veth0"); strings.Contains(out, ",UP") {
 		t.Errorf("a refused change was made: %s", out)
+	}
+}
+
+func TestSizeAndUpAtOnce(t *testing.T) {
+	nstest.Network(t)
+	nstest.IP(t, "link add veth0 type veth peer name veth1")
+	w := UpMTU("name:veth0", 1380, "")
+	var r Resource
+	have, err := r.Get(t.Context(), w.Name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := r.Set(t.Context(), w.Name, have, w.Attrs); err != nil {
+		t.Fatal(err)
+	}
+	if out := nstest.IP(t, "-o link show veth0"); !strings.Contains(out, ",UP") || !strings.Contains(out, " mtu 1380 ") {
+		t.Errorf("ip says %s", out)
 	}
 }
