@@ -95,6 +95,7 @@ type LinkDNS struct {
 	Enabled   *bool    `yaml:"enabled" default:"true" help:"answer DNS queries from the link's own prefixes"`
 	Filter    []string `yaml:"filter" help:"record types that are answered as if there were none: a, aaaa (dnsmasq: filter-AAAA)"`
 	Upstreams []string `yaml:"upstreams" help:"name servers for this link's queries in place of those for all"`
+	OwnNames  *bool    `yaml:"own-names" default:"true" help:"answer what is under dns.own-names with this machine's address on this link; false where clients come in from outside, by a tunnel"`
 	Clients   []string `yaml:"clients" help:"further prefixes whose queries are answered on this link; default is only the link's own"`
 }
 
@@ -134,6 +135,7 @@ type DNS struct {
 	ResolvFile   string     `yaml:"resolv-file" default:"/etc/resolv.conf" help:"where name servers are read from when no upstreams are given; none for nowhere (dnsmasq: resolv-file, no-resolv)"`
 	Routes       []DNSRoute `yaml:"routes" help:"name servers for single domains and networks (dnsmasq: server=/domain/address, rev-server)"`
 	Records      []Record   `yaml:"records" help:"records of our own (dnsmasq: address, cname, srv-host, txt-record, mx-host)"`
+	OwnNames     []string   `yaml:"own-names" help:"names under which the world knows this machine, such as vpn.example.org: clients of the served links get its address on their link, and so need no way out and back in"`
 	HostsFiles   []string   `yaml:"hosts-files" default:"/etc/hosts" help:"files of hosts(5) that are read again when they change (dnsmasq: addn-hosts, no-hosts)"`
 	ExpandHosts  *bool      `yaml:"expand-hosts" default:"true" help:"names without a dot in the hosts files are also in the local domain"`
 	DomainNeeded *bool      `yaml:"domain-needed" default:"true" help:"names without a dot are never asked upstream"`

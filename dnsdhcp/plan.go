@@ -62,7 +62,7 @@ func (c *resolved) plan(u *rule, l link.Link, hostname string) served {
 	}
 	if on(u.raw.DNS.Enabled) {
 		v.dns = v.up
-		v.dnsLink = dns.Link{Name: l.Name, Domain: c.domain, Group: defaultGroup}
+		v.dnsLink = dns.Link{Name: l.Name, Domain: c.domain, Group: defaultGroup, Outside: !on(u.raw.DNS.OwnNames)}
 		if len(u.raw.DNS.Upstreams) > 0 {
 			v.dnsLink.Group = linkGroup(u.raw.Match)
 		}
@@ -150,7 +150,7 @@ func (c *resolved) zoneConfig(networks []netip.Prefix, routes *zone.Routes, host
 	ttl := uint32(c.dns.ttl / time.Second)
 	return zone.Config{
 		Domains: []zone.Domain{{Name: c.domain, Sources: []zone.Source{newHostNames(c.hosts), leases, learnt}}},
-		Names:   []string{hostname}, Records: c.dns.records,
+		Names:   []string{hostname}, Inside: c.dns.inside, Records: c.dns.records,
 		Hosts: []zone.Source{hosts}, ExpandHosts: on(d.ExpandHosts),
 		Networks: networks, Routes: routes,
 		DomainNeeded: on(d.DomainNeeded), BogusPriv: on(d.BogusPriv), FilterWin2k: d.FilterWin2k, NoAppDNS: true,

@@ -21,6 +21,7 @@ type dnsPlan struct {
 	routes     map[string]zone.Group
 	exempt     map[string]zone.Group // from rebind protection
 	records    []dns.RR
+	inside     []string
 	hostsFiles []string
 	cache      cache.Config
 	ttl        time.Duration
@@ -61,6 +62,14 @@ func (r *reader) dns(c Config, out *resolved) dnsPlan {
 	p.ttl = r.duration("dns.local-ttl", in.LocalTTL, time.Minute, 0, 7*24*time.Hour)
 	for i, rec := range in.Records {
 		r.record(fmt.Sprintf("dns.records[%d]", i), rec, out.domain, &p)
+	}
+	for i, n := range in.OwnNames {
+		at := fmt.Sprintf("dns.own-names[%d]", i)
+		if name := r.domainName(at, n, ""); name != "" && !strings.Contains(strings.TrimSuffix(name, "."), ".") {
+			r.fail(at, "%q has no dot: this machine's host name needs not be said", n)
+		} else if name != "" {
+			p.inside = append(p.inside, name)
+		}
 	}
 	p.hostsFiles = in.HostsFiles
 	if len(in.HostsFiles) == 0 {

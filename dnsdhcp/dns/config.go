@@ -39,6 +39,7 @@ type Link struct {
 	// Prefixes are the sources that are answered. Link-local IPv6 is always: it cannot come from elsewhere.
 	Prefixes []netip.Prefix
 	Own      []netip.Addr // what this machine's names stand for here
+	Outside  bool         // its clients come in from afar: names of the zone's Inside are not answered here
 	Domain   string       // where single labels are looked for first; empty for the zone's order
 	Group    string       // of upstreams for what no route sends elsewhere
 	Filter   []uint16     // types that are never given, be it AAAA or A

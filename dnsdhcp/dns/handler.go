@@ -83,7 +83,7 @@ func (h *Handler) Configure(c Config) {
 			view = uint16(len(h.views))
 			h.views[l.Group] = view
 		}
-		s.links[l.Name] = &ServedLink{Link: l, view: view, zone: zone.View{Own: l.Own, Machine: c.Machine, Domain: l.Domain, Filter: l.Filter}}
+		s.links[l.Name] = &ServedLink{Link: l, view: view, zone: zone.View{Own: l.Own, Outside: l.Outside, Machine: c.Machine, Domain: l.Domain, Filter: l.Filter}}
 	}
 	if old != nil && old.Cache == c.Cache && reflect.DeepEqual(old.Forward.Groups, c.Forward.Groups) &&
 		reflect.DeepEqual(old.Routes, c.Routes) && reflect.DeepEqual(old.Rebind, c.Rebind) {

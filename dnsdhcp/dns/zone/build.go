@@ -22,6 +22,7 @@ type node struct {
 	rrs     []dns.RR // not empty: the name has data
 	wild    []dns.RR // of *.name; the owner is filled in
 	own     bool     // a name of this machine
+	inside  bool     // a name of Config.Inside
 	parent  bool     // something is below it
 	domain  *domain  // the name is the apex of this local domain
 	special special
@@ -79,6 +80,14 @@ func New(c Config) (*Zone, error) {
 				z.node(fqdn + d.name).own = true
 			}
 		}
+	}
+	for _, name := range c.Inside {
+		fqdn, err := canonical(name)
+		if err != nil || strings.IndexByte(fqdn, '.') == len(fqdn)-1 {
+			fail("inside name %q is not a name with dots", name)
+			continue
+		}
+		z.node(fqdn).inside = true
 	}
 	for _, rr := range c.Records {
 		if err := z.add(rr); err != nil {

@@ -127,6 +127,10 @@ func (z *Zone) one(q Question, v *View, a *Answer) (target string, ours bool) {
 		got := z.addrs(a, q, v.Own, z.c.TTL, func(ip netip.Addr) bool { return !ip.Is6() || !ip.IsLinkLocalUnicast() })
 		return z.finish(a, q, p, &n.rrs, got)
 	}
+	if n := p.exact; n != nil && n.inside && !v.Outside && len(n.rrs) == 0 && aboutAddresses(q.Type) {
+		a.Reason = ReasonOwn
+		return z.finish(a, q, p, nil, z.addrs(a, q, v.Own, z.c.TTL, func(ip netip.Addr) bool { return !ip.Is6() || !ip.IsLinkLocalUnicast() }))
+	}
 	if n := p.exact; n != nil && len(n.rrs) > 0 && (p.dom != nil || isReverse || answers(n.rrs, q.Type)) {
 		a.Reason = ReasonRecord
 		return z.finish(a, q, p, &n.rrs, false)
@@ -235,12 +239,19 @@ func answers(rrs []dns.RR, qtype uint16) bool {
 		case qtype, dns.TypeCNAME:
 			return true
 		case dns.TypeA, dns.TypeAAAA:
-			// HTTPS and SVCB too: their hints are addresses by another way.
-			switch qtype {
-			case dns.TypeA, dns.TypeAAAA, dns.TypeHTTPS, dns.TypeSVCB, dns.TypeANY, dns.TypeNone:
+			if aboutAddresses(qtype) {
 				return true
 			}
 		}
+	}
+	return false
+}
+
+// aboutAddresses: HTTPS and SVCB too, whose hints are addresses by another way.
+func aboutAddresses(qtype uint16) bool {
+	switch qtype {
+	case dns.TypeA, dns.TypeAAAA, dns.TypeHTTPS, dns.TypeSVCB, dns.TypeANY, dns.TypeNone:
+		return true
 	}
 	return false
 }

@@ -46,6 +46,9 @@ type Config struct {
 	// Names are labels of this machine, in every local domain and bare, or names with dots as they are. They have
 	// the addresses of View.Own. The first one is the name server of the local zones and the name in PTR records.
 	Names []string
+	// Inside are names with dots under which the world knows this machine. Whoever asks from inside (View.Outside is
+	// false) gets the addresses of View.Own for A and AAAA, and no other; everything else is asked upstream.
+	Inside []string
 	// Records win over every source. Owners may begin with *. (RFC 4592). A TTL of 0 stands for Config.TTL.
 	// A name outside of the local domains that has an address or an alias here or in Hosts is answered here for
 	// A, AAAA, HTTPS, SVCB and ANY; other types of it come from where they always came from.
@@ -82,6 +85,8 @@ type View struct {
 	Now clock.Instant
 	// Own is what the names of this machine stand for: the addresses of the link that the question came in on.
 	Own []netip.Addr
+	// Outside: the asker has come in from afar (a tunnel), and Config.Inside is for those who have not.
+	Outside bool
 	// Machine is every address of this machine, for reverse names.
 	Machine []netip.Addr
 	// Domain is the one where single labels are looked for first; empty for the order of the configuration.
