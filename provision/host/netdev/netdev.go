@@ -14,6 +14,7 @@ type Device struct {
 	Index   int
 	Name    string
 	Alt     []string // alternative names
+	Alias   string   // for people, or for who made it (IFLA_IFALIAS)
 	MAC     string   // present address, lower case with colons
 	PermMAC string   // permanent address where the kernel knows it
 	Kind    string   // rtnetlink kind, empty for hardware

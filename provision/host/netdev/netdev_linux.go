@@ -70,6 +70,8 @@ func decode(msg []byte) (Device, error) {
 		switch a.Kind &^ unix.NLA_F_NESTED {
 		case unix.IFLA_IFNAME:
 			d.Name = text(a.Data)
+		case unix.IFLA_IFALIAS:
+			d.Alias = text(a.Data)
 		case unix.IFLA_ADDRESS:
 			d.MAC = net.HardwareAddr(a.Data).String()
 		case unix.IFLA_PERM_ADDRESS:
