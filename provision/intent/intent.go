@@ -11,6 +11,7 @@ type Set struct {
 	Services  []Service
 	Forwards  []Forward
 	Endpoints []Endpoint
+	Served    []Served
 }
 
 // Append adds what other says.
@@ -19,6 +20,7 @@ func (s *Set) Append(other Set) {
 	s.Services = append(s.Services, other.Services...)
 	s.Forwards = append(s.Forwards, other.Forwards...)
 	s.Endpoints = append(s.Endpoints, other.Endpoints...)
+	s.Served = append(s.Served, other.Served...)
 }
 
 // Member puts interfaces into a zone of the firewall. Interfaces are names, or patterns that
@@ -29,7 +31,11 @@ type Member struct {
 	// Joins: they join a firewall that is there for another reason, and ask for none. Where one of
 	// them is in another zone already, it stays there.
 	Joins bool
-	Why   string // for people: the key or command that asks for it
+	// Manage says whether this machine may be managed from there: yes, no, or empty (what the zone
+	// says). With no, what comes from there to this machine itself is refused but for what it serves
+	// there, also where there is no firewall.
+	Manage string
+	Why    string // for people: the key or command that asks for it
 }
 
 // Service is a port that this machine offers.
@@ -68,4 +74,13 @@ type Endpoint struct {
 	Port   uint16
 	Mark   uint32 // fwmark of the outer packets, 0 none
 	Why    string
+}
+
+// Served is a link on which this machine is the way out of IPv6 and announces a prefix. The address
+// in it is wanted by who says so; a prefix that is not valid is one that comes and goes by itself.
+type Served struct {
+	Interface string // name
+	Prefix    netip.Prefix
+	MTU       uint16 // of the way out, 0 as the link's
+	Why       string
 }
