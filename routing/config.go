@@ -11,6 +11,7 @@ import (
 	"github.com/provision-net/provision/routing/forward"
 	"github.com/provision-net/provision/routing/killswitch"
 	"github.com/provision-net/provision/routing/policy"
+	"github.com/provision-net/provision/routing/tunnel"
 	"github.com/provision-net/provision/routing/uplink"
 	"github.com/provision-net/provision/routing/watch"
 )
@@ -25,6 +26,7 @@ type Config struct {
 	Adapters   foreign.Adapters    `yaml:"adapters" help:"firewalls of others that are told what this policy lets through, by their own extension points: docker, ufw, firewalld, or auto for those that are there; default is none"`
 	KillSwitch killswitch.Config   `yaml:"kill-switch" help:"a tunnel is the only way out, or there is none"`
 	Policy     policy.Config       `yaml:"policy" help:"routing tables and rules beside the main one"`
+	Tunnels    tunnel.Config       `yaml:"tunnels" help:"IPv6 by tunnels of protocol 41, by the name of their device, and networks behind them"`
 	Uplinks    uplink.Config       `yaml:"uplinks" help:"several ways to the internet, best first: the next one is used while the first does not answer"`
 	Watch      watch.Config        `yaml:"watch" help:"what provision watch keeps in place"`
 }
@@ -53,6 +55,9 @@ func (c Config) Problems() []Problem {
 	}
 	for _, p := range c.Policy.Problems() {
 		out = append(out, Problem{under("policy", p.Path), p.Text})
+	}
+	for _, p := range c.Tunnels.Problems() {
+		out = append(out, Problem{under("tunnels", p.Path), p.Text})
 	}
 	for _, p := range c.Uplinks.Problems() {
 		out = append(out, Problem{"uplinks" + p.Path, p.Text})

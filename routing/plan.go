@@ -9,10 +9,13 @@ import (
 	"github.com/provision-net/provision/provision"
 	"github.com/provision-net/provision/provision/facts"
 	"github.com/provision-net/provision/provision/intent"
+	"github.com/provision-net/provision/provision/resource/address"
 	"github.com/provision-net/provision/provision/resource/dockeruser"
+	"github.com/provision-net/provision/provision/resource/link"
 	"github.com/provision-net/provision/provision/resource/nft"
 	"github.com/provision-net/provision/provision/resource/route"
 	"github.com/provision-net/provision/provision/resource/rule"
+	"github.com/provision-net/provision/provision/resource/sit"
 	"github.com/provision-net/provision/provision/resource/sysctl"
 	"github.com/provision-net/provision/routing/firewall"
 	"github.com/provision-net/provision/routing/foreign"
@@ -58,7 +61,7 @@ type Result struct {
 // KeptKinds are the kinds of state that no manager brings back. Rules in docker's own chain are
 // lost whenever docker makes its chains anew.
 func KeptKinds() []string {
-	return []string{nft.Kind, route.Kind, rule.Kind, sysctl.Kind, dockeruser.Kind}
+	return []string{nft.Kind, route.Kind, rule.Kind, sysctl.Kind, dockeruser.Kind, sit.Kind, address.Kind, link.Kind}
 }
 
 // Plan says what should exist. Nothing is wanted when c is empty.
@@ -72,6 +75,11 @@ func Plan(in Input, c Config) (Result, error) {
 	}
 	var r Result
 	intents := in.Intents
+	tunnels, err := c.tunnels(in)
+	if err != nil {
+		return r, err
+	}
+	intents.Append(tunnels.Intents)
 	inside, outside := c.Zones.Sides(intents.Members)
 	lanes := c.lanes(in)
 	numbers, err := policy.Allocate(lanes)
@@ -141,6 +149,7 @@ func Plan(in Input, c Config) (Result, error) {
 		r.Desired.Append(policy.Keep(lanes, numbers))
 	}
 	r.Desired.Append(d)
+	r.Desired.Append(tunnels.Desired)
 	reasons := intents
 	reasons.Forwards = append(slices.Clone(intents.Forwards), c.forwards()...)
 	r.Desired.Append(forward.Plan(forward.Input{Facts: in.Facts, Config: c.forward(), Intents: reasons, Inside: inside, Uplinks: outside,
@@ -194,7 +203,9 @@ func present(f *facts.Facts, name string) bool {
 }
 
 // watches reports whether there is something to watch beside what is kept.
-func (c Config) watches() bool { return len(c.Watch.Complete().Jobs()) > 0 || len(c.Uplinks) > 0 }
+func (c Config) watches() bool {
+	return len(c.Watch.Complete().Jobs()) > 0 || len(c.Uplinks) > 0 || len(c.Updates()) > 0
+}
 
 // join puts the fragment's sets and chains behind those of t.
 func join(t, fragment nft.Table) nft.Table {

@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"github.com/provision-net/provision/provision/intent"
+	"github.com/provision-net/provision/routing/match"
 )
 
 // Sides are the interfaces (names and patterns) of the zones inside and outside, sorted: what
@@ -25,4 +26,32 @@ func (z Zones) Sides(members []intent.Member) (in, out []string) {
 	slices.Sort(in)
 	slices.Sort(out)
 	return slices.Compact(in), slices.Compact(out)
+}
+
+// Outside is the first zone, in the order of names, that faces outside; empty when none is written.
+func (z Zones) Outside() string {
+	for _, name := range sorted(z) {
+		if z[name].side(name) == outside {
+			return name
+		}
+	}
+	return ""
+}
+
+// Of is the zone that an interface is in, written or asked for; empty when it is in none.
+func (z Zones) Of(iface string, members []intent.Member) string {
+	has := func(list []string) bool {
+		return slices.ContainsFunc(list, func(n string) bool { return n == iface || match.Covers(n, iface) })
+	}
+	for _, name := range sorted(z) {
+		if has(z[name].Interfaces) {
+			return name
+		}
+	}
+	for _, m := range members {
+		if has(m.Interfaces) {
+			return m.Zone
+		}
+	}
+	return ""
 }

@@ -1,0 +1,27 @@
+package routing
+
+import (
+	"slices"
+	"sort"
+
+	"github.com/provision-net/provision/routing/tunnel"
+	"github.com/provision-net/provision/routing/tunnel/update"
+)
+
+// tunnels plans those of protocol 41.
+func (c Config) tunnels(in Input) (tunnel.Result, error) {
+	return tunnel.Plan(tunnel.Input{Facts: in.Facts, Outside: c.Zones.Outside(),
+		ZoneOf: func(iface string) string { return c.Zones.Of(iface, in.Intents.Members) }}, c.Tunnels)
+}
+
+// Updates are the tunnels whose servers are told this machine's address.
+func (c Config) Updates() []update.Tunnel {
+	var out []update.Tunnel
+	for name, t := range c.Tunnels {
+		if t.Update.Wanted() {
+			out = append(out, update.Tunnel{Name: name, Interface: t.Interface, Config: t.Update})
+		}
+	}
+	sort.Slice(out, func(i, j int) bool { return out[i].Name < out[j].Name })
+	return slices.Clip(out)
+}
