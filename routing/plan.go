@@ -54,6 +54,8 @@ type Result struct {
 	Flows []foreign.Flow
 	// Cuts are the SSH sessions that the policy would end.
 	Cuts []firewall.Cut
+	// Served are the links on which prefixes are announced.
+	Served []intent.Served
 	// Switch is the kill switch, nil when there is none.
 	Switch *kept.Switch
 }
@@ -80,6 +82,7 @@ func Plan(in Input, c Config) (Result, error) {
 		return r, err
 	}
 	intents.Append(tunnels.Intents)
+	r.Served = intents.Served
 	inside, outside := c.Zones.Sides(intents.Members)
 	lanes := c.lanes(in)
 	numbers, err := policy.Allocate(lanes)

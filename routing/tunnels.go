@@ -4,6 +4,7 @@ import (
 	"slices"
 	"sort"
 
+	"github.com/provision-net/provision/provision/intent"
 	"github.com/provision-net/provision/routing/tunnel"
 	"github.com/provision-net/provision/routing/tunnel/update"
 )
@@ -13,6 +14,9 @@ func (c Config) tunnels(in Input) (tunnel.Result, error) {
 	return tunnel.Plan(tunnel.Input{Facts: in.Facts, Outside: c.Zones.Outside(),
 		ZoneOf: func(iface string) string { return c.Zones.Of(iface, in.Intents.Members) }}, c.Tunnels)
 }
+
+// Served are the links on which prefixes are announced, as far as the configuration alone tells.
+func (c Config) Served() []intent.Served { return c.Tunnels.Served() }
 
 // Updates are the tunnels whose servers are told this machine's address.
 func (c Config) Updates() []update.Tunnel {

@@ -151,6 +151,7 @@ func (a *Agent) goal(ctx context.Context, f *facts.Facts) (Goal, error) {
 	if err == nil {
 		g.Routing, err = a.routing(ctx, f, g.Gadget)
 		g.Desired.Append(g.Routing.Desired)
+		g.Desired.Append(a.announced(f, g.Routing, g.Desired))
 	}
 	if err == nil {
 		var d provision.Desired

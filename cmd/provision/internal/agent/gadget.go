@@ -333,6 +333,7 @@ func ServeConfig(root string, c Config) (out dnsdhcp.Config, wanted bool, err er
 	s, err := readGadget(root)
 	out = c.Serve
 	out.Links = append(slices.Clone(out.Links), serveRules(c.Serve, s.Links)...)
+	out.Links = append(out.Links, prefixRules(out, c.Routing.Served())...)
 	return out, len(out.Links) > 0 || c.Gadget.Wanted(), err
 }
 

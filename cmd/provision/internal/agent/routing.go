@@ -20,6 +20,7 @@ import (
 func (a *Agent) routing(ctx context.Context, f *facts.Facts, usb gadget.Result) (routing.Result, error) {
 	serve := a.Config.Serve
 	serve.Links = append(slices.Clone(serve.Links), serveRules(serve, links(usb.Links))...)
+	serve.Links = append(serve.Links, prefixRules(serve, a.Config.Routing.Served())...)
 	in := routing.Input{Facts: f, Intents: served(serve, len(a.Config.Serve.Links)), Units: a.Units, Names: a.tableNames()}
 	in.Intents.Append(usb.Intents)
 	text, err := readBounded(filepath.Join(a.Root, policy.MemoryPath), 1<<20)

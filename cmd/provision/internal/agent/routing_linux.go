@@ -19,6 +19,7 @@ import (
 	"github.com/provision-net/provision/provision/resource/nft"
 	"github.com/provision-net/provision/provision/resource/route"
 	"github.com/provision-net/provision/provision/resource/rule"
+	"github.com/provision-net/provision/provision/resource/sit"
 	"github.com/provision-net/provision/provision/resource/ufw"
 	"github.com/provision-net/provision/provision/resource/unit"
 	"github.com/provision-net/provision/routing/foreign"
@@ -30,6 +31,7 @@ func (a *Agent) routingResources(e *provision.Engine, root *host.Root) {
 	e.Resources[nft.Kind] = &nft.Resource{Blobs: a.blobs(root)}
 	e.Resources[route.Kind] = route.Resource{}
 	e.Resources[rule.Kind] = rule.Resource{}
+	e.Resources[sit.Kind] = sit.Resource{}
 	e.Resources[dockeruser.Kind] = dockeruser.Resource{}
 	e.Resources[ufw.Kind] = &ufw.Resource{Files: root, Runner: a.runner}
 	e.Resources[firewalld.Kind] = &firewalld.Resource{Open: firewalld.Bus, Files: root}

@@ -23,6 +23,7 @@ import (
 	"github.com/provision-net/provision/provision/resource/nft"
 	"github.com/provision-net/provision/routing"
 	"github.com/provision-net/provision/routing/kept"
+	"github.com/provision-net/provision/routing/tunnel/update"
 	"github.com/provision-net/provision/routing/uplink"
 	"github.com/provision-net/provision/routing/watch"
 )
@@ -54,13 +55,15 @@ func (a *Agent) Watch(ctx context.Context, o WatchOptions) (watch.Status, error)
 		mark = state.Switch.Input.Mark
 	}
 	ups := watching.NewUplinks(sys, mark, a.Log)
-	k := &keeper{agent: a, engine: e, config: cfg, ups: ups}
+	told := &watching.Told{Sender: teller{mark: mark}, Feed: sys.Feed}
+	k := &keeper{agent: a, engine: e, config: cfg, ups: ups, told: told}
 	eng := &watch.Engine{
 		Source: sys, Hand: sys, Runner: sys, Resources: e.Resources, Memory: watching.MemoryPath,
 		Lock: k.lock, Managers: watching.Managers, Overruns: sys.Overruns, Log: a.Log, Boot: watching.BootID(),
 	}
 	k.jobs = eng.SetJobs
 	k.uplinks(a.Config.Routing.Uplinks)
+	k.updates(a.Config.Routing.Updates())
 	if err := k.load(); err != nil {
 		return watch.Status{}, err
 	}
@@ -87,6 +90,7 @@ func (a *Agent) Watch(ctx context.Context, o WatchOptions) (watch.Status, error)
 	g.Go(func() error { return sys.Follow(ctx) })
 	g.Go(func() error { return eng.Run(ctx, sys) })
 	g.Go(func() error { return ups.Run(ctx) })
+	g.Go(func() error { return told.Run(ctx) })
 	sw := &switcher{agent: a, engine: e, poked: make(chan struct{}, 1)}
 	if k.keeps() {
 		if tables, ok := e.Resources[nft.Kind].(*nft.Resource); ok {
@@ -182,13 +186,16 @@ type keeper struct {
 	engine *provision.Engine
 	jobs   func(...watch.Job)
 	ups    *watching.Uplinks
+	told   *watching.Told
 
 	mu     sync.Mutex
 	config watch.Config
 	text   []byte // of the kept state, as it was read last
 	wants  []provision.Want
 	ways   int
+	ends   int // tunnels whose servers are told
 	uplink watch.Job
+	update watch.Job
 }
 
 // uplinks has these ways out checked. The job is there with none too: it takes away the routes
@@ -197,6 +204,13 @@ func (k *keeper) uplinks(c uplink.Config) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.ways, k.uplink = len(c), k.ups.Job(c)
+}
+
+// updates has these servers told.
+func (k *keeper) updates(list []update.Tunnel) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.ends, k.update = len(list), k.told.Job(list)
 }
 
 func (k *keeper) keeps() bool {
@@ -222,7 +236,7 @@ func (k *keeper) empty() bool {
 func (k *keeper) idle() bool {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	return len(k.wants)+k.ways+len(k.config.Jobs()) == 0
+	return len(k.wants)+k.ways+k.ends+len(k.config.Jobs()) == 0
 }
 
 // load reads what was committed and hands out the jobs.
@@ -234,7 +248,7 @@ func (k *keeper) load() error {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.text, k.wants = text, nil
-	jobs := append(k.config.Jobs(), k.uplink)
+	jobs := append(k.config.Jobs(), k.uplink, k.update)
 	if len(k.config.RPFilter.Loose) == 0 {
 		jobs = append(jobs, &watch.RPFilter{}) // it puts back what an earlier configuration had loosened
 	}
@@ -310,6 +324,7 @@ func (k *keeper) reload(ctx context.Context, asked <-chan func() (routing.Config
 				k.config = c.Watch.Complete()
 				k.mu.Unlock()
 				k.uplinks(c.Uplinks)
+				k.updates(c.Updates())
 				err = k.load()
 			}
 			if err != nil {
