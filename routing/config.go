@@ -14,6 +14,7 @@ import (
 	"github.com/provision-net/provision/routing/tunnel"
 	"github.com/provision-net/provision/routing/uplink"
 	"github.com/provision-net/provision/routing/watch"
+	"github.com/provision-net/provision/routing/wireguard"
 )
 
 // Config is the slice "routing" of the configuration file.
@@ -26,6 +27,7 @@ type Config struct {
 	Adapters   foreign.Adapters    `yaml:"adapters" help:"firewalls of others that are told what this policy lets through, by their own extension points: docker, ufw, firewalld, or auto for those that are there; default is none"`
 	KillSwitch killswitch.Config   `yaml:"kill-switch" help:"a tunnel is the only way out, or there is none"`
 	Policy     policy.Config       `yaml:"policy" help:"routing tables and rules beside the main one"`
+	WireGuard  wireguard.Config    `yaml:"wireguard" help:"interfaces of WireGuard by name, such as wg0; commands keep theirs in /etc/provision/wireguard.d"`
 	Tunnels    tunnel.Config       `yaml:"tunnels" help:"IPv6 by tunnels of protocol 41, by the name of their device, and networks behind them"`
 	Uplinks    uplink.Config       `yaml:"uplinks" help:"several ways to the internet, best first: the next one is used while the first does not answer"`
 	Watch      watch.Config        `yaml:"watch" help:"what provision watch keeps in place"`
@@ -49,12 +51,15 @@ func (c Config) Problems() []Problem {
 	for _, p := range c.Adapters.Problems("adapters") {
 		out = append(out, Problem(p))
 	}
-	// No other part of the configuration names a tunnel's endpoint, so no machine has to be asked for one.
-	for _, p := range append(c.KillSwitch.Problems(), c.KillSwitch.Silent(intent.Set{})...) {
+	// A tunnel of this configuration tells its endpoints, so no machine has to be asked for them.
+	for _, p := range append(c.KillSwitch.Problems(), c.KillSwitch.Silent(intent.Set{Endpoints: c.WireGuard.Endpoints()})...) {
 		out = append(out, Problem{under("kill-switch", p.Path), p.Text})
 	}
 	for _, p := range c.Policy.Problems() {
 		out = append(out, Problem{under("policy", p.Path), p.Text})
+	}
+	for _, p := range c.WireGuard.Problems() {
+		out = append(out, Problem{under("wireguard", p.Path), p.Text})
 	}
 	for _, p := range c.Tunnels.Problems() {
 		out = append(out, Problem{under("tunnels", p.Path), p.Text})

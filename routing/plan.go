@@ -17,6 +17,7 @@ import (
 	"github.com/provision-net/provision/provision/resource/rule"
 	"github.com/provision-net/provision/provision/resource/sit"
 	"github.com/provision-net/provision/provision/resource/sysctl"
+	wgresource "github.com/provision-net/provision/provision/resource/wireguard"
 	"github.com/provision-net/provision/routing/firewall"
 	"github.com/provision-net/provision/routing/foreign"
 	"github.com/provision-net/provision/routing/forward"
@@ -24,6 +25,7 @@ import (
 	"github.com/provision-net/provision/routing/killswitch"
 	"github.com/provision-net/provision/routing/policy"
 	"github.com/provision-net/provision/routing/uplink"
+	"github.com/provision-net/provision/routing/wireguard"
 )
 
 // Input is what Plan decides from.
@@ -39,6 +41,8 @@ type Input struct {
 	// /etc/iproute2 names.
 	Memory policy.Memory
 	Names  map[uint32]string
+	// WireGuard has what the tunnels' plan needs beside facts and marks: keys, names, sizes.
+	WireGuard wireguard.Input
 }
 
 // Result is what Plan says.
@@ -58,12 +62,14 @@ type Result struct {
 	Served []intent.Served
 	// Switch is the kill switch, nil when there is none.
 	Switch *kept.Switch
+	// WireGuard tells of the tunnels what wants do not: ways out, endpoints by name.
+	WireGuard wireguard.Result
 }
 
 // KeptKinds are the kinds of state that no manager brings back. Rules in docker's own chain are
 // lost whenever docker makes its chains anew.
 func KeptKinds() []string {
-	return []string{nft.Kind, route.Kind, rule.Kind, sysctl.Kind, dockeruser.Kind, sit.Kind, address.Kind, link.Kind}
+	return []string{nft.Kind, route.Kind, rule.Kind, sysctl.Kind, dockeruser.Kind, sit.Kind, wgresource.Kind, address.Kind, link.Kind, wgresource.PeerKind}
 }
 
 // Plan says what should exist. Nothing is wanted when c is empty.
@@ -83,12 +89,16 @@ func Plan(in Input, c Config) (Result, error) {
 	}
 	intents.Append(tunnels.Intents)
 	r.Served = intents.Served
-	inside, outside := c.Zones.Sides(intents.Members)
 	lanes := c.lanes(in)
 	numbers, err := policy.Allocate(lanes)
 	if err != nil {
 		return r, fmt.Errorf("no numbers can be given out for routing.policy: %w", err)
 	}
+	if r.WireGuard, err = wireguardPlan(in, lanes.Tunnels, numbers, in.WireGuard, c.WireGuard); err != nil {
+		return r, err
+	}
+	intents.Append(r.WireGuard.Intents)
+	inside, outside := c.Zones.Sides(intents.Members)
 
 	var later []provision.Want
 	table := nft.Table{Family: nft.OwnFamily, Name: nft.OwnTable}
@@ -130,13 +140,15 @@ func Plan(in Input, c Config) (Result, error) {
 		w, r.Made = nft.Make(table, "the policy under routing")
 		r.Desired.Wants = append(r.Desired.Wants, w)
 	}
+	// The firewall stands before a device comes up.
+	r.Desired.Append(r.WireGuard.Desired)
 	if r.Switch != nil {
 		for _, s := range killswitch.Cuts(r.Switch.Input, in.Facts) {
 			r.Cuts = append(r.Cuts, firewall.Cut{Session: s, Why: fmt.Sprintf("the kill switch would hold the answers to the SSH session from %s: name its network under routing.kill-switch.manage-from", s.Remote.Addr())})
 		}
 		for _, w := range numbers.Tunnel(c.KillSwitch.Tunnel).Wants() {
 			// The route by the tunnel's device comes with it: the watch sets it then, and nobody waits for it now.
-			if w.Kind != route.Kind || w.Attrs == nil || !strings.Contains(w.Name, " dev ") || present(in.Facts, c.KillSwitch.Tunnel) {
+			if w.Kind != route.Kind || w.Attrs == nil || !strings.Contains(w.Name, " dev ") || present(in.Facts, c.KillSwitch.Tunnel) || c.WireGuard.Has(c.KillSwitch.Tunnel) {
 				r.Desired.Wants = append(r.Desired.Wants, w)
 			} else {
 				later = append(later, w)
@@ -178,6 +190,11 @@ func (c Config) lanes(in Input) policy.Input {
 	out := policy.Input{Facts: in.Facts, Config: c.Policy, Memory: in.Memory, Names: in.Names}
 	if c.KillSwitch.Enabled() {
 		out.Tunnels = append(out.Tunnels, c.KillSwitch.Tunnel)
+	}
+	for _, t := range c.WireGuard.Full() {
+		if t != c.KillSwitch.Tunnel {
+			out.Tunnels = append(out.Tunnels, t)
+		}
 	}
 	for _, u := range c.Uplinks {
 		out.Uplinks = append(out.Uplinks, u.Interface)

@@ -21,7 +21,7 @@ type Interface struct {
 	Addresses      []string `yaml:"addresses" help:"addresses of this machine in the tunnel with the length of its network, such as 10.97.98.1/24 and fd12:3456:789a:1::1/64"`
 	ListenPort     uint16   `yaml:"listen-port" help:"UDP port, 51820 by custom; the firewall is opened for it. Default: any free one, for machines that nobody calls"`
 	FwMark         uint32   `yaml:"fwmark" help:"packet mark of what the tunnel itself sends; default: what a full tunnel or a kill switch needs"`
-	MTU            string   `yaml:"mtu" default:"auto" help:"largest packet in the tunnel: bytes, or auto (what the path to the peers leaves)"`
+	MTU            uint16   `yaml:"mtu" help:"largest packet in the tunnel in bytes; default: what the path to the peers leaves"`
 	Zone           string   `yaml:"zone" help:"zone of the firewall that the interface is in; default: vpn where peers come to this machine, none else"`
 	Management     *bool    `yaml:"management" help:"peers may manage this machine (routing.firewall.management), where the configuration does not write the zone; default: as in any zone inside"`
 	Reach          []string `yaml:"reach" help:"what peers reach through this machine: internet (every way out), peers (each other), or zones by name"`

@@ -73,7 +73,7 @@ func EncodeInterface(i Interface) []byte {
 	w.list("addresses", i.Addresses)
 	w.number("listen-port", uint64(i.ListenPort))
 	w.number("fwmark", uint64(i.FwMark))
-	w.text("mtu", i.MTU)
+	w.number("mtu", uint64(i.MTU))
 	w.text("zone", i.Zone)
 	if i.Management != nil {
 		w.line("management", strconv.FormatBool(*i.Management))

@@ -48,3 +48,17 @@ func (p *planner) networks(i Interface) []netip.Prefix {
 	}
 	return out
 }
+
+// Endpoints are those that are given by address.
+func (c Config) Endpoints() []intent.Endpoint {
+	var out []intent.Endpoint
+	for _, device := range sortedKeys(c) {
+		for _, name := range sortedKeys(c[device].Peers) {
+			host, port, _ := SplitEndpoint(c[device].Peers[name].Endpoint, false)
+			if a, err := netip.ParseAddr(host); err == nil {
+				out = append(out, intent.Endpoint{Tunnel: device, Proto: "udp", Addr: a.WithZone(""), Port: port, Mark: c[device].FwMark, Why: "peer " + name + " of " + device})
+			}
+		}
+	}
+	return out
+}

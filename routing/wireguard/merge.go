@@ -65,6 +65,12 @@ func (c Config) KeyFiles() []string {
 	return slices.Compact(out)
 }
 
+// Has reports whether a device is one of c.
+func (c Config) Has(device string) bool {
+	_, ok := c[device]
+	return ok
+}
+
 // Full are the devices with route full, sorted: each needs a lane of package policy.
 func (c Config) Full() []string {
 	var out []string

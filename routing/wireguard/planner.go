@@ -6,7 +6,6 @@ import (
 	"io/fs"
 	"net/netip"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/provision-net/provision/provision"
@@ -163,8 +162,8 @@ const minMTU = 1280
 
 // mtu is what is written, what somebody measured, or what the smallest way out leaves.
 func (p *planner) mtu(name string, i Interface, own []netip.Prefix) int {
-	if n, err := strconv.Atoi(i.MTU); err == nil {
-		return n
+	if i.MTU != 0 {
+		return int(i.MTU)
 	}
 	n := p.MTU[name]
 	if n == 0 {

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/provision-net/provision/provision/resource/wireguard"
@@ -112,15 +111,13 @@ func (j *judge) addresses(name string, i Interface) []owned {
 
 // words judges what is left of an interface.
 func (j *judge) words(name string, i Interface) {
-	if i.MTU != "" && i.MTU != "auto" {
-		n, err := strconv.Atoi(i.MTU)
-		v6 := slices.ContainsFunc(i.Addresses, func(s string) bool { return strings.Contains(s, ":") })
-		switch {
-		case err != nil || n < 576 || n > 65456:
-			j.add(name+".mtu", "%q is no size: write auto, or bytes from 576 to 65456", i.MTU)
-		case n < 1280 && v6:
-			j.add(name+".mtu", "%d is less than the 1280 bytes that IPv6 needs (RFC 8200 section 5)", n)
-		}
+	v6 := slices.ContainsFunc(i.Addresses, func(s string) bool { return strings.Contains(s, ":") })
+	switch {
+	case i.MTU == 0:
+	case i.MTU < 576:
+		j.add(name+".mtu", "%d is less than the 576 bytes that every host takes (RFC 791)", i.MTU)
+	case i.MTU < minMTU && v6:
+		j.add(name+".mtu", "%d is less than the 1280 bytes that IPv6 needs (RFC 8200 section 5)", i.MTU)
 	}
 	j.oneOf(name+".nat", i.NAT, "auto", "yes", "no")
 	j.oneOf(name+".route", i.Route, RouteNone, RouteSplit, RouteFull)
