@@ -9,6 +9,7 @@
 //	15000  detours of the kill switch, three numbers
 //	15100  rules of the configuration without a priority, in their order
 //	25200  replies: from the addresses of a NIC to the table of that NIC
+//	25250  byways, by a mark, two numbers: networks with a route of their own, then the byway's table
 //	25300  full tunnels, two numbers each
 //
 // A number that a rule of somebody else has is left out.
@@ -31,6 +32,7 @@ const (
 	priorityDetours = 15000
 	priorityRules   = 15100
 	priorityReplies = 25200
+	priorityMarked  = 25250
 	priorityTunnels = 25300
 	priorityMain    = 32766
 

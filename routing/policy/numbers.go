@@ -18,6 +18,9 @@ type Input struct {
 	Names map[uint32]string
 	// Tunnels are the devices that need a table of their own.
 	Tunnels []string
+	// Byways are ways that single packets take by a mark, by the name of each: a device, or what its
+	// user calls it. Each gets a table and the mark that is counted like it.
+	Byways []string
 	// Uplinks are the NICs between which the best default route moves: they all get a table for
 	// replies.
 	Uplinks []string
@@ -41,6 +44,7 @@ type Numbers struct {
 	Notes []string
 
 	tunnels map[string]uint32 // first of two priorities
+	marked  uint32            // first of two priorities of Input.Byways
 	used    map[uint32]bool   // priorities of others
 	noIPv6  bool
 }
@@ -91,6 +95,10 @@ func (n *Numbers) priorities(in Input) {
 	n.Detours = next
 	if n.Replies = priorityReplies; n.taken(n.Replies) {
 		n.Replies = n.free(n.Replies)
+	}
+	n.marked = priorityMarked
+	for n.taken(n.marked) || n.taken(n.marked+1) {
+		n.marked++
 	}
 	next = priorityTunnels
 	for _, t := range in.Tunnels {
@@ -149,7 +157,7 @@ func (n *Numbers) mask(in Input) error {
 		}
 		full = append(full, fmt.Sprintf("0x%x by %s", m, who))
 	}
-	if len(in.Tunnels) == 0 {
+	if len(in.Tunnels)+len(in.Byways) == 0 {
 		// Nothing has to have a mark. What would be better with one does without.
 		if in.Config.PerNICReplies {
 			n.Notes = append(n.Notes, fmt.Sprintf("no byte of packet marks is free: %s; so answers of containers and forwarded ports are not kept on their NIC", strings.Join(full, "; ")))
@@ -238,6 +246,9 @@ func (in Input) owners() []string {
 	}
 	for _, t := range in.Tunnels {
 		out = append(out, tunnelOwner(t))
+	}
+	for _, b := range in.Byways {
+		out = append(out, bywayOwner(b))
 	}
 	slices.Sort(out)
 	return slices.Compact(out)
