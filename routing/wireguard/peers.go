@@ -1,7 +1,6 @@
 package wireguard
 
 import (
-	"crypto/ecdh"
 	"fmt"
 	"net/netip"
 	"sort"
@@ -13,10 +12,7 @@ import (
 
 // peers judges those of one interface. private is its key, zero where it is not known.
 func (j *judge) peers(name string, i Interface, private wireguard.Key, mine []owned) {
-	var own wireguard.Key
-	if k, err := ecdh.X25519().NewPrivateKey(private[:]); err == nil && private != (wireguard.Key{}) {
-		own = wireguard.Key(k.PublicKey().Bytes())
-	}
+	own := private.Public()
 	keys := make(map[wireguard.Key]string, len(i.Peers))
 	all := make([]owned, 0, 2*len(i.Peers))
 	for _, peer := range sortedKeys(i.Peers) {

@@ -1,6 +1,7 @@
 package wireguard
 
 import (
+	"crypto/ecdh"
 	"encoding/base64"
 	"errors"
 )
@@ -43,4 +44,16 @@ func (k Key) Clamp() Key {
 		k[31] = k[31]&127 | 64
 	}
 	return k
+}
+
+// Public is the public key of a private one; the zero key has none.
+func (k Key) Public() Key {
+	if k == (Key{}) {
+		return Key{}
+	}
+	private, err := ecdh.X25519().NewPrivateKey(k[:])
+	if err != nil {
+		return Key{} // never: any 32 bytes are one
+	}
+	return Key(private.PublicKey().Bytes())
 }
