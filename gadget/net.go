@@ -234,7 +234,9 @@ func (p *planner) up(g *gadget, l Link) {
 		// Routes and addresses that the host may announce are not for who serves it.
 		// Of a bridge's ports neither, which are the same devices with and without the bridge.
 		for _, port := range l.Ports {
-			p.after.Wants = append(p.after.Wants, sysctl.Link("ipv6", "mac:"+g.macOf(port), "accept_ra", "0", "port of "+l.Name))
+			for _, s := range [][2]string{{"accept_ra", "0"}, {"addr_gen_mode", "1"}} {
+				p.after.Wants = append(p.after.Wants, sysctl.Link("ipv6", "mac:"+g.macOf(port), s[0], s[1], "port of "+l.Name))
+			}
 		}
 		p.after.Wants = append(p.after.Wants, sysctl.Link("ipv6", sel, "accept_ra", "0", "this side announces the network of "+l.Name))
 		// The kernel would make another link-local address of the MAC when the device comes up, and a host

@@ -111,6 +111,12 @@ func (e *Engine) followed(r ledgerRef, key []byte, have Attrs) bool {
 	return ok && d.Delegated() && r.Lent && !owned(r, key, have)
 }
 
+// property reports whether a reference is a Property.
+func (e *Engine) property(ref Ref) bool {
+	p, ok := e.Resources[ref.Kind].(Property)
+	return ok && p.Property()
+}
+
 // giveUp decides about one reference that nobody wants any more.
 func (e *Engine) giveUp(g *goal, r ledgerRef, key []byte, first map[Ref]Attrs, have Attrs, force bool) (item, bool) {
 	ref := r.Ref.ref()
@@ -126,6 +132,9 @@ func (e *Engine) giveUp(g *goal, r ledgerRef, key []byte, first map[Ref]Attrs, h
 	}
 	if r.Lent && (have == nil || before == nil) {
 		return item{}, false
+	}
+	if have == nil && e.property(ref) {
+		return item{}, false // gone with its bearer
 	}
 	if !known {
 		return leave("left as it is: its first value is not known")

@@ -329,3 +329,43 @@ func TestContradictions(t *testing.T) {
 	r.mustApply(t, good, provision.ApplyOptions{})
 	r.is(t, map[string]provision.Attrs{"a": {"x": "1", "y": "2"}})
 }
+
+// carried is state of something else.
+type carried struct{ *kv }
+
+func (carried) Property() bool { return true }
+
+// What is given up and has gone with its bearer, before or while the machine is changed, is nobody's to put back: nothing is
+// waited for, and nobody else has changed it.
+func TestGiveUpWithoutBearer(t *testing.T) {
+	for _, meanwhile := range []bool{false, true} {
+		r := newRig(t)
+		r.Resources["port"] = carried{r.kv}
+		port, bearer := want("port", "bridge", "br0"), want("bearer", "x", "1")
+		port.Kind = "port"
+		r.kv.m["port"] = provision.Attrs{"bridge": ""}
+		r.kv.fail = func(name string, want provision.Attrs) error {
+			if name == "bearer" && want["x"] == "0" {
+				delete(r.kv.m, "port")
+			}
+			if name == "port" && r.kv.m["port"] == nil {
+				return provision.ErrPending
+			}
+			return nil
+		}
+		d := provision.Desired{Wants: []provision.Want{bearer, port}}
+		r.mustApply(t, d, provision.ApplyOptions{})
+		if !meanwhile {
+			delete(r.kv.m, "port")
+		}
+		began := r.clock.up
+		res := r.mustApply(t, provision.Desired{Wants: []provision.Want{want("bearer", "x", "0")}}, provision.ApplyOptions{})
+		if len(res.Foreign) > 0 || r.clock.up-began > 100*time.Millisecond {
+			t.Errorf("meanwhile %t: foreign %v, and it waited %v", meanwhile, res.Foreign, r.clock.up-began)
+		}
+		// Who wants it waits for the bearer.
+		r.clock.at(2*time.Second, func() { r.kv.m["port"] = provision.Attrs{"bridge": ""} })
+		r.mustApply(t, d, provision.ApplyOptions{})
+		r.is(t, map[string]provision.Attrs{"bearer": {"x": "1"}, "port": {"bridge": "br0"}})
+	}
+}

@@ -98,6 +98,9 @@ func (e *Engine) differs(it *item, have Attrs) (step, bool) {
 	if have == nil && it.want != nil && it.mode == IfPresent && it.whole == nil {
 		return step{}, false
 	}
+	if have == nil && it.pruned && e.property(it.ref) {
+		return step{}, false // gone with its bearer
+	}
 	cls := classesOf(e.Resources[it.ref.Kind])
 	if !cls.differs(have, it.want) {
 		return step{}, false

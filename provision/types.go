@@ -60,6 +60,13 @@ type Delegate interface {
 	Delegated() bool
 }
 
+// Property is implemented by resources whose state belongs to something else (a device's
+// name, its parameters), which Set neither makes nor removes. What is given up and not
+// there has gone with its bearer, and the first value with it: nobody waits for it.
+type Property interface {
+	Property() bool
+}
+
 // Lister is implemented by resources that can read all their state in one dump.
 // The result holds the names asked for; a missing name is absent.
 type Lister interface {

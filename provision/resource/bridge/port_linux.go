@@ -21,6 +21,9 @@ var (
 	_ provision.Lister   = Ports{}
 )
 
+// Property implements provision.Property.
+func (Ports) Property() bool { return true }
+
 // Get implements provision.Resource.
 func (p Ports) Get(ctx context.Context, name string) (provision.Attrs, error) {
 	all, err := p.List(ctx, []string{name})

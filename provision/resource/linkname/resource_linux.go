@@ -23,6 +23,9 @@ var (
 	_ provision.Lister   = Resource{}
 )
 
+// Property implements provision.Property.
+func (Resource) Property() bool { return true }
+
 // Get implements provision.Resource.
 func (r Resource) Get(ctx context.Context, name string) (provision.Attrs, error) {
 	all, err := r.List(ctx, []string{name})

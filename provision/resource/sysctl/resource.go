@@ -93,6 +93,9 @@ func (p parameter) path(table *netdev.Table) (string, error) {
 	return "/proc/sys/net/" + p.family + "/" + p.dir + "/" + d.Name + "/" + p.key, nil
 }
 
+// Property implements provision.Property.
+func (*Resource) Property() bool { return true }
+
 // Get implements provision.Resource.
 func (r *Resource) Get(ctx context.Context, name string) (provision.Attrs, error) {
 	all, err := r.List(ctx, []string{name})
