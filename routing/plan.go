@@ -167,7 +167,7 @@ func Plan(in Input, c Config) (Result, error) {
 	r.Desired.Append(tunnels.Desired)
 	reasons := intents
 	reasons.Forwards = append(slices.Clone(intents.Forwards), c.forwards()...)
-	r.Desired.Append(forward.Plan(forward.Input{Facts: in.Facts, Config: c.forward(), Intents: reasons, Inside: inside, Uplinks: outside,
+	r.Desired.Append(forward.Plan(forward.Input{Facts: in.Facts, Config: c.forward(), Intents: reasons, Inside: inside, Uplinks: c.lines(outside),
 		Loose: policy.Loose(lanes, numbers), KillSwitch: r.Switch != nil}))
 	r.Desired.Append(c.Adapters.Plan(in.Seen, r.Flows))
 

@@ -29,3 +29,12 @@ func (c Config) Updates() []update.Tunnel {
 	sort.Slice(out, func(i, j int) bool { return out[i].Name < out[j].Name })
 	return slices.Clip(out)
 }
+
+// lines are the ways out that others than this program make: nobody advertises himself as a router
+// in a tunnel of ours.
+func (c Config) lines(outside []string) []string {
+	return slices.DeleteFunc(slices.Clone(outside), func(name string) bool {
+		_, ours := c.Tunnels[name]
+		return ours
+	})
+}

@@ -256,7 +256,7 @@ func (r *resolver) unknownInterfaces(f *facts.Facts) {
 		}
 	}
 	for _, l := range f.Links {
-		if l.Name != "lo" && l.Up && !slices.ContainsFunc(r.zone, func(z *zone) bool { return z.has(l.Name) }) && len(r.zone) > 0 {
+		if l.Name != "lo" && l.Up && !slices.ContainsFunc(r.zone, func(z *zone) bool { return z.has(l.Name) }) && r.walls && len(r.zone) > 0 {
 			r.note("zones", "%s is in no zone: what comes by it is %s (other-interfaces)", l.Name, map[bool]string{true: "allowed", false: "refused"}[r.p.Firewall.OtherInterfaces == allow])
 		}
 	}
