@@ -10,6 +10,7 @@ import (
 	"github.com/provision-net/provision/routing/foreign"
 	"github.com/provision-net/provision/routing/forward"
 	"github.com/provision-net/provision/routing/killswitch"
+	"github.com/provision-net/provision/routing/lists"
 	"github.com/provision-net/provision/routing/policy"
 	"github.com/provision-net/provision/routing/tunnel"
 	"github.com/provision-net/provision/routing/uplink"
@@ -30,6 +31,8 @@ type Config struct {
 	WireGuard  wireguard.Config    `yaml:"wireguard" help:"interfaces of WireGuard by name, such as wg0; commands keep theirs in /etc/provision/wireguard.d"`
 	Tunnels    tunnel.Config       `yaml:"tunnels" help:"IPv6 by tunnels of protocol 41, by the name of their device, and networks behind them"`
 	Uplinks    uplink.Config       `yaml:"uplinks" help:"several ways to the internet, best first: the next one is used while the first does not answer"`
+	Lists      lists.Config        `yaml:"lists" help:"named lists of addresses and domains, for smart"`
+	Smart      lists.Smart         `yaml:"smart" help:"which way packets take by the list that their destination is in; the first rule that fits decides"`
 	Watch      watch.Config        `yaml:"watch" help:"what provision watch keeps in place"`
 }
 
@@ -66,6 +69,9 @@ func (c Config) Problems() []Problem {
 	}
 	for _, p := range c.Uplinks.Problems() {
 		out = append(out, Problem{"uplinks" + p.Path, p.Text})
+	}
+	for _, p := range append(c.Lists.Problems(c.Smart), c.Smart.Held(c.KillSwitch.Tunnel)...) {
+		out = append(out, Problem(p))
 	}
 	for _, p := range c.Watch.Problems() {
 		out = append(out, Problem{under("watch", p.Path), p.Text})

@@ -23,6 +23,7 @@ import (
 	"github.com/provision-net/provision/routing/forward"
 	"github.com/provision-net/provision/routing/kept"
 	"github.com/provision-net/provision/routing/killswitch"
+	"github.com/provision-net/provision/routing/lists"
 	"github.com/provision-net/provision/routing/policy"
 	"github.com/provision-net/provision/routing/uplink"
 	"github.com/provision-net/provision/routing/wireguard"
@@ -43,6 +44,8 @@ type Input struct {
 	Names  map[uint32]string
 	// WireGuard has what the tunnels' plan needs beside facts and marks: keys, names, sizes.
 	WireGuard wireguard.Input
+	// Lists are the last good copies of the lists, by name.
+	Lists map[string]lists.Copy
 }
 
 // Result is what Plan says.
@@ -94,7 +97,7 @@ func Plan(in Input, c Config) (Result, error) {
 	if err != nil {
 		return r, fmt.Errorf("no numbers can be given out for routing.policy: %w", err)
 	}
-	if r.WireGuard, err = wireguardPlan(in, lanes.Tunnels, numbers, in.WireGuard, c.WireGuard); err != nil {
+	if r.WireGuard, err = wireguardPlan(in, c.outer(lanes.Tunnels), numbers, in.WireGuard, c.WireGuard); err != nil {
 		return r, err
 	}
 	intents.Append(r.WireGuard.Intents)
@@ -127,6 +130,12 @@ func Plan(in Input, c Config) (Result, error) {
 		table = join(table, killswitch.Guard(r.Switch.Input))
 	}
 	table = join(table, policy.Marks(lanes, numbers))
+	smart, err := lists.Plan(lists.Input{Facts: in.Facts, Config: c.Lists, Smart: c.Smart, Sets: c.Lists.WithUpstreams(c.Lists.Sets(in.Lists)),
+		Numbers: numbers, Endpoints: intents.Endpoints})
+	if err != nil {
+		return r, err
+	}
+	table = join(table, smart.Table)
 	if len(table.Chains) > 0 {
 		for _, p := range table.Problems() {
 			problems = append(problems, errors.New(p.String()))
@@ -160,6 +169,9 @@ func Plan(in Input, c Config) (Result, error) {
 		return r, err
 	}
 	d.Wants = append(d.Wants, policy.MarkRules(lanes, numbers)...)
+	now, pending := c.there(in, r.Desired.Wants, smart.Desired.Wants)
+	d.Wants, later = append(d.Wants, now...), append(later, pending...)
+	d.Notes = append(d.Notes, smart.Desired.Notes...)
 	if len(d.Wants) > 0 || r.Switch != nil {
 		r.Desired.Append(policy.Keep(lanes, numbers))
 	}
@@ -168,12 +180,12 @@ func Plan(in Input, c Config) (Result, error) {
 	reasons := intents
 	reasons.Forwards = append(slices.Clone(intents.Forwards), c.forwards()...)
 	r.Desired.Append(forward.Plan(forward.Input{Facts: in.Facts, Config: c.forward(), Intents: reasons, Inside: inside, Uplinks: c.lines(outside),
-		Loose: policy.Loose(lanes, numbers), KillSwitch: r.Switch != nil}))
+		Loose: append(policy.Loose(lanes, numbers), smart.Loose...), KillSwitch: r.Switch != nil}))
 	r.Desired.Append(c.Adapters.Plan(in.Seen, r.Flows))
 
 	r.Kept = append(kept.Of(r.Desired.Wants, KeptKinds()...), later...)
 	if len(r.Kept) > 0 {
-		w, err := kept.Want(kept.State{Wants: r.Kept, Switch: r.Switch})
+		w, err := kept.Want(kept.State{Wants: r.Kept, Switch: r.Switch, Lists: c.kept()})
 		if err != nil {
 			return r, err
 		}
@@ -199,7 +211,52 @@ func (c Config) lanes(in Input) policy.Input {
 	for _, u := range c.Uplinks {
 		out.Uplinks = append(out.Uplinks, u.Interface)
 	}
+	out.Byways = c.Smart.Byways()
 	return out
+}
+
+// there parts the lists' wants into those of now, and routes by devices that are not there yet: the
+// watch sets them when they come, and nobody waits for them now. Devices in made are there by then.
+func (c Config) there(in Input, made, wants []provision.Want) (now, later []provision.Want) {
+	away := map[string]bool{}
+	for _, dev := range c.Smart.Devices() {
+		away[dev] = !present(in.Facts, dev) && !slices.ContainsFunc(made, func(w provision.Want) bool {
+			return w.Name == dev && w.Attrs != nil && (w.Kind == wgresource.Kind || w.Kind == sit.Kind)
+		})
+	}
+	for _, w := range wants {
+		_, dev, is := strings.Cut(w.Name, " dev name:")
+		dev, _, _ = strings.Cut(dev, " ")
+		if w.Kind == route.Kind && is && away[dev] {
+			later = append(later, w)
+		} else {
+			now = append(now, w)
+		}
+	}
+	return now, later
+}
+
+// outer are the tunnels whose own packets have a mark: every one where there are rules by lists, which
+// could capture them.
+func (c Config) outer(tunnels []string) []string {
+	if len(c.Smart) == 0 {
+		return tunnels
+	}
+	out := slices.Clone(tunnels)
+	for name := range c.WireGuard {
+		if !slices.Contains(out, name) {
+			out = append(out, name)
+		}
+	}
+	return out
+}
+
+// kept are the lists that have to be refreshed.
+func (c Config) kept() lists.Config {
+	if len(c.Smart) == 0 {
+		return nil
+	}
+	return c.Lists
 }
 
 // probes are the checks of the uplinks, which an armed kill switch has to let out.

@@ -14,6 +14,7 @@ import (
 	"github.com/provision-net/provision/provision"
 	"github.com/provision-net/provision/provision/resource/file"
 	"github.com/provision-net/provision/routing/killswitch"
+	"github.com/provision-net/provision/routing/lists"
 )
 
 // Path of the file. It is 0600: a table's comments and addresses are nobody else's business.
@@ -30,6 +31,8 @@ type State struct {
 	Wants []provision.Want
 	// Switch is the kill switch, nil when there is none: it has a life of its own beside the wants.
 	Switch *Switch
+	// Lists are the lists whose addresses are in sets of the own table, which have a life of their own too.
+	Lists lists.Config
 }
 
 // Switch is what a kill switch is made from, and where its rules stand.
@@ -41,9 +44,10 @@ type Switch struct {
 }
 
 type state struct {
-	Version int     `json:"version"`
-	Wants   []want  `json:"wants"`
-	Switch  *Switch `json:"kill_switch,omitempty"`
+	Version int          `json:"version"`
+	Wants   []want       `json:"wants"`
+	Switch  *Switch      `json:"kill_switch,omitempty"`
+	Lists   lists.Config `json:"lists,omitempty"`
 }
 
 type want struct {
@@ -70,7 +74,7 @@ func Of(wants []provision.Want, kinds ...string) []provision.Want {
 
 // Want asks for the file with this state in it.
 func Want(k State) (provision.Want, error) {
-	s := state{Version: version, Wants: []want{}, Switch: k.Switch}
+	s := state{Version: version, Wants: []want{}, Switch: k.Switch, Lists: k.Lists}
 	for _, w := range k.Wants {
 		for k, v := range w.Attrs {
 			if !utf8.ValidString(v) {
@@ -101,7 +105,7 @@ func Parse(text []byte) (State, error) {
 	if s.Version != version {
 		return State{}, fmt.Errorf("%s has version %d and this program knows %d: `provision apply` writes it anew", Path, s.Version, version)
 	}
-	out := State{Switch: s.Switch}
+	out := State{Switch: s.Switch, Lists: s.Lists}
 	var errs []error
 	for i, w := range s.Wants {
 		if w.Kind == "" || w.Name == "" || w.Attrs == nil {

@@ -8,6 +8,7 @@ import (
 	"github.com/provision-net/provision/provision"
 	"github.com/provision-net/provision/provision/resource/file"
 	"github.com/provision-net/provision/routing/killswitch"
+	"github.com/provision-net/provision/routing/lists"
 )
 
 func TestRoundTrip(t *testing.T) {
@@ -23,7 +24,8 @@ func TestRoundTrip(t *testing.T) {
 		t.Fatalf("picked %v", kept)
 	}
 	sw := &Switch{Input: killswitch.Input{Config: killswitch.Config{Tunnel: "wg0", WindowPorts: []uint16{80}}, Table: 15800, Mark: 1, Mask: 3}, Priority: 5790}
-	w, err := Want(State{kept, sw})
+	l := lists.Config{"x": {Addresses: []string{"192.0.2.1"}}}
+	w, err := Want(State{Wants: kept, Switch: sw, Lists: l})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -31,7 +33,7 @@ func TestRoundTrip(t *testing.T) {
 		t.Errorf("the file is %v", w.Ref)
 	}
 	got, err := Parse([]byte(w.Attrs[file.AttrContent]))
-	if err != nil || !reflect.DeepEqual(got, State{kept, sw}) {
+	if err != nil || !reflect.DeepEqual(got, State{Wants: kept, Switch: sw, Lists: l}) {
 		t.Errorf("got %v, %v", got, err)
 	}
 	if again, _ := Want(got); again.Attrs[file.AttrContent] != w.Attrs[file.AttrContent] {

@@ -143,3 +143,15 @@ func (s Smart) uplinkOf(list string) string {
 	}
 	return ""
 }
+
+// Held are the rules that a kill switch does not let out: it has one tunnel, and nothing leaves beside it.
+// Empty: there is no switch.
+func (s Smart) Held(tunnel string) []Problem {
+	var out []Problem
+	for i, r := range s {
+		if tunnel != "" && r.Uplink != tunnel && r.Uplink != Block {
+			out = append(out, Problem{fmt.Sprintf("smart[%d].uplink", i), fmt.Sprintf("%s is beside the tunnel %s, and routing.kill-switch holds what leaves there: leave the switch out, or send the list by %s", r.Uplink, tunnel, tunnel)})
+		}
+	}
+	return out
+}
