@@ -3,24 +3,31 @@
 package sixinfour
 
 import (
+	"os"
 	"testing"
 
 	"github.com/provision-net/provision/scripts/lab"
 	"github.com/provision-net/provision/scripts/lab/gadget"
 )
 
-// guest boots a guest, runs a test binary in it and makes subtests of its tests. A skip is a hole there: the guest has all
-// that is needed.
-func guest(t *testing.T, binary string, files map[string]string) {
-	t.Helper()
-	all := map[string]string{"inside": binary}
-	for name, file := range files {
-		all[name] = file
+// TestGuest boots one guest, runs the tests of the kind of state and of package inside in it, and makes subtests of them. A skip
+// is a hole there: the guest has all that is needed.
+func TestGuest(t *testing.T) {
+	lab.Need(t, lab.Gadget)
+	program := os.Getenv("PROVISION_BINARY")
+	if program == "" {
+		program = gadget.Build(t, "./cmd/provision", false)
 	}
-	e := gadget.Run(t, gadget.Guest{Script: "modprobe -a sit; inside -test.v -test.timeout 4m -test.run '^Test'", Files: all})
+	e := gadget.Run(t, gadget.Guest{
+		Script: "export PROVISION_LAB_FULL=" + os.Getenv("PROVISION_LAB_FULL") + "; modprobe -a sit; kind -test.v -test.run '^Test' && inside -test.v -test.timeout 4m",
+		Files: map[string]string{"provision": program, "kind": gadget.Build(t, "./provision/resource/sit", true),
+			"inside": gadget.Build(t, "./scripts/lab/sixinfour/inside", true, "-tags", "lab")},
+	})
 	t.Logf("the guest took %.1f s, %.1f s of CPU; its kernel %s s", e.Took.Seconds(), e.CPU.Seconds(), e.Booted)
 	outcomes, err := gadget.Outcomes(e.Said, e.Status)
+	seen := map[string]bool{}
 	for _, o := range outcomes {
+		seen[o.Name] = true
 		t.Run(o.Name, func(t *testing.T) {
 			t.Log("\n" + o.Text)
 			if o.Status != "PASS" {
@@ -31,10 +38,9 @@ func guest(t *testing.T, binary string, files map[string]string) {
 	if err != nil {
 		t.Error(err)
 	}
-}
-
-// TestKind runs the tests of the kind of state.
-func TestKind(t *testing.T) {
-	lab.Need(t, lab.Gadget)
-	guest(t, gadget.Build(t, "./provision/resource/sit", true), nil)
+	for _, name := range []string{"TestConformance", "TestTunnel"} {
+		if !seen[name] {
+			t.Errorf("%s was not run:\n%s", name, e.Said)
+		}
+	}
 }
