@@ -111,6 +111,12 @@ func (e *Engine) followed(r ledgerRef, key []byte, have Attrs) bool {
 	return ok && d.Delegated() && r.Lent && !owned(r, key, have)
 }
 
+// lost reports whether a reference is in a state of a Loser.
+func (e *Engine) lost(ref Ref, have Attrs) bool {
+	l, ok := e.Resources[ref.Kind].(Loser)
+	return ok && have != nil && l.Lost(ref.Name, have)
+}
+
 // property reports whether a reference is a Property.
 func (e *Engine) property(ref Ref) bool {
 	p, ok := e.Resources[ref.Kind].(Property)
@@ -156,7 +162,7 @@ func (e *Engine) giveUp(g *goal, r ledgerRef, key []byte, first map[Ref]Attrs, h
 	if !cls.differs(have, it.want) {
 		return item{}, false
 	}
-	if !owned(r, key, have) && !force {
+	if !owned(r, key, have) && !force && !e.lost(ref, have) {
 		if e.followed(r, key, have) {
 			return item{}, false
 		}

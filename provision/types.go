@@ -98,6 +98,12 @@ type NamedAuthor interface {
 	WroteNamed(name string, have Attrs) bool
 }
 
+// Loser is implemented by resources whose state can be lost by itself: a gadget whose
+// controller has gone is unbound. That is nobody's change, and giving up goes on.
+type Loser interface {
+	Lost(name string, have Attrs) bool
+}
+
 // ErrStale is returned (wrapped) by Set when somebody else changed the state
 // between Get and Set.
 var ErrStale = errors.New("changed by somebody else meanwhile")

@@ -64,8 +64,8 @@ func TestErrors(t *testing.T) {
 			before: bound[:3], kernel: func(k *fakekernel.Kernel) { k.Occupy("dummy_udc.0", "g_ether") }, want: bound[3], says: "modprobe -r g_ether", is: syscall.EBUSY},
 		"another gadget": {
 			before: bound[:3], kernel: func(k *fakekernel.Kernel) { strangers(t, k, "g1", "dummy_udc.0") }, want: bound[3], says: "bound to the gadget g1", is: syscall.EBUSY},
-		"too few endpoints": {
-			before: bound[:3], kernel: func(k *fakekernel.Kernel) { k.Endpoints = 1 }, want: bound[3], says: "too few endpoints"},
+		"too few endpoints, as far as it is known": {
+			before: bound[:3], kernel: func(k *fakekernel.Kernel) { k.Endpoints = 1 }, want: bound[3], says: "-19 is too few endpoints"},
 		"a linked function": {
 			before: []provision.Want{gadget, Function("t", "ncm.usb0", nil, ""), Config("t", "c.1", Configuration{Attributes: 0x80, Functions: []string{"ncm.usb0"}}, "")},
 			want:   Function("t", "ncm.usb0", provision.Attrs{"qmult": "9"}, ""), says: "linked into configuration c.1", is: provision.ErrBusy},
@@ -142,20 +142,69 @@ func TestMediumUnderAHost(t *testing.T) {
 	}
 }
 
-// Who looks for the binding that is already gone has it.
+// A controller that goes takes the binding with it, whatever name the kernel keeps; also when one of that name comes again and the
+// kernel could not bind the gadget to it. Then it is bound again, and what stands in the way of changes is only a name.
 func TestVanishingController(t *testing.T) {
-	k := fakekernel.New("dummy_udc.0")
-	strangers(t, k, "provision-2", "dummy_udc.0")
-	r := Resources(k, "")[KindUDC]
-	k.RemoveUDC("dummy_udc.0")
-	have, err := r.Get(t.Context(), "provision-2")
-	if err != nil || have[AttrUDC] != "dummy_udc.0" {
-		t.Fatalf("%v, %v", have, err)
+	for _, comes := range []bool{false, true} {
+		k := fakekernel.New("dummy_udc.0")
+		strangers(t, k, "provision-2", "dummy_udc.0")
+		all := Resources(k, "")
+		r := all[KindUDC]
+		k.RemoveUDC("dummy_udc.0")
+		if comes {
+			k.Endpoints = 1
+			k.AddUDC("dummy_udc.0")
+			k.Endpoints = 0
+		}
+		have, err := r.Get(t.Context(), "provision-2")
+		if err != nil || have[AttrUDC] != "" || !strings.Contains(k.String(), `UDC "dummy_udc.0`) {
+			t.Fatalf("comes again %t: %v, %v\n%s", comes, have, err, k)
+		}
+		if !r.(provision.Loser).Lost("provision-2", have) || r.(provision.Loser).Lost("g1", have) {
+			t.Error("only a gadget of ours has lost its controller")
+		}
+		if comes {
+			if err := r.Set(t.Context(), "provision-2", have, provision.Attrs{AttrUDC: "dummy_udc.0"}); err != nil {
+				t.Fatal(err)
+			}
+			if len(k.Interfaces("dummy_udc.0")) == 0 {
+				t.Errorf("not bound:\n%s", k)
+			}
+			continue
+		}
+		g := all[KindGadget]
+		have, err = g.Get(t.Context(), "provision-2")
+		if err == nil {
+			err = g.Set(t.Context(), "provision-2", have, provision.Attrs{"idVendor": "0x1234"})
+		}
+		if err != nil {
+			t.Errorf("a change without the controller: %v", err)
+		}
 	}
-	if err := r.Set(t.Context(), "provision-2", have, provision.Attrs{AttrUDC: ""}); err != nil {
-		t.Fatal(err)
-	}
-	if !r.(provision.NamedAuthor).WroteNamed("provision-2", have) || r.(provision.NamedAuthor).WroteNamed("g1", have) {
-		t.Error("a gadget is known by its name")
+}
+
+// What the kernel's log says of a bind that it answers with EBUSY.
+func TestReasonOfTheLog(t *testing.T) {
+	for number, says := range map[string]string{"-19": "too few endpoints", "-2": "could not make the functions' devices", "-22": "invalid argument", "": "dmesg has the reason"} {
+		k := fakekernel.New("dummy_udc.0")
+		all := Resources(k, "")
+		for _, w := range []provision.Want{{Ref: GadgetRef("t"), Attrs: provision.Attrs{}}, Function("t", "acm.a", nil, ""),
+			Config("t", "c.1", Configuration{Attributes: 0x80, Functions: []string{"acm.a"}}, "")} {
+			if err := all[w.Kind].Set(t.Context(), w.Name, nil, w.Attrs); err != nil {
+				t.Fatal(err)
+			}
+		}
+		k.Endpoints = 1
+		r := all[KindUDC].(*Resource)
+		r.Log = func() []string {
+			return []string{"<3>[ 1.0] udc dummy_udc.0: failed to start t: -5", "<3>[ 2.0] udc dummy_udc.0: failed to start t: " + number, "other"}
+		}
+		if number == "" {
+			r.Log = nil
+		}
+		err := r.Set(t.Context(), "t", provision.Attrs{AttrUDC: ""}, provision.Attrs{AttrUDC: "dummy_udc.0"})
+		if err == nil || !strings.Contains(err.Error(), says) || errors.Is(err, syscall.EBUSY) {
+			t.Errorf("%s: %v", number, err)
+		}
 	}
 }

@@ -52,6 +52,12 @@ func (d dir) exists() (bool, error) {
 	return err == nil, err
 }
 
+// has reports whether it has that file: not every kernel has every attribute.
+func (d dir) has(name string) bool {
+	_, err := d.f.Lstat(d.path + "/" + name)
+	return err == nil
+}
+
 // read returns an attribute's bytes, and "" of one that is not there.
 func (d dir) read(name string) (string, error) {
 	data, err := d.f.ReadFile(d.path+"/"+name, maxValue)

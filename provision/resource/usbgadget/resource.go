@@ -18,12 +18,15 @@ type Resource struct {
 	Files Files
 	// Root is where configfs is mounted; "" is Mount.
 	Root string
+	// Log is the kernel's log, which alone says why a bind has failed; nil when nobody may read it.
+	Log func() []string
 }
 
 var (
 	_ provision.Resource    = (*Resource)(nil)
 	_ provision.Classifier  = (*Resource)(nil)
 	_ provision.NamedAuthor = (*Resource)(nil)
+	_ provision.Loser       = (*Resource)(nil)
 )
 
 // Resources returns all five kinds by their name.
@@ -48,6 +51,11 @@ func (r *Resource) Class(attr string) provision.Class {
 func (r *Resource) WroteNamed(name string, _ provision.Attrs) bool {
 	g, _, _ := Split(provision.Ref{Kind: r.Kind, Name: name})
 	return Owned(g)
+}
+
+// Lost implements provision.Loser: a gadget of ours that is unbound has lost its controller.
+func (r *Resource) Lost(name string, have provision.Attrs) bool {
+	return r.Kind == KindUDC && have[AttrUDC] == "" && r.WroteNamed(name, have)
 }
 
 // place is a parsed name.
@@ -100,14 +108,29 @@ func (p place) get() (provision.Attrs, error) {
 	case KindOSDesc:
 		return p.getOSDesc()
 	}
-	udc, err := p.bound()
+	udc, held, err := p.bound()
+	if !held {
+		udc = ""
+	}
 	return provision.Attrs{AttrUDC: udc}, err
 }
 
-// bound returns the controller that the gadget is bound to.
-func (p place) bound() (string, error) {
+// bound returns the controller that the kernel has written down for the gadget, and
+// whether the gadget has it. The name stays when the controller has gone, and also when one
+// of that name comes again and the gadget could not be bound to it (configfs.c clears it by
+// a write only, udc/core.c).
+func (p place) bound() (udc string, held bool, err error) {
 	v, err := p.gadget.read("UDC")
-	return text(v), err
+	if udc = text(v); err != nil || udc == "" {
+		return udc, false, err
+	}
+	c := dir{p.Files, Controllers}.sub(udc)
+	if there, err := c.exists(); !there {
+		return udc, false, err
+	}
+	v, err = c.read("function")
+	h := text(v)
+	return udc, h == "" && !c.has("function") || h == p.gadget.name(), err
 }
 
 // Set implements provision.Resource.
@@ -204,9 +227,12 @@ func differs(now, want provision.Attrs) bool {
 // unbound refuses to touch what a host is looking at. What the kernel would do is an
 // unplug by the way, or a change that the host learns of never.
 func (p place) unbound(now, want provision.Attrs) error {
-	udc, err := p.bound()
+	udc, held, err := p.bound()
 	if err != nil || udc == "" || p.Kind == KindFunction {
 		return err // a function that is not linked is nobody's, and one that is says so itself
+	}
+	if !held {
+		return p.unbind() // only the name is left of it, and no host sees it go
 	}
 	return fmt.Errorf("cannot change %s %s: the gadget is bound to %s and has to be unbound first: %w", p.Kind, p.name, udc, provision.ErrBusy)
 }

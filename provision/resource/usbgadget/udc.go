@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"path"
+	"strconv"
 	"strings"
 	"syscall"
 
@@ -54,10 +55,11 @@ func (p place) setUDC(now, want provision.Attrs) error {
 			return err
 		}
 	}
-	if now[AttrUDC] != "" {
-		// ENODEV: it has been unbound meanwhile.
-		if err := p.gadget.write("UDC", "\n"); err != nil && !errors.Is(err, syscall.ENODEV) {
-			return fmt.Errorf("unbind: %w", err)
+	if name, _, err := p.bound(); err != nil {
+		return err
+	} else if name != "" { // also one whose controller has gone
+		if err := p.unbind(); err != nil {
+			return err
 		}
 	}
 	if udc == "" {
@@ -67,6 +69,14 @@ func (p place) setUDC(now, want provision.Attrs) error {
 		return p.refused(udc, err)
 	}
 	return p.check(want)
+}
+
+func (p place) unbind() error {
+	// ENODEV: it has been unbound meanwhile.
+	if err := p.gadget.write("UDC", "\n"); err != nil && !errors.Is(err, syscall.ENODEV) {
+		return fmt.Errorf("unbind: %w", err)
+	}
+	return nil
 }
 
 // bindable looks for what the kernel answers with a number only, and with a different
@@ -102,7 +112,9 @@ func (p place) bindable(udc string) error {
 	return fmt.Errorf("cannot bind to %s: %w: there is %s", udc, ErrNoController, strings.Join(names, ", "))
 }
 
-// refused says who has the controller, or that the functions are the reason.
+// refused says who has the controller, or what of the gadget is the reason. From 5.19 on
+// the kernel answers EBUSY to whatever it was, and its log has the reason (udc/core.c
+// usb_gadget_register_driver_owner, udc_bind_to_driver).
 func (p place) refused(udc string, err error) error {
 	parent := dir{p.Files, path.Dir(p.gadget.path)}
 	gadgets, _ := parent.entries(fs.ModeDir)
@@ -115,6 +127,41 @@ func (p place) refused(udc string, err error) error {
 	if h := text(holder); h != "" && h != p.gadget.name() {
 		return &BusyError{UDC: udc, Holder: h}
 	}
+	if there, e := (dir{p.Files, Controllers}).sub(udc).exists(); e == nil && !there {
+		return fmt.Errorf("cannot bind to %s: %w: it has gone meanwhile", udc, ErrNoController)
+	}
 	// Not EBUSY for the caller, whatever the kernel says: trying again is of no use.
-	return fmt.Errorf("cannot bind to %s: the kernel refuses the functions, usually because the controller has too few endpoints for them; dmesg has the reason: %v", udc, err)
+	why, said := p.reason(err), ""
+	if why != 0 {
+		said = fmt.Sprintf(" (%v)", why)
+	}
+	switch why {
+	case syscall.ENODEV: // usb_ep_autoconfig found none: what every function's bind returns then
+		return fmt.Errorf("cannot bind to %s: the controller has too few endpoints for the functions%s", udc, said)
+	case syscall.ENOENT, syscall.EEXIST:
+		return fmt.Errorf("cannot bind to %s: the kernel could not make the functions' devices%s: Linux 6.1 does that to a network function whose controller has gone and come again; `provision gadget down` and up make it anew", udc, said)
+	case 0:
+		return fmt.Errorf("cannot bind to %s: the kernel refuses the functions, and dmesg has the reason; -19 is too few endpoints: %v", udc, err)
+	}
+	return fmt.Errorf("cannot bind to %s: the kernel refuses the functions%s; dmesg may say more", udc, said)
+}
+
+// reason is the number behind a refusal, 0 when it is not known.
+func (p place) reason(err error) syscall.Errno {
+	var n syscall.Errno
+	if errors.As(err, &n) && n != syscall.EBUSY {
+		return n
+	}
+	if p.Log == nil {
+		return 0
+	}
+	lines := p.Log()
+	for i := len(lines) - 1; i >= 0; i-- {
+		// "udc 20980000.usb: failed to start provision: -19"; older: "failed to start provision: -19"
+		_, number, ok := strings.Cut(lines[i], "failed to start "+p.gadget.name()+": -")
+		if v, err := strconv.ParseUint(number, 10, 16); ok && err == nil {
+			return syscall.Errno(v)
+		}
+	}
+	return 0
 }

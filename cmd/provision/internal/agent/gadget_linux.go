@@ -23,6 +23,9 @@ import (
 // gadgetResources registers the sorts of state that the wing of the USB side plans.
 func (a *Agent) gadgetResources(e *provision.Engine, root *host.Root) {
 	for kind, r := range usbgadget.Resources(root, "") {
+		if u, ok := r.(*usbgadget.Resource); ok {
+			u.Log = kernelLog
+		}
 		e.Resources[kind] = r
 	}
 	e.Resources[address.Kind] = address.Resource{}
