@@ -102,5 +102,5 @@ func (g *globals) watchBeside(ctx context.Context, log *slog.Logger) {
 		log.Error("the network is not watched", "error", err)
 		return
 	}
-	a.WatchBeside(ctx, agent.WatchOptions{Socket: agent.WatchSocket})
+	a.WatchBeside(ctx, agent.WatchOptions{Socket: agent.WatchSocket, Read: g.readRouting})
 }

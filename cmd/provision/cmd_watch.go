@@ -62,12 +62,8 @@ repaired and ends, for timers. --status and --metrics ask the watch that runs.` 
 			o.Notify = func(state string) { _, _ = daemon.SdNotify(false, state) }
 			again := make(chan func() (routing.Config, error), 1)
 			o.Reload = again
-			g.signals.onHangup(func() {
-				again <- func() (routing.Config, error) {
-					c, _, err := agent.Load(g.root, g.config)
-					return c.Routing, err
-				}
-			})
+			o.Read = g.readRouting
+			g.signals.onHangup(func() { again <- o.Read })
 			beFrugal(cmd.Context())
 			_, err = a.Watch(cmd.Context(), o)
 			return err
@@ -80,6 +76,12 @@ repaired and ends, for timers. --status and --metrics ask the watch that runs.` 
 	f.BoolVar(&metrics, "metrics", false, "print its counters in the text format of Prometheus")
 	f.StringVar(&o.Socket, "socket", agent.WatchSocket, "`path` of the socket where it answers")
 	return c
+}
+
+// readRouting is the routing part of the configuration as it is now.
+func (g *globals) readRouting() (routing.Config, error) {
+	c, _, err := agent.Load(g.root, g.config)
+	return c.Routing, err
 }
 
 func askWatch(cmd *cobra.Command, g *globals, socket string, metrics bool) error {

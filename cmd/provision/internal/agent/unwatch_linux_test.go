@@ -1,14 +1,19 @@
 package agent
 
 import (
+	"context"
 	"log/slog"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
+	"time"
 
 	"github.com/provision-net/provision/cmd/provision/internal/watching"
 	"github.com/provision-net/provision/provision/host/nstest"
+	"github.com/provision-net/provision/routing"
 	"github.com/provision-net/provision/routing/watch"
 )
 
@@ -48,8 +53,8 @@ func TestUnwatch(t *testing.T) {
 		}
 		return out
 	}
-	if notes := a.unwatched(t.Context()); len(notes) != 0 || read() != "20" {
-		t.Errorf("while a watch runs: %v, %s", notes, read())
+	if notes := a.unwatched(t.Context()); len(notes) != 1 || !strings.Contains(notes[0].Text, "SIGHUP") || read() != "20" {
+		t.Errorf("while a watch runs that does not answer: %v, %s", notes, read())
 	}
 	busy.Close()
 	if notes := a.unwatched(t.Context()); len(notes) != 0 || read() != "10" {
@@ -58,4 +63,61 @@ func TestUnwatch(t *testing.T) {
 	if watch.Loosened(watching.MemoryPath, watching.BootID()) {
 		t.Error("it is remembered all the same")
 	}
+}
+
+// A watch that runs has them back as soon as an apply takes the wish out of the configuration.
+func TestUnwatchRunning(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("needs root: it makes namespaces")
+	}
+	if os.Getenv("UNWATCH") == "" {
+		// A watch has goroutines, so the whole process has to be in the namespaces.
+		cmd := exec.Command(os.Args[0], "-test.run", "^TestUnwatchRunning$", "-test.v")
+		cmd.Env = append(os.Environ(), "UNWATCH=1")
+		cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNET, Unshareflags: syscall.CLONE_NEWNS, Pdeathsig: syscall.SIGKILL}
+		if out, err := cmd.CombinedOutput(); err != nil {
+			t.Errorf("%v\n%s", err, out)
+		}
+		return
+	}
+	if err := syscall.Mount("tmpfs", "/run", "tmpfs", 0, ""); err != nil {
+		t.Fatal(err)
+	}
+	nstest.IP(t, "link add eni1 type veth peer name eni2")
+	nstest.IP(t, "link set eni1 up")
+	const filter = "/proc/sys/net/ipv4/conf/eni1/rp_filter"
+	if err := os.WriteFile(filter, []byte("1"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	loose := routing.Config{Watch: watch.Config{RPFilter: watch.RPFilterConfig{Loose: []string{"eni1"}}}}
+	newAgent := func(c routing.Config) *Agent {
+		a, err := New(Options{Root: "/", StateDir: t.TempDir(), Config: Config{Version: 1, Routing: c}, Log: slog.New(slog.DiscardHandler)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return a
+	}
+	await := func(want string) {
+		t.Helper()
+		var got string
+		for end := time.Now().Add(10 * time.Second); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
+			b, _ := os.ReadFile(filter)
+			if got = strings.TrimSpace(string(b)); got == want {
+				return
+			}
+		}
+		t.Fatalf("rp_filter is %q, want %q", got, want)
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() {
+		_, err := newAgent(loose).Watch(ctx, WatchOptions{Socket: WatchSocket, Read: func() (routing.Config, error) { return routing.Config{}, nil }})
+		ended <- err
+	}()
+	defer func() { stop(); <-ended }()
+	await("2")
+	if notes := newAgent(routing.Config{}).unwatched(t.Context()); len(notes) != 0 {
+		t.Errorf("notes %v", notes)
+	}
+	await("1")
 }

@@ -49,6 +49,8 @@ type WatchOptions struct {
 	Notify func(state string)
 	// Reload gives the configuration again when it is called for; nil: never.
 	Reload <-chan func() (routing.Config, error)
+	// Read gives the configuration again when somebody asks at the socket; nil: nobody can.
+	Read func() (routing.Config, error)
 }
 
 // watchConfig is the configuration's slice, and the preset that was asked for beside it.

@@ -108,7 +108,7 @@ func (a *Agent) Watch(ctx context.Context, o WatchOptions) (watch.Status, error)
 			return watch.Status{}, err
 		}
 		defer os.Remove(o.Socket)
-		g.Go(func() error { return control.Serve(ctx, l, watched(eng.Status, sw)) })
+		g.Go(func() error { return control.Serve(ctx, l, watched(eng.Status, sw, func() error { return k.take(o.Read) })) })
 	}
 	g.Go(func() error { return k.reload(ctx, o.Reload) })
 	g.Go(func() error { return alive(ctx, o.Notify) })
@@ -116,14 +116,17 @@ func (a *Agent) Watch(ctx context.Context, o WatchOptions) (watch.Status, error)
 	return eng.Status(), err
 }
 
-// unwatch puts back the filters that a watch had loosened, where none runs: one that does puts them
-// back itself when it takes over a configuration that does not want them loose.
+// unwatch puts back the filters that a watch had loosened. One that runs puts them back itself, and
+// is told to take over the configuration, which may not want them loose any more.
 func (a *Agent) unwatch(ctx context.Context) error {
 	if a.offline() || !watch.Loosened(watching.MemoryPath, watching.BootID()) {
 		return nil
 	}
 	f, err := watchLock(WatchSocket)
 	if errors.Is(err, ErrWatched) {
+		if err := (control.Client{Socket: WatchSocket}).Post(ctx, control.PathReload, nil, nil); err != nil {
+			return fmt.Errorf("the running watch keeps loose what it has loosened until it is told to read its configuration (SIGHUP): %w", err)
+		}
 		return nil
 	}
 	if err != nil {
@@ -140,7 +143,7 @@ func (a *Agent) unwatch(ctx context.Context) error {
 }
 
 // watched answers questions about a running watch.
-func watched(status func() watch.Status, sw *switcher) func(context.Context, control.Call) (any, error) {
+func watched(status func() watch.Status, sw *switcher, again func() error) func(context.Context, control.Call) (any, error) {
 	return func(ctx context.Context, c control.Call) (any, error) {
 		if out, ok, err := sw.answer(ctx, c); ok {
 			return out, err
@@ -152,6 +155,8 @@ func watched(status func() watch.Status, sw *switcher) func(context.Context, con
 			var text strings.Builder
 			err := status().WriteMetrics(&text)
 			return text.String(), err
+		case control.PathReload:
+			return struct{}{}, again()
 		}
 		return nil, control.Refusal{Err: fmt.Errorf("nothing is known of %q", c.Path)}
 	}
@@ -318,20 +323,30 @@ func (k *keeper) reload(ctx context.Context, asked <-chan func() (routing.Config
 				k.agent.Log.Error("what was committed is not known", "error", err)
 			}
 		case read := <-asked:
-			c, err := read()
-			if err == nil {
-				k.mu.Lock()
-				k.config = c.Watch.Complete()
-				k.mu.Unlock()
-				k.uplinks(c.Uplinks)
-				k.updates(c.Updates())
-				err = k.load()
-			}
-			if err != nil {
+			if err := k.take(read); err != nil {
 				k.agent.Log.Error("the configuration was not taken over", "error", err)
-				continue
 			}
-			k.agent.Log.Info("the configuration was read again")
 		}
 	}
+}
+
+// take takes the configuration over as it is now.
+func (k *keeper) take(read func() (routing.Config, error)) error {
+	if read == nil {
+		return errors.New("this watch does not read its configuration again")
+	}
+	c, err := read()
+	if err != nil {
+		return err
+	}
+	k.mu.Lock()
+	k.config = c.Watch.Complete()
+	k.mu.Unlock()
+	k.uplinks(c.Uplinks)
+	k.updates(c.Updates())
+	if err := k.load(); err != nil {
+		return err
+	}
+	k.agent.Log.Info("the configuration was read again")
+	return nil
 }
