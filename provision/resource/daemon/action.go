@@ -97,6 +97,26 @@ func DhcpcdRestart(selector, ifname string, metric uint32, master bool) provisio
 	}}
 }
 
+// OneDhcpcdRestart is one restart of dhcpcd.service in place of two, which looks after the
+// NICs of both; false if they are not both that.
+func OneDhcpcdRestart(a, b provision.Action) (provision.Action, bool) {
+	if a.Kind != KindDhcpcdRestart || b.Kind != KindDhcpcdRestart || a.Args[argMaster] != "true" || b.Args[argMaster] != "true" {
+		return a, false
+	}
+	var all []string
+	for _, s := range strings.Split(a.Args[argSelector]+","+b.Args[argSelector], ",") {
+		if s != "" && !slices.Contains(all, s) {
+			all = append(all, s)
+		}
+	}
+	one := provision.Action{Kind: a.Kind, Args: map[string]string{}}
+	for k, v := range a.Args {
+		one.Args[k] = v
+	}
+	one.Args[argSelector] = strings.Join(all, ",")
+	return one, true
+}
+
 // Ifup runs "ifup IFNAME" for a NIC that is not up yet and does nothing when
 // ifupdown already lists it as up. When the NIC's own file (IfupFile) is gone, as on
 // the way back, it runs ifdown with the definition saved when it was brought up.

@@ -19,6 +19,7 @@ import (
 	"github.com/provision-net/provision/provision"
 	"github.com/provision-net/provision/provision/facts"
 	"github.com/provision-net/provision/provision/host/blockuse"
+	"github.com/provision-net/provision/provision/resource/daemon"
 	"github.com/provision-net/provision/provision/resource/file"
 	"github.com/provision-net/provision/provision/resource/unit"
 	"github.com/provision-net/provision/provision/resource/usbgadget"
@@ -392,7 +393,55 @@ func shared(f *facts.Facts, d provision.Desired) *facts.Facts {
 	return f
 }
 
-// joined has one want of dhcpcd.conf: the last one, which was made of the first.
+// restarts has dhcpcd started anew once for all that want it for its file: the first trigger does it
+// for the others, whose names it takes over in Via.
+func restarts(d provision.Desired) provision.Desired {
+	ref := file.Ref(gadget.DhcpcdFile)
+	first := slices.IndexFunc(d.Triggers, func(t provision.Trigger) bool { return slices.Contains(t.On, ref) })
+	taken := map[string]string{}
+	for i := first + 1; first >= 0 && i < len(d.Triggers); i++ {
+		t := d.Triggers[i]
+		one, ok := daemon.OneDhcpcdRestart(d.Triggers[first].Do, t.Do)
+		if !ok || t.Name == d.Triggers[first].Name || !slices.Contains(t.On, ref) {
+			continue
+		}
+		triggers := slices.Clone(d.Triggers)
+		on := slices.Clone(triggers[first].On)
+		for _, r := range t.On {
+			if !slices.Contains(on, r) {
+				on = append(on, r)
+			}
+		}
+		triggers[first].On, triggers[first].Do = on, one
+		triggers[first].Why += "; " + t.Why
+		d.Triggers = slices.Delete(triggers, i, i+1)
+		taken[t.Name] = triggers[first].Name
+		i--
+	}
+	if len(taken) == 0 {
+		return d
+	}
+	d.Wants, d.Expect = via(d.Wants, taken), via(d.Expect, taken)
+	return d
+}
+
+// via is list with triggers called otherwise.
+func via(list []provision.Want, names map[string]string) []provision.Want {
+	list = slices.Clone(list)
+	for i := range list {
+		v := slices.Clone(list[i].Via)
+		for n := range v {
+			if to, ok := names[v[n]]; ok {
+				v[n] = to
+			}
+		}
+		list[i].Via = v
+	}
+	return list
+}
+
+// joined has one want of dhcpcd.conf, the last one, which was made of the first, and one restart of
+// dhcpcd for it.
 func joined(d provision.Desired) provision.Desired {
 	ref := file.Ref(gadget.DhcpcdFile)
 	first := slices.IndexFunc(d.Wants, func(w provision.Want) bool { return w.Ref == ref })
@@ -405,5 +454,5 @@ func joined(d provision.Desired) provision.Desired {
 		wants[first].Attrs[file.AttrContent] = wants[i].Attrs[file.AttrContent]
 		d.Wants = wants
 	}
-	return d
+	return restarts(d)
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/provision-net/provision/gadget"
 	"github.com/provision-net/provision/provision"
 	"github.com/provision-net/provision/provision/facts"
+	"github.com/provision-net/provision/provision/resource/daemon"
 	"github.com/provision-net/provision/provision/resource/file"
 	"github.com/provision-net/provision/provision/resource/link"
 )
@@ -146,6 +147,20 @@ func TestSharedFile(t *testing.T) {
 	}
 	if nics.Wants[0].Attrs[file.AttrContent] != "old\nmetric 5\n" {
 		t.Error("the planner's own want was changed")
+	}
+	// dhcpcd is started anew once, and looks after all NICs that either of them named.
+	ref := []provision.Ref{file.Ref(path)}
+	both := provision.Desired{Wants: nics.Wants, Expect: []provision.Want{{Ref: provision.Ref{Kind: "x", Name: "y"}, Via: []string{"dhcpcd-gadget"}}}, Triggers: []provision.Trigger{
+		{Name: "dhcpcd-restart", On: ref, Do: daemon.Probe(daemon.DhcpcdRestart("mac:a,mac:b", "eth0", 5, true))},
+		{Name: "other", On: ref, Do: provision.Action{Kind: "other"}},
+		{Name: "dhcpcd-gadget", On: ref, Do: daemon.DhcpcdRestart("mac:b,mac:c", "", 0, true)}}}
+	one := joined(both)
+	if len(one.Triggers) != 2 || one.Triggers[0].Name != "dhcpcd-restart" || one.Triggers[0].Do.Args["selector"] != "mac:a,mac:b,mac:c" || one.Triggers[0].Do.Args["probe"] != "true" ||
+		one.Triggers[1].Name != "other" || one.Expect[0].Via[0] != "dhcpcd-restart" {
+		t.Errorf("%+v", one)
+	}
+	if len(both.Triggers) != 3 || both.Expect[0].Via[0] != "dhcpcd-gadget" {
+		t.Error("the planners' own triggers were changed")
 	}
 }
 

@@ -108,7 +108,9 @@ func (a *Agent) Watch(ctx context.Context, o WatchOptions) (watch.Status, error)
 			return watch.Status{}, err
 		}
 		defer os.Remove(o.Socket)
-		g.Go(func() error { return control.Serve(ctx, l, watched(eng.Status, sw, func() error { return k.take(o.Read) })) })
+		g.Go(func() error {
+			return control.Serve(ctx, l, watched(eng.Status, sw, func() error { return k.take(o.Read) }))
+		})
 	}
 	g.Go(func() error { return k.reload(ctx, o.Reload) })
 	g.Go(func() error { return alive(ctx, o.Notify) })
