@@ -52,6 +52,7 @@ func (p *planner) device(name string, i Interface) {
 	for _, text := range i.Addresses {
 		a := netip.MustParsePrefix(text)
 		own = append(own, a)
+		p.beside(name, a)
 		p.want(address.Want(selector, a, why+".addresses", addressFlags(a)...))
 	}
 	p.want(link.UpMTU(selector, p.mtu(name, i, own), why))
@@ -68,6 +69,18 @@ func (p *planner) device(name string, i Interface) {
 		p.want(route.Want(route.Spec{Key: route.Key{Dst: dst, Dev: selector, Metric: i.Metric}}, why+": allowed-ips"))
 	}
 	p.intents(name, i)
+}
+
+// beside warns of a network that another interface of this machine is in too: of the two only one is
+// reached.
+func (p *planner) beside(name string, a netip.Prefix) {
+	for _, o := range p.Facts.Addrs {
+		l, ok := p.Facts.LinkByIndex(o.Link)
+		if ok && l.Name != name && o.Scope == "global" && !a.IsSingleIP() && !o.Prefix.IsSingleIP() && o.Prefix.Overlaps(a) {
+			p.note("warning", name+".addresses", "%s is also the network of %s (%s): machines there and peers may have the same addresses, so give the tunnel another one", a.Masked(), l.Name, o.Prefix)
+			return
+		}
+	}
 }
 
 // addressFlags: a tunnel has no neighbours who could have the same address; the address serves at once.
