@@ -367,6 +367,9 @@ func (a *Agent) Apply(ctx context.Context, o ApplyOptions) (Outcome, error) {
 		out.Result, err = e.Apply(ctx, d, opts)
 		return errors.Join(err, a.sweepSets(ctx, e))
 	})
+	if err == nil && !a.offline() {
+		a.settleOwed()
+	}
 	if err == nil && len(a.Config.Routing.Watch.Complete().RPFilter.Loose) == 0 {
 		out.Result.Notes = append(out.Result.Notes, a.unwatched(ctx)...)
 	}
@@ -431,6 +434,9 @@ func (a *Agent) Revert(ctx context.Context, force bool) (provision.Result, error
 		return r, err
 	}
 	r.Notes = append(r.Notes, a.unwatched(ctx)...)
+	if !a.offline() {
+		a.settleOwed()
+	}
 	if len(r.Foreign) == 0 && !a.offline() {
 		// The saved clock is no state of the network's, and nobody saves it any more.
 		if err := os.Remove(clockPath); err != nil && !errors.Is(err, fs.ErrNotExist) {

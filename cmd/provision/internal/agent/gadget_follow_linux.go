@@ -343,7 +343,7 @@ func (f *following) Restore(ctx context.Context) error {
 	switch lost := f.watch.lost; {
 	case err != nil:
 		return err
-	case len(s.Devices) == 0 && lost != nil:
+	case len(s.Devices) == 0 && lost != nil && a.owes():
 		return f.watch.back(ctx, *lost)
 	case len(s.Devices) == 0:
 		return nil

@@ -256,4 +256,16 @@ func TestControllerReturns(t *testing.T) {
 	if err := p.hands.Switch(t.Context(), verdict.Modern); err != nil || p.subnet() != at {
 		t.Errorf("%v: %s became %s", err, at, p.subnet())
 	}
+	// Who takes it down meanwhile has nothing to take down, and does not want it back all the same.
+	p.kernel.Kinds = nil
+	if err := p.hands.Restore(t.Context()); err == nil || !p.agent.owes() {
+		t.Fatalf("restored without functions: %v", err)
+	}
+	if _, err := p.agent.GadgetDown(t.Context()); err != nil || p.agent.owes() {
+		t.Fatal(err)
+	}
+	p.kernel.Kinds = kinds
+	if err := p.hands.Restore(t.Context()); err != nil || len(p.list(fakekernel.Mount+"/usb_gadget")) != 0 {
+		t.Errorf("after down: %v\n%s", err, p.kernel)
+	}
 }

@@ -4,7 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -133,11 +136,36 @@ func (a *Agent) wayMissing(ctx context.Context, e *provision.Engine, f *facts.Fa
 	return nil
 }
 
+// owedPath is there while the watch owes a gadget that it could not bring back: nothing is written
+// down of that one, so `gadget down` would have nothing else to take away.
+const owedPath = "/run/provision/gadget-owed"
+
+func (a *Agent) owe() error {
+	name := filepath.Join(a.Root, owedPath)
+	if err := os.MkdirAll(filepath.Dir(name), 0o700); err != nil {
+		return err
+	}
+	return os.WriteFile(name, nil, 0o600)
+}
+
+func (a *Agent) owes() bool {
+	_, err := os.Lstat(filepath.Join(a.Root, owedPath))
+	return err == nil
+}
+
+// settleOwed: no gadget is owed any more. What it was is up, or is not wanted.
+func (a *Agent) settleOwed() {
+	if err := os.Remove(filepath.Join(a.Root, owedPath)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		a.Log.Warn("the watch may bring back a gadget that is not wanted", "error", err)
+	}
+}
+
 // GadgetDown takes away what was brought up.
 func (a *Agent) GadgetDown(ctx context.Context) (GadgetOutcome, error) {
 	if a.offline() {
 		return GadgetOutcome{}, fmt.Errorf("%w: gadgets are taken down on the running machine", ErrConfig)
 	}
+	a.settleOwed()
 	return a.gadgetApply(ctx, func(ctx context.Context) (gadget.Result, error) {
 		var r gadget.Result
 		e, done, err := a.engine()

@@ -112,6 +112,7 @@ func (w *gadgetWatch) back(ctx context.Context, s GadgetState) error {
 	w.lost = nil
 	if now, e := w.agent.gadgetState(); err != nil && e == nil && len(now.Devices) == 0 {
 		w.lost = &s
+		err = errors.Join(err, w.agent.owe())
 	}
 	return err
 }
