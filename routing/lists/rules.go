@@ -103,9 +103,6 @@ func (r Rule) own() bool {
 	return len(r.Interfaces) == 0
 }
 
-// forwards reports whether it is for what comes in by any interface.
-func (r Rule) forwards() bool { return len(r.Interfaces) > 0 || r.Own == nil || *r.Own }
-
 // badDevice says what is wrong with a device's name (net/core/dev.c dev_valid_name).
 func badDevice(name string) string {
 	switch {

@@ -38,7 +38,8 @@ type way struct {
 
 type compiler struct {
 	Input
-	ways []way
+	ways    []way
+	refused []nft.Expr // holds for what of this machine's own is blocked; nil: nothing is
 }
 
 // table is the fragment of the own table.
@@ -47,6 +48,13 @@ func (c *compiler) table() nft.Table {
 	if own := c.rules(true); own != nil {
 		t.Chains = append(t.Chains, nft.Chain{Name: "lists-own", Comment: "which way this machine's own packets take, by where they go",
 			Base: &nft.Base{Type: "route", Hook: "output", Priority: priorityMark, Policy: "accept"}, Rules: own})
+	}
+	if c.refused != nil {
+		t.Chains = append(t.Chains, nft.Chain{Name: "lists-refused", Comment: "what this machine may not send",
+			Base: &nft.Base{Type: "filter", Hook: "output", Priority: priorityMark + 1, Policy: "accept"}, Rules: []nft.Rule{
+				// A program that connects holds its socket while an ICMP error comes, and loses it then; a reset it gets.
+				match.Rule("blocked by a list", c.refused, match.RejectTCP()),
+				match.Rule("blocked by a list", c.refused, match.RejectAdmin())}})
 	}
 	if through := c.rules(false); through != nil {
 		t.Chains = append(t.Chains, nft.Chain{Name: "lists-through", Comment: "which way packets of others take, by where they go",
@@ -189,13 +197,20 @@ func endpoint(e intent.Endpoint) []nft.Expr {
 func (c *compiler) rules(own bool) []nft.Rule {
 	var out []nft.Rule
 	for i, r := range c.Smart {
-		if own && !r.own() || !own && !r.forwards() {
+		if own && !r.own() {
 			continue
 		}
 		w := c.ways[slices.IndexFunc(c.ways, func(w way) bool { return w.Uplink == r.Uplink })]
+		then := match.Goto(w.chain)
+		if own && r.Uplink == Block {
+			// A packet that finds no route here vanishes without a word to its program, which waits then:
+			// it keeps its route, and is refused behind this chain.
+			then = match.Join(match.SetCtMark(w.Mark, w.Mask), match.Accept())
+			c.refused = match.Join(match.CtState(nft.StateNew), match.Not(reply()), match.CtMark(w.Mark, w.Mask))
+		}
 		for _, from := range c.from(r, own) {
 			for _, to := range c.to(r) {
-				out = append(out, match.Rule("smart["+strconv.Itoa(i)+"]", from, to, match.Counter(), match.Goto(w.chain)))
+				out = append(out, match.Rule("smart["+strconv.Itoa(i)+"]", from, to, match.Counter(), then))
 			}
 		}
 	}
