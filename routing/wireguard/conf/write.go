@@ -1,16 +1,20 @@
 package conf
 
 import (
+	"encoding/base64"
 	"net/netip"
 	"strconv"
 	"strings"
+
+	"github.com/provision-net/provision/provision/resource/wireguard"
 )
 
 // Quick is the file as wg-quick takes it, hooks and all.
 func (f File) Quick() []byte { return f.write(form{sep: " = ", comma: ", ", quick: true, names: true}) }
 
-// Sync is the file as `wg syncconf` takes it: what wg-quick strip leaves of Quick.
-func (f File) Sync() []byte { return f.write(form{sep: " = ", comma: ", "}) }
+// Sync is the file as `wg syncconf` takes it: what wg-quick strip leaves of Quick, and what a peer does not
+// have said outright, since wg of before 2025 leaves an old keepalive or preshared key in place.
+func (f File) Sync() []byte { return f.write(form{sep: " = ", comma: ", ", outright: true}) }
 
 // Phone is the file as the apps of iOS and Android take it: the keys that both know, and nothing else
 // (WireGuardKit's TunnelConfiguration+WgQuickConfig.swift refuses any other key). What does not go in
@@ -45,6 +49,7 @@ func (i Interface) plain() Interface {
 type form struct {
 	sep, comma          string
 	quick, names, tight bool
+	outright            bool
 }
 
 func (f File) write(as form) []byte {
@@ -91,10 +96,17 @@ func (f File) write(as form) []byte {
 		}
 		b.WriteString("[Peer]\n")
 		line("PublicKey", p.PublicKey.String())
-		line("PresharedKey", p.PresharedKey.String())
+		if none := p.PresharedKey == (wireguard.Key{}); none && as.outright {
+			line("PresharedKey", base64.StdEncoding.EncodeToString(p.PresharedKey[:]))
+		} else {
+			line("PresharedKey", p.PresharedKey.String())
+		}
 		line("AllowedIPs", join(p.AllowedIPs, as.comma))
 		line("Endpoint", p.Endpoint)
 		number("PersistentKeepalive", uint64(p.PersistentKeepalive))
+		if p.PersistentKeepalive == 0 && as.outright {
+			line("PersistentKeepalive", "off")
+		}
 	}
 	return []byte(b.String())
 }
