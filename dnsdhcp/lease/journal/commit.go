@@ -39,9 +39,19 @@ type compacted struct {
 
 func (c *committer) run() {
 	defer close(c.done)
+	woken := false
+	if c.hold != nil {
+		select {
+		case <-c.hold:
+		case _, woken = <-c.wake: // false: it is closed, and the loop meets that too
+		}
+	}
 	c.sweep()
 	c.renew()
 	close(c.settled)
+	if woken {
+		c.serve()
+	}
 	for {
 		timer, stop := c.clock.After(c.timer())
 		select {

@@ -56,6 +56,9 @@ type Options struct {
 	Log       *slog.Logger // nil: none
 	History   int          // ended leases to remember; 0: DefaultHistory, negative: none
 	CompactAt int64        // size in bytes from which on the file is compacted if it has doubled; 0: 1 MiB
+	// Hold keeps the disk idle until it is closed, or until there is something to store; nil: the file is written anew at once. Writing
+	// takes a processor and the disk from whoever has clients that wait.
+	Hold <-chan struct{}
 }
 
 // Journal is the open file. It is safe for concurrent use.
@@ -64,6 +67,7 @@ type Journal struct {
 	clock     clock.Waker
 	log       *slog.Logger
 	compactAt int64
+	hold      <-chan struct{} // Options.Hold
 	unlock    func() error
 	damage    Damage
 
@@ -106,7 +110,7 @@ type Stats struct {
 // error here: Degraded says so a moment later (see Settled), and leases are there to be read.
 func Open(o Options) (*Journal, error) {
 	j := &Journal{
-		fs: o.FS, clock: o.Clock, log: o.Log, compactAt: o.CompactAt,
+		fs: o.FS, clock: o.Clock, log: o.Log, compactAt: o.CompactAt, hold: o.Hold,
 		wake: make(chan struct{}, 1), settled: make(chan struct{}), done: make(chan struct{}),
 	}
 	if j.fs == nil {

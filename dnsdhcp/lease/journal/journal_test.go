@@ -467,3 +467,45 @@ func TestHistoryBound(t *testing.T) {
 		shut(t, j)
 	}
 }
+
+// TestHold looks at the disk while the journal is told to leave it alone, and at what ends that.
+func TestHold(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		end  func(hold chan struct{}, j *Journal, r lease.Record) error
+		want int // leases afterwards
+	}{
+		{"told to begin", func(hold chan struct{}, j *Journal, r lease.Record) error { close(hold); return commit(j, r) }, 1},
+		{"a lease to store", func(_ chan struct{}, j *Journal, r lease.Record) error { return commit(j, r) }, 1},
+		{"a value to store", func(_ chan struct{}, j *Journal, _ lease.Record) error { return j.Save("k", []byte("v")) }, 0},
+		{"the end", func(chan struct{}, *Journal, lease.Record) error { return nil }, 0},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			dir, clk, hold := t.TempDir(), clocktest.New(), make(chan struct{})
+			j, err := Open(Options{Dir: dir, Clock: clk, Hold: hold})
+			if err != nil {
+				t.Fatal(err)
+			}
+			file := filepath.Join(dir, fileName)
+			if _, err := os.Stat(file); !errors.Is(err, os.ErrNotExist) {
+				t.Errorf("written too early: %v", err)
+			}
+			if err := c.end(hold, j, bound(1, "10.0.0.10", clk.Now(), time.Hour)); err != nil {
+				t.Error(err)
+			}
+			shut(t, j)
+			<-j.Settled()
+			if _, err := os.Stat(file); err != nil {
+				t.Errorf("not written: %v", err)
+			}
+			again, err := openSettled(Options{Dir: dir, Clock: clk})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer shut(t, again)
+			if got := again.Leases(); len(got) != c.want {
+				t.Errorf("%d leases, want %d", len(got), c.want)
+			}
+		})
+	}
+}
