@@ -15,6 +15,7 @@ import (
 	"reflect"
 	"slices"
 	"sort"
+	"strconv"
 	"strings"
 
 	"gopkg.in/yaml.v3"
@@ -67,8 +68,15 @@ func (ps Problems) Error() string {
 // Document is a parsed file that remembers where each value stands.
 type Document struct {
 	file  string
-	where map[string]*yaml.Node
+	where []place    // in the order of the text
 	root  *yaml.Node // without what was wrong; nil when the text is no YAML
+}
+
+// place is where a value stands. Places are asked for only when something is wrong, so that a list is enough: a map is what the start
+// of a program can do without.
+type place struct {
+	path         string
+	line, column int
 }
 
 // At returns a problem at the place of path. A path that the file does not
@@ -76,8 +84,8 @@ type Document struct {
 func (d *Document) At(path, text string) Problem {
 	p := Problem{File: d.file, Path: path, Text: text}
 	for at := path; ; {
-		if n, ok := d.where[at]; ok {
-			p.Line, p.Column = n.Line, n.Column
+		if i := slices.IndexFunc(d.where, func(w place) bool { return w.path == at }); i >= 0 {
+			p.Line, p.Column = d.where[i].line, d.where[i].column
 			return p
 		}
 		if at == "" {
@@ -90,7 +98,7 @@ func (d *Document) At(path, text string) Problem {
 // Decode reads text, called file in messages, into the struct that out points
 // to. The error is of type Problems; out is untouched unless the error is nil.
 func Decode(file string, text []byte, out any) (*Document, error) {
-	doc := &Document{file: file, where: map[string]*yaml.Node{}}
+	doc := &Document{file: file}
 	if len(text) > MaxBytes {
 		return doc, Problems{{File: file, Text: fmt.Sprintf("larger than %d bytes", MaxBytes)}}
 	}
@@ -145,6 +153,31 @@ func syntax(file string, err error) Problem {
 type checker struct {
 	doc      *Document
 	problems Problems
+	known    map[reflect.Type][]field
+}
+
+// field is what a key of the file may be.
+type field struct {
+	name string
+	t    reflect.Type
+	enum string // comma-separated; "" is no restriction
+}
+
+// fields are those of a struct type, read once per type: reflection is what reading a short file takes longest for.
+func (c *checker) fields(t reflect.Type) []field {
+	if known, ok := c.known[t]; ok {
+		return known
+	}
+	all := make([]field, 0, t.NumField())
+	for _, f := range ordered(t) {
+		name, _, _ := strings.Cut(f.Tag.Get("yaml"), ",")
+		all = append(all, field{name, f.Type, f.Tag.Get("enum")})
+	}
+	if c.known == nil {
+		c.known = map[reflect.Type][]field{}
+	}
+	c.known[t] = all
+	return all
 }
 
 // fail records a problem of n and blanks it, for Rest.
@@ -158,7 +191,7 @@ func (c *checker) value(n *yaml.Node, t reflect.Type, path string, depth int) {
 		c.fail(n, path, "nested deeper than %d levels", MaxDepth)
 		return
 	}
-	c.doc.where[path] = n
+	c.doc.where = append(c.doc.where, place{path, n.Line, n.Column})
 	if n.Kind == yaml.AliasNode {
 		c.fail(n, path, "aliases (*name) are not supported: write the value out")
 		return
@@ -180,7 +213,7 @@ func (c *checker) value(n *yaml.Node, t reflect.Type, path string, depth int) {
 			return
 		}
 		for i, e := range n.Content {
-			c.value(e, t.Elem(), fmt.Sprintf("%s[%d]", path, i), depth+1)
+			c.value(e, t.Elem(), path+"["+strconv.Itoa(i)+"]", depth+1)
 		}
 	default:
 		c.scalar(n, t, path)
@@ -192,7 +225,7 @@ func (c *checker) mapping(n *yaml.Node, t reflect.Type, path string, depth int) 
 		c.fail(n, path, "should be a mapping (key: value), is %s", kindName(n))
 		return
 	}
-	fields := Fields(t)
+	fields := c.fields(t)
 	seen := map[string]int{}
 	var right []*yaml.Node
 	defer func() { n.Content = right }()
@@ -203,15 +236,16 @@ func (c *checker) mapping(n *yaml.Node, t reflect.Type, path string, depth int) 
 			continue
 		}
 		seen[k.Value] = k.Line
-		f, ok := fields[k.Value]
-		if !ok {
+		at := slices.IndexFunc(fields, func(f field) bool { return f.name == k.Value })
+		if at < 0 {
 			c.fail(k, join(path, k.Value), "unknown key%s", suggest(k.Value, fields))
 			continue
 		}
+		f := &fields[at]
 		right = append(right, k, v)
 		before := len(c.problems)
-		c.value(v, f.Type, join(path, k.Value), depth+1)
-		if enum := f.Tag.Get("enum"); enum != "" && len(c.problems) == before && v.Kind == yaml.ScalarNode && v.Tag != "!!null" {
+		c.value(v, f.t, join(path, k.Value), depth+1)
+		if enum := f.enum; enum != "" && len(c.problems) == before && v.Kind == yaml.ScalarNode && v.Tag != "!!null" {
 			if allowed := strings.Split(enum, ","); !contains(allowed, v.Value) {
 				c.fail(v, join(path, k.Value), "%q is not one of %s", v.Value, strings.Join(allowed, ", "))
 			}
@@ -243,6 +277,10 @@ func (c *checker) scalar(n *yaml.Node, t reflect.Type, path string) {
 	if n.Kind != yaml.ScalarNode {
 		c.fail(n, path, "should be %s, is %s", typeName(t), kindName(n))
 		return
+	}
+	if plain := n.Style&yaml.TaggedStyle == 0 && t.PkgPath() == ""; plain &&
+		(t.Kind() == reflect.String && n.Tag == "!!str" || t.Kind() == reflect.Bool && n.Tag == "!!bool") {
+		return // what most values are: nobody has to be asked
 	}
 	if err := n.Decode(reflect.New(t).Interface()); err != nil {
 		c.fail(n, path, "%q is not %s", n.Value, typeName(t))

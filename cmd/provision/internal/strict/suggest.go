@@ -2,17 +2,16 @@ package strict
 
 import (
 	"fmt"
-	"reflect"
 	"sort"
 	"strings"
 )
 
 // suggest names the known key that was probably meant, or lists the known ones.
-func suggest(got string, fields map[string]reflect.StructField) string {
+func suggest(got string, fields []field) string {
 	best, at := "", 3
 	names := make([]string, 0, len(fields))
-	for name := range fields {
-		names = append(names, name)
+	for i := range fields {
+		names = append(names, fields[i].name)
 	}
 	sort.Strings(names)
 	for _, name := range names {
