@@ -1,0 +1,135 @@
+package routing
+
+import (
+	"net/netip"
+	"strings"
+	"testing"
+
+	"github.com/provision-net/provision/provision/facts"
+	"github.com/provision-net/provision/provision/resource/nft"
+	"github.com/provision-net/provision/routing/packet"
+)
+
+const (
+	keyA = "QEFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUE="
+	keyB = "QkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkI="
+)
+
+const wgServer = `
+wireguard:
+  wg0:
+    private-key: ` + keyA + `
+    addresses: [10.97.98.1/24, "fd12:3456:789a:1::1/64"]
+    listen-port: 51820
+    management: false
+    reach: [internet]
+    peers: {phone: {public-key: ` + keyB + `, allowed-ips: [10.97.98.2/32, "fd12:3456:789a:1::2/128"]}}
+`
+
+// A device comes after the firewall that lets it in, its peers after it, and all of it is back after a
+// boot, in this order.
+func TestWireGuardInThePlan(t *testing.T) {
+	for name, zones := range map[string]string{"no zones": "", "zones": "zones: {outside: {interfaces: [eth0], masquerade: true}}\n"} {
+		t.Run(name, func(t *testing.T) {
+			f := machine("eth0", "wg0")
+			f.Routes = []facts.Route{{Dst: netip.MustParsePrefix("0.0.0.0/0"), Link: 2, Table: 254, Type: "unicast"}, {Dst: netip.MustParsePrefix("::/0"), Link: 2, Table: 254, Type: "unicast"},
+				{Dst: netip.MustParsePrefix("10.97.98.0/24"), Link: 3, Table: 254, Type: "unicast"}, {Dst: netip.MustParsePrefix("fd12:3456:789a:1::/64"), Link: 3, Table: 254, Type: "unicast"}}
+			for own, link := range map[string]int{"192.0.2.1/24": 2, "2001:db8::1/64": 2, "10.97.98.1/24": 3} {
+				p := netip.MustParsePrefix(own)
+				f.Addrs = append(f.Addrs, facts.Address{Link: link, Prefix: p, Scope: "global"})
+				f.Routes = append(f.Routes, facts.Route{Dst: netip.PrefixFrom(p.Addr(), p.Addr().BitLen()), Link: link, Table: 255, Type: "local"})
+			}
+			for _, family := range []int{4, 6} {
+				f.Rules = append(f.Rules, facts.Rule{Family: family, Priority: 0, Table: 255, Action: "lookup"}, facts.Rule{Family: family, Priority: 32766, Table: 254, Action: "lookup"})
+			}
+			r, err := Plan(Input{Facts: f, Units: units}, config(t, zones+wgServer))
+			if err != nil {
+				t.Fatal(err)
+			}
+			order := []string{"nft", "wireguard:wg0", "address:name:wg0 10.97.98.1/24", "address:name:wg0 fd12", "link:name:wg0", "wireguard-peer:wg0 " + keyB}
+			for _, wants := range []struct {
+				name string
+				at   func(string) int
+			}{{"desired", func(s string) int { return at(r.Desired.Wants, s) }}, {"kept", func(s string) int { return at(r.Kept, s) }}} {
+				last := -1
+				for _, o := range order {
+					n := wants.at(o)
+					if n <= last {
+						t.Errorf("%s: %s is at %d, what has to be there before it at %d", wants.name, o, n, last)
+					}
+					last = n
+				}
+			}
+			for _, want := range []string{"global net.ipv4.ip_forward", "global net.ipv6.conf.all.forwarding"} {
+				if at(r.Desired.Wants, want) < 0 {
+					t.Errorf("%s is not wanted", want)
+				}
+			}
+			f.Sysctl = map[string]string{"net.ipv4.ip_forward": "1", "net.ipv6.conf.all.forwarding": "1"}
+			for i := range f.Links {
+				f.Links[i].Sysctl["ipv4.forwarding"] = "1"
+			}
+			w := packet.World{Facts: f, Tables: []nft.Table{*r.Table}}
+			a := netip.MustParseAddr
+			for _, p := range []struct {
+				what   string
+				packet packet.Packet
+				passes bool
+			}{
+				{"the outer packet", packet.Packet{In: "eth0", From: a("198.51.100.9"), To: a("192.0.2.1"), Proto: "udp", Sport: 4000, Dport: 51820}, true},
+				{"a peer to the internet", packet.Packet{In: "wg0", From: a("10.97.98.2"), To: a("9.9.9.9"), Proto: "tcp", Sport: 4000, Dport: 443}, true},
+				{"the same by IPv6", packet.Packet{In: "wg0", From: a("fd12:3456:789a:1::2"), To: a("2620:fe::fe"), Proto: "tcp", Sport: 4000, Dport: 443}, true},
+				{"a peer to another", packet.Packet{In: "wg0", From: a("10.97.98.2"), To: a("10.97.98.3"), Proto: "tcp", Sport: 4000, Dport: 443}, false},
+				{"a peer that would manage", packet.Packet{In: "wg0", From: a("10.97.98.2"), To: a("10.97.98.1"), Proto: "tcp", Sport: 4000, Dport: 22}, false},
+				{"the internet to a peer", packet.Packet{In: "eth0", From: a("198.51.100.9"), To: a("10.97.98.2"), Proto: "tcp", Sport: 4000, Dport: 443}, false},
+			} {
+				if got := packet.Explain(w, p.packet); got.Passes() != p.passes {
+					t.Errorf("%s: passes is %v: %+v", p.what, got.Passes(), got)
+				}
+			}
+			// Peers reach each other, and whoever is not of the tunnel's network, only when it is said.
+			r, err = Plan(Input{Facts: f, Units: units}, config(t, zones+strings.Replace(wgServer, "[internet]", "[peers]", 1)))
+			if err != nil {
+				t.Fatal(err)
+			}
+			w.Tables = []nft.Table{*r.Table}
+			for to, passes := range map[string]bool{"10.97.98.3": true, "fd12:3456:789a:1::3": true, "9.9.9.9": false} {
+				from := a("10.97.98.2")
+				if a(to).Is6() {
+					from = a("fd12:3456:789a:1::2")
+				}
+				if got := packet.Explain(w, packet.Packet{In: "wg0", From: from, To: a(to), Proto: "tcp", Sport: 4000, Dport: 443}); got.Passes() != passes {
+					t.Errorf("with reach: [peers], %s: passes is %v: %+v", to, got.Passes(), got)
+				}
+			}
+		})
+	}
+}
+
+// A kill switch knows where its own tunnel sends its packets, and they have the mark that leads beside it.
+func TestWireGuardUnderTheSwitch(t *testing.T) {
+	text := strings.Replace(guarded, `, endpoints: ["203.0.113.9:51820"]`, "", 1)
+	if _, err := Plan(Input{Facts: machine("usb0", "wlan0"), Units: units}, config(t, text)); err == nil || !strings.Contains(err.Error(), "kill-switch.endpoints") {
+		t.Fatalf("nothing tells the endpoint: %v", err)
+	}
+	text += `
+wireguard:
+  wg0: {private-key: ` + keyA + `, addresses: [10.97.98.5/32], route: full, peers: {exit: {public-key: ` + keyB + `, allowed-ips: [0.0.0.0/0, "::/0"], endpoint: "203.0.113.9:51820"}}}
+`
+	r, err := Plan(Input{Facts: machine("usb0", "wlan0"), Units: units}, config(t, text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	e := r.WireGuard.Intents.Endpoints
+	mark := r.Desired.Wants[at(r.Desired.Wants, "wireguard:wg0")].Attrs["fwmark"]
+	if len(e) != 1 || e[0].Mark == 0 || e[0].Mark != r.Switch.Input.Mark || mark == "" || mark == "0x0" {
+		t.Errorf("endpoints %+v, fwmark %q, the switch's mark is 0x%x", e, mark, r.Switch.Input.Mark)
+	}
+	device, way, rule := at(r.Desired.Wants, "wireguard:wg0"), at(r.Desired.Wants, "default dev name:wg0"), at(r.Desired.Wants, "rule:")
+	if device < 0 || way < device || rule < way {
+		t.Errorf("device %d, way %d, rule %d", device, way, rule)
+	}
+	if n := strings.Count(strings.Join(r.WireGuard.Full, " "), "wg0"); n != 1 {
+		t.Error(r.WireGuard.Full)
+	}
+}
