@@ -18,7 +18,7 @@ func TestUnitsAreUnderstood(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for name, text := range map[string]string{"recover": recoverUnit, "serve": serveUnit, "restore": restoreUnit, "watch": watchUnit, "gadget": gadgetUnit} {
+	for name, text := range map[string]string{"recover": recoverUnit, "serve": serveUnit, "restore": restoreUnit, "watch": watchUnit, "gadget": gadgetUnit, "wireguard@": wireguardUnit} {
 		t.Run(name, func(t *testing.T) {
 			path := filepath.Join(t.TempDir(), "provision-"+name+".service")
 			if err := os.WriteFile(path, []byte(unitFor(text, program)), 0o644); err != nil {

@@ -61,9 +61,6 @@ func (s Starter) Start(ctx context.Context, name string) error {
 	return errors.New(strings.TrimSpace(said))
 }
 
-// SocketsVariable is the environment variable that gives a started process its directory of sockets.
-const SocketsVariable = "PROVISION_WIREGUARD_SOCKETS"
-
 // hear reads until the word or the end.
 func hear(ctx context.Context, r *os.File) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, startLimit)

@@ -36,3 +36,6 @@ const ReadyFlag = "--ready-fd"
 
 // readyWord is what it says.
 const readyWord = "ready\n"
+
+// SocketsVariable is the environment variable that gives a started process its directory of sockets.
+const SocketsVariable = "PROVISION_WIREGUARD_SOCKETS"

@@ -51,6 +51,8 @@ type Options struct {
 	GadgetUnits gadget.Units
 	// ServeUnit is the text of provision-serve.service, for the links of gadgets; empty where it cannot be installed.
 	ServeUnit string
+	// WireguardUnit is the text of provision-wireguard@.service, for kernels without WireGuard; empty where it cannot be installed.
+	WireguardUnit string
 }
 
 // Agent is the union of the wings on one machine.

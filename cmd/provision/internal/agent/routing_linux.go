@@ -31,6 +31,7 @@ func (a *Agent) routingResources(e *provision.Engine, root *host.Root) {
 	e.Resources[nft.Kind] = &nft.Resource{Blobs: a.blobs(root)}
 	e.Resources[route.Kind] = route.Resource{}
 	e.Resources[rule.Kind] = rule.Resource{}
+	a.wireguardResources(e)
 	e.Resources[sit.Kind] = sit.Resource{}
 	e.Resources[dockeruser.Kind] = dockeruser.Resource{}
 	e.Resources[ufw.Kind] = &ufw.Resource{Files: root, Runner: a.runner}

@@ -1,0 +1,33 @@
+package agent
+
+import (
+	"os"
+
+	"github.com/provision-net/provision/cmd/provision/internal/userspace"
+	"github.com/provision-net/provision/provision"
+	"github.com/provision-net/provision/provision/host/wguser"
+	"github.com/provision-net/provision/provision/resource/unit"
+	"github.com/provision-net/provision/provision/resource/wireguard"
+)
+
+// wireguardResources registers WireGuard devices and their peers.
+func (a *Agent) wireguardResources(e *provision.Engine) {
+	e.Resources[wireguard.Kind] = wireguard.Resource{Userspace: a.userspace()}
+	e.Resources[wireguard.PeerKind] = wireguard.Peers{}
+}
+
+// userspace makes devices where the kernel has no WireGuard; nil where this program cannot be started
+// again.
+func (a *Agent) userspace() wireguard.Userspace {
+	program, err := os.Executable()
+	if err != nil {
+		return nil
+	}
+	return &userspace.Devices{
+		Detached: wguser.Starter{Program: program},
+		Unit:     a.WireguardUnit,
+		Open:     unit.Systemd,
+		Home:     userspace.Home,
+		Log:      a.Log,
+	}
+}
