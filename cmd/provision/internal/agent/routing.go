@@ -37,7 +37,12 @@ func (a *Agent) routing(ctx context.Context, f *facts.Facts, usb gadget.Result) 
 		}
 		in.Seen = seen
 	}
+	var torn []error
+	in.Lists, torn = a.copies(a.Config.Routing.Lists)
 	r, err := routing.Plan(in, a.Config.Routing)
+	for _, err := range torn {
+		r.Desired.Notes = append(r.Desired.Notes, provision.Note{Level: "warning", Subject: "routing.lists", Text: err.Error()})
+	}
 	if err != nil {
 		err = fmt.Errorf("%w: %w", ErrConfig, err)
 	}
