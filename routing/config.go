@@ -6,6 +6,7 @@ package routing
 
 import (
 	"github.com/provision-net/provision/provision/intent"
+	"github.com/provision-net/provision/routing/delegation"
 	"github.com/provision-net/provision/routing/firewall"
 	"github.com/provision-net/provision/routing/foreign"
 	"github.com/provision-net/provision/routing/forward"
@@ -30,6 +31,7 @@ type Config struct {
 	Policy     policy.Config       `yaml:"policy" help:"routing tables and rules beside the main one"`
 	WireGuard  wireguard.Config    `yaml:"wireguard" help:"interfaces of WireGuard by name, such as wg0; commands keep theirs in /etc/provision/wireguard.d"`
 	Tunnels    tunnel.Config       `yaml:"tunnels" help:"IPv6 by tunnels of protocol 41, by the name of their device, and networks behind them"`
+	Delegation delegation.Config   `yaml:"delegation" help:"IPv6 prefixes that the uplink's provider delegates, for networks behind this machine"`
 	Uplinks    uplink.Config       `yaml:"uplinks" help:"several ways to the internet, best first: the next one is used while the first does not answer"`
 	Lists      lists.Config        `yaml:"lists" help:"named lists of addresses and domains, for smart"`
 	Smart      lists.Smart         `yaml:"smart" help:"which way packets take by the list that their destination is in; the first rule that fits decides"`
@@ -66,6 +68,9 @@ func (c Config) Problems() []Problem {
 	}
 	for _, p := range c.Tunnels.Problems() {
 		out = append(out, Problem{under("tunnels", p.Path), p.Text})
+	}
+	for _, p := range c.Delegation.Problems() {
+		out = append(out, Problem{under("delegation", p.Path), p.Text})
 	}
 	for _, p := range c.Uplinks.Problems() {
 		out = append(out, Problem{"uplinks" + p.Path, p.Text})

@@ -91,6 +91,11 @@ func Plan(in Input, c Config) (Result, error) {
 		return r, err
 	}
 	intents.Append(tunnels.Intents)
+	delegated, err := c.delegated(in)
+	if err != nil {
+		return r, err
+	}
+	intents.Append(delegated)
 	r.Served = intents.Served
 	lanes := c.lanes(in)
 	numbers, err := policy.Allocate(lanes)
@@ -281,7 +286,7 @@ func present(f *facts.Facts, name string) bool {
 
 // watches reports whether there is something to watch beside what is kept.
 func (c Config) watches() bool {
-	return len(c.Watch.Complete().Jobs()) > 0 || len(c.Uplinks) > 0 || len(c.Updates()) > 0
+	return len(c.Watch.Complete().Jobs()) > 0 || len(c.Uplinks) > 0 || len(c.Updates()) > 0 || c.Delegation.Enabled()
 }
 
 // join puts the fragment's sets and chains behind those of t.

@@ -1,6 +1,7 @@
 package routing
 
 import (
+	"fmt"
 	"slices"
 	"sort"
 
@@ -16,7 +17,22 @@ func (c Config) tunnels(in Input) (tunnel.Result, error) {
 }
 
 // Served are the links on which prefixes are announced, as far as the configuration alone tells.
-func (c Config) Served() []intent.Served { return c.Tunnels.Served() }
+func (c Config) Served() []intent.Served {
+	return append(c.Tunnels.Served(), c.Delegation.Served()...)
+}
+
+// delegated is what delegated prefixes ask of the others. Hosts with public addresses are reached from
+// everywhere, so there has to be a firewall that knows inside from outside.
+func (c Config) delegated(in Input) (intent.Set, error) {
+	if !c.Delegation.Enabled() {
+		return intent.Set{}, nil
+	}
+	zone := func(iface string) string { return c.Zones.Of(iface, in.Intents.Members) }
+	if z := zone(c.Delegation.Interface); z == "" || !c.Zones.FacesOutside(z) {
+		return intent.Set{}, fmt.Errorf("routing.delegation: hosts would have public addresses and no firewall before them: write zones: {outside: {interfaces: [%s]}, home: {interfaces: [...]}} under routing", c.Delegation.Interface)
+	}
+	return c.Delegation.Intents(zone), nil
+}
 
 // Updates are the tunnels whose servers are told this machine's address.
 func (c Config) Updates() []update.Tunnel {

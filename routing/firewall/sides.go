@@ -55,3 +55,6 @@ func (z Zones) Of(iface string, members []intent.Member) string {
 	}
 	return ""
 }
+
+// FacesOutside reports whether a zone, written or not, faces outside.
+func (z Zones) FacesOutside(name string) bool { return z[name].side(name) == outside }

@@ -74,6 +74,3 @@ func (c *Conn) Receive(iaid uint32, deadline time.Time) (Message, error) {
 		}
 	}
 }
-
-// Interrupt makes a Receive that waits return os.ErrDeadlineExceeded.
-func (c *Conn) Interrupt() { _ = c.udp.SetReadDeadline(time.Unix(1, 0)) }

@@ -22,6 +22,7 @@ import (
 	"github.com/provision-net/provision/provision/resource/dockeruser"
 	"github.com/provision-net/provision/provision/resource/nft"
 	"github.com/provision-net/provision/routing"
+	"github.com/provision-net/provision/routing/delegation"
 	"github.com/provision-net/provision/routing/kept"
 	"github.com/provision-net/provision/routing/tunnel/update"
 	"github.com/provision-net/provision/routing/uplink"
@@ -56,7 +57,8 @@ func (a *Agent) Watch(ctx context.Context, o WatchOptions) (watch.Status, error)
 	}
 	ups := watching.NewUplinks(sys, mark, a.Log)
 	told := &watching.Told{Sender: teller{mark: mark}, Feed: sys.Feed}
-	k := &keeper{agent: a, engine: e, config: cfg, ups: ups, told: told}
+	given := &watching.Delegation{Link: watching.Links{}, Feed: sys.Feed}
+	k := &keeper{agent: a, engine: e, config: cfg, ups: ups, given: given, told: told}
 	eng := &watch.Engine{
 		Source: sys, Hand: sys, Runner: sys, Resources: e.Resources, Memory: watching.MemoryPath,
 		Lock: k.lock, Managers: watching.Managers, Overruns: sys.Overruns, Log: a.Log, Boot: watching.BootID(),
@@ -64,6 +66,7 @@ func (a *Agent) Watch(ctx context.Context, o WatchOptions) (watch.Status, error)
 	k.jobs = eng.SetJobs
 	k.uplinks(a.Config.Routing.Uplinks)
 	k.updates(a.Config.Routing.Updates())
+	k.delegation(a.Config.Routing.Delegation)
 	if err := k.load(); err != nil {
 		return watch.Status{}, err
 	}
@@ -91,6 +94,7 @@ func (a *Agent) Watch(ctx context.Context, o WatchOptions) (watch.Status, error)
 	g.Go(func() error { return eng.Run(ctx, sys) })
 	g.Go(func() error { return ups.Run(ctx) })
 	g.Go(func() error { return told.Run(ctx) })
+	g.Go(func() error { return given.Run(ctx) })
 	sw := &switcher{agent: a, engine: e, poked: make(chan struct{}, 1)}
 	if k.keeps() {
 		if tables, ok := e.Resources[nft.Kind].(*nft.Resource); ok {
@@ -194,15 +198,18 @@ type keeper struct {
 	jobs   func(...watch.Job)
 	ups    *watching.Uplinks
 	told   *watching.Told
+	given  *watching.Delegation
 
-	mu     sync.Mutex
-	config watch.Config
-	text   []byte // of the kept state, as it was read last
-	wants  []provision.Want
-	ways   int
-	ends   int // tunnels whose servers are told
-	uplink watch.Job
-	update watch.Job
+	mu       sync.Mutex
+	config   watch.Config
+	text     []byte // of the kept state, as it was read last
+	wants    []provision.Want
+	ways     int
+	ends     int // tunnels whose servers are told
+	prefixes bool
+	uplink   watch.Job
+	update   watch.Job
+	prefix   watch.Job
 }
 
 // uplinks has these ways out checked. The job is there with none too: it takes away the routes
@@ -211,6 +218,13 @@ func (k *keeper) uplinks(c uplink.Config) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.ways, k.uplink = len(c), k.ups.Job(c)
+}
+
+// delegation has networks addressed out of what the provider delegates.
+func (k *keeper) delegation(c delegation.Config) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.prefixes, k.prefix = c.Enabled(), k.given.Job(c)
 }
 
 // updates has these servers told.
@@ -243,7 +257,7 @@ func (k *keeper) empty() bool {
 func (k *keeper) idle() bool {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	return len(k.wants)+k.ways+k.ends+len(k.config.Jobs()) == 0
+	return !k.prefixes && len(k.wants)+k.ways+k.ends+len(k.config.Jobs()) == 0
 }
 
 // load reads what was committed and hands out the jobs.
@@ -255,7 +269,7 @@ func (k *keeper) load() error {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.text, k.wants = text, nil
-	jobs := append(k.config.Jobs(), k.uplink, k.update)
+	jobs := append(k.config.Jobs(), k.uplink, k.update, k.prefix)
 	if len(k.config.RPFilter.Loose) == 0 {
 		jobs = append(jobs, &watch.RPFilter{}) // it puts back what an earlier configuration had loosened
 	}
@@ -346,6 +360,7 @@ func (k *keeper) take(read func() (routing.Config, error)) error {
 	k.mu.Unlock()
 	k.uplinks(c.Uplinks)
 	k.updates(c.Updates())
+	k.delegation(c.Delegation)
 	if err := k.load(); err != nil {
 		return err
 	}

@@ -1,0 +1,234 @@
+package delegation
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/netip"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/provision-net/provision/provision"
+	"github.com/provision-net/provision/provision/facts"
+	"github.com/provision-net/provision/routing/delegation/pd"
+	"github.com/provision-net/provision/routing/watch"
+)
+
+func conf() Config {
+	five := uint16(5)
+	return Config{Interface: "eth0", LAN: []LAN{{Interface: "eth1"}, {Interface: "eth2", Subnet: &five}}}
+}
+
+// machine is the network that the job sees and changes.
+type machine struct {
+	have    map[provision.Ref]provision.Attrs
+	managed []string
+	carrier bool
+}
+
+// look lets the job look and does what it says, until it says nothing more.
+func (m *machine) look(t *testing.T, j *Job) (notes []string) {
+	t.Helper()
+	for range 10 {
+		s := &watch.State{Now: time.Now(), Have: map[provision.Ref]provision.Attrs{}, Live: &facts.Live{Network: facts.Network{
+			Links: []facts.Link{{Index: 2, Name: "eth0", Up: true, Carrier: m.carrier}, {Index: 3, Name: "eth1", Up: true}, {Index: 4, Name: "eth2", Up: true}}}}}
+		for _, p := range m.managed {
+			s.Routes = append(s.Routes, facts.Route{Dst: netip.MustParsePrefix(p), Proto: 16, Type: "unreachable", Table: 254})
+		}
+		for _, r := range j.Needs().Refs {
+			s.Have[r] = m.have[r]
+		}
+		done := true
+		notes = nil
+		for _, r := range j.Look(s) {
+			if r.Set == nil {
+				notes = append(notes, r.Why)
+				continue
+			}
+			done = false
+			if r.Set.Want.Attrs == nil {
+				delete(m.have, r.Set.Want.Ref)
+			} else {
+				m.have[r.Set.Want.Ref] = r.Set.Want.Attrs
+			}
+		}
+		if done {
+			return notes
+		}
+	}
+	t.Error("the job never ends")
+	return notes
+}
+
+func (m *machine) String() string {
+	var out []string
+	for r := range m.have {
+		out = append(out, r.String())
+	}
+	slices.Sort(out)
+	return strings.Join(out, "\n")
+}
+
+// provider is a link with a server that delegates what prefix says.
+type provider struct {
+	prefix string
+	busy   error
+	sent   []pd.Type
+	in     chan pd.Message
+	closed chan struct{}
+}
+
+func (p *provider) Open(context.Context, string) (Conn, []byte, error) {
+	p.in, p.closed = make(chan pd.Message, 8), make(chan struct{}, 8)
+	return p, []byte("duid"), p.busy
+}
+func (p *provider) Rand() float64 { return 0 }
+func (p *provider) XID() [3]byte  { return [3]byte{1, 2, 3} }
+func (p *provider) Close() error {
+	select {
+	case p.closed <- struct{}{}:
+	default:
+	}
+	return nil
+}
+
+func (p *provider) Send(m pd.Message, length int) error {
+	p.sent = append(p.sent, m.Type)
+	if p.prefix == "" {
+		return nil
+	}
+	a := pd.Message{Type: pd.Reply, XID: m.XID, Client: m.Client, Server: []byte("s"), IAID: m.IAID, HasIA: true, T1: time.Hour, T2: 2 * time.Hour, Pref: 255,
+		Prefix: []pd.Prefix{{Prefix: netip.MustParsePrefix(p.prefix), Preferred: 3 * time.Hour, Valid: 4 * time.Hour}}}
+	if m.Type == pd.Solicit {
+		a.Type = pd.Advertise
+	}
+	for _, old := range m.Prefix {
+		if old.Prefix != a.Prefix[0].Prefix {
+			a.Prefix = append(a.Prefix, pd.Prefix{Prefix: old.Prefix}) // withdrawn
+		}
+	}
+	p.in <- a
+	return nil
+}
+
+func (p *provider) Receive(_ uint32, deadline time.Time) (pd.Message, error) {
+	var timer <-chan time.Time
+	if !deadline.IsZero() {
+		timer = time.After(time.Until(deadline))
+	}
+	select {
+	case m := <-p.in:
+		return m, nil
+	case <-timer:
+		return pd.Message{}, fmt.Errorf("waited: %w", os.ErrDeadlineExceeded)
+	case <-p.closed:
+		return pd.Message{}, errors.New("closed")
+	}
+}
+
+const networks = "address:name:eth1 2001:db8:100::1/64\naddress:name:eth2 2001:db8:100:5::1/64"
+
+func TestManaged(t *testing.T) {
+	m := &machine{have: map[provision.Ref]provision.Attrs{}, managed: []string{"2001:db8:100::/56"}, carrier: true}
+	j := &Job{Config: conf()}
+	if notes := m.look(t, j); m.String() != networks || len(notes) > 0 {
+		t.Errorf("%s %q", m, notes)
+	}
+	m.managed = []string{"2001:db8:200::/62"} // renumbered, and too small for network 5
+	notes := m.look(t, j)
+	if m.String() != "address:name:eth1 2001:db8:200::1/64" || len(notes) != 1 || !strings.Contains(notes[0], "eth2 gets no network") {
+		t.Errorf("renumbered: %s %q", m, notes)
+	}
+	// Another process with another configuration takes away what this one has left.
+	state, _ := j.Remember()
+	text, _ := json.Marshal(state)
+	j = &Job{}
+	if err := j.Recall(text); err != nil {
+		t.Fatal(err)
+	}
+	if m.look(t, j); m.String() != "" || len(j.Needs().Refs) > 0 {
+		t.Errorf("left over: %s %v", m, j.Needs().Refs)
+	}
+}
+
+func TestOwn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		isp := &provider{}
+		m := &machine{have: map[provision.Ref]provision.Attrs{}}
+		j := &Job{Config: conf(), Link: isp}
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan struct{})
+		go func() { defer close(done); _ = j.Run(ctx) }()
+		step := func(d time.Duration) []string {
+			m.look(t, j)
+			time.Sleep(d) // of the fake clock
+			synctest.Wait()
+			return m.look(t, j)
+		}
+		if step(time.Minute); len(isp.sent) > 0 {
+			t.Errorf("without carrier %v is sent", isp.sent)
+		}
+		m.carrier, isp.prefix = true, "2001:db8:100::/56"
+		if notes := step(10 * time.Second); m.String() != networks+"\nroute:inet6 table 254 unreachable 2001:db8:100::/56 metric 4278198272" || len(notes) > 0 {
+			t.Errorf("%s %q", m, notes)
+		}
+		isp.prefix = "2001:db8:200::/56"
+		step(time.Hour)
+		if !strings.Contains(m.String(), "name:eth1 2001:db8:200::1/64") || strings.Contains(m.String(), "2001:db8:100:") {
+			t.Errorf("renumbered: %s", m)
+		}
+		// The uplink is another one for a while: the lease is confirmed.
+		isp.sent = nil
+		m.carrier = false
+		step(time.Minute)
+		m.carrier = true
+		step(10 * time.Second)
+		if !slices.Equal(isp.sent, []pd.Type{pd.Rebind}) {
+			t.Errorf("after the carrier: %v", isp.sent)
+		}
+		// A manager gets a prefix: ours is given up.
+		m.managed = []string{"2001:db8:300::/56"}
+		step(time.Minute)
+		if m.String() != "address:name:eth1 2001:db8:300::1/64\naddress:name:eth2 2001:db8:300:5::1/64" {
+			t.Errorf("a manager's: %s", m)
+		}
+		isp.busy = errors.New("another client runs")
+		m.managed = nil
+		if notes := step(time.Minute); len(notes) != 0 && !strings.Contains(notes[0], "another client runs") {
+			t.Errorf("%q", notes)
+		}
+		cancel()
+		<-done
+	})
+}
+
+func TestProblems(t *testing.T) {
+	if p := conf().Problems(); len(p) > 0 || len(Config{}.Problems()) > 0 {
+		t.Error(p)
+	}
+	n := uint16(0)
+	for path, change := range map[string]func(*Config){
+		"interface":        func(c *Config) { c.Interface = "" },
+		"source":           func(c *Config) { c.Source = "isp" },
+		"length":           func(c *Config) { c.Length = 65 },
+		"lan":              func(c *Config) { c.LAN = nil },
+		"lan[0].interface": func(c *Config) { c.LAN[0].Interface = "eth0" },
+		"lan[1].subnet":    func(c *Config) { c.LAN[1].Subnet = &n },
+	} {
+		c := conf()
+		change(&c)
+		if p := c.Problems(); len(p) != 1 || p[0].Path != path {
+			t.Errorf("%s: %v", path, p)
+		}
+	}
+	c := conf()
+	c.Length = 62
+	if p := c.Problems(); len(p) != 1 || !strings.Contains(p[0].Text, "there are 4") {
+		t.Error(p)
+	}
+}
