@@ -181,7 +181,7 @@ func parseAllowedIPs(s string) ([]netip.Prefix, error) {
 	list := make([]netip.Prefix, 0, strings.Count(s, ",")+1)
 	for text := range strings.SplitSeq(s, ", ") {
 		p, err := netip.ParsePrefix(text)
-		if err != nil || p.Addr().Is4In6() {
+		if err != nil {
 			return nil, fmt.Errorf("allowed-ips: %q is no prefix such as 192.0.2.0/24", text)
 		}
 		list = append(list, p)

@@ -306,7 +306,7 @@ func decodeAllowed(b []byte) ([]netip.Prefix, error) {
 			}
 		}
 		p, err := addr.Prefix(bits)
-		if err != nil {
+		if err != nil || !p.IsValid() {
 			return nil, errAnswer
 		}
 		out = append(out, p)

@@ -22,10 +22,10 @@ func ParseKey(s string) (Key, error) {
 		return k, ErrKey
 	}
 	b, err := base64.StdEncoding.Strict().DecodeString(s)
-	if err != nil || copy(k[:], b) != len(k) {
-		return Key{}, ErrKey
+	if err != nil || len(b) != len(k) {
+		return k, ErrKey
 	}
-	return k, nil
+	return Key(b), nil
 }
 
 // String is the key in base64, empty for the zero key.
