@@ -1,6 +1,7 @@
 package dns
 
 import (
+	"log/slog"
 	"net/netip"
 	"reflect"
 	"slices"
@@ -22,6 +23,8 @@ type Handler struct {
 	state    atomic.Pointer[settings]
 	outcomes outcomeCounters
 	log      queryLog
+	learner  Learner      // nil: nobody has to know first
+	logger   *slog.Logger // for what the learner says; nil without one
 
 	mu    sync.Mutex
 	views map[string]uint16 // of groups of upstreams, for good: the cache's keys have them
@@ -235,6 +238,10 @@ func (h *Handler) hit(s *settings, q *wire.Query, from Peer, now clock.Instant, 
 	case cache.Stale:
 		outcome = Stale
 		ede = staleEDE(out[start:])
+		if h.learn(s, q.Name, nil, out[start:]) != nil {
+			out = q.AppendHeader(out[:start], wire.RA|wire.ServFail)
+			return q.AppendOPT(out, start, s.UDPSize, wire.ServFail, wire.EDEOther), nil
+		}
 	}
 	h.outcomes[outcome].Add(1)
 	if h.log.on.Load() {

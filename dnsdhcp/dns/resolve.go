@@ -132,6 +132,11 @@ func (h *Handler) settle(m *Miss, r *forward.Result, now clock.Instant) {
 			s.cache.Put(m.key, nil, now) // takes out what was there
 			return
 		}
+		if h.learn(s, m.q.Name, m.ask.Wire, r.Msg) != nil {
+			r.Failure, r.Msg = forward.Unlearnt, nil
+			s.cache.Put(m.key, nil, now)
+			return
+		}
 		r.Msg = minimal(r.Msg, m.ask.DO)
 		wire.PutU16(r.Msg[2:], wire.Flags(r.Msg)&(wire.RcodeMask|wire.AD|wire.TC))
 		s.cache.Put(m.key, r.Msg, now)
@@ -192,6 +197,9 @@ func (h *Handler) stale(m *Miss, now clock.Instant) ([]byte, bool) {
 	if !ok {
 		return nil, false
 	}
+	if h.learn(m.s, m.q.Name, nil, msg) != nil {
+		return nil, false
+	}
 	h.outcomes[Stale].Add(1)
 	h.log.add(&m.q, m.from, now, Stale, int(wire.Flags(msg)&wire.RcodeMask))
 	return finish(m.s, &m.q, m.from, msg, 0, staleEDE(msg)), true
@@ -216,7 +224,7 @@ func (h *Handler) reply(m *Miss, r *forward.Result, now clock.Instant) []byte {
 		}
 		r = &forward.Result{Failure: forward.Garbage}
 	}
-	if out, ok := h.stale(m, now); ok && r.Failure != forward.Forbidden {
+	if out, ok := h.stale(m, now); ok && r.Failure != forward.Forbidden && r.Failure != forward.Unlearnt {
 		return out
 	}
 	h.outcomes[Failed].Add(1)
@@ -246,6 +254,8 @@ func failure(r *forward.Result) (rcode, ede int, reason string) {
 		return wire.ServFail, wire.EDENetworkError, reason
 	case forward.Stopped:
 		return wire.ServFail, wire.EDENotReady, reason
+	case forward.Unlearnt:
+		return wire.ServFail, wire.EDEOther, reason
 	}
 	return wire.ServFail, wire.EDEInvalidData, reason
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"net"
+	"net/netip"
 	"sync"
 	"time"
 
@@ -30,6 +31,10 @@ type Options struct {
 	Recorder trace.Recorder
 	Log      *slog.Logger
 	Rand     func() uint64
+	// Learner is told of addresses before anybody else; nil: nobody is.
+	Learner Learner
+	// InList says whether an address is in a list, for groups with another one near; nil: none is.
+	InList func(list string, a netip.Addr) bool
 }
 
 // New makes a server for a valid configuration.
@@ -37,8 +42,10 @@ func New(c Config, o Options) *Server {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	f := forward.New(c.Forward, forward.Options{Dialer: o.Dialer, Clock: o.Clock, Rand: o.Rand, Log: o.Log})
-	return &Server{Handler: NewHandler(c, f, o.Recorder), clock: o.Clock, log: o.Log, forward: f}
+	f := forward.New(c.Forward, forward.Options{Dialer: o.Dialer, Clock: o.Clock, Rand: o.Rand, Log: o.Log, InList: o.InList})
+	h := NewHandler(c, f, o.Recorder)
+	h.learner, h.logger = o.Learner, o.Log
+	return &Server{Handler: h, clock: o.Clock, log: o.Log, forward: f}
 }
 
 // Run asks upstreams until ctx ends. Before it runs local names and nothing else are answered.

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"time"
 )
 
@@ -34,6 +35,9 @@ const (
 type Group struct {
 	Name      string
 	Upstreams []Upstream
+	// Near names a group that is asked at the same time for addresses: its answer counts if every address in it lies in
+	// the list called List (Options.InList), and this group's does otherwise. Empty: there is none.
+	Near, List string
 }
 
 // Upstream is one server as one asks it. It is comparable: an unchanged one keeps what is known about it across Configure.
@@ -79,6 +83,15 @@ func (c Config) Validate() error {
 					bad("upstream %v of group %q is there twice", u.Addr, g.Name)
 				}
 			}
+		}
+	}
+	for _, g := range c.Groups {
+		if g.Near == "" {
+			continue
+		}
+		i := slices.IndexFunc(c.Groups, func(o Group) bool { return o.Name == g.Near })
+		if i < 0 || c.Groups[i].Near != "" || g.List == "" {
+			bad("group %q of upstreams has %q near it for the list %q: not a group without another one near", g.Name, g.Near, g.List)
 		}
 	}
 	if c.Deadline < 100*time.Millisecond || c.Deadline > time.Minute {

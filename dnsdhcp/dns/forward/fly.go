@@ -14,9 +14,17 @@ type try struct {
 	err error
 }
 
-// fly asks until somebody answers, everybody has failed, or the time is over.
+// fly asks the group of a question, and the one near it.
 func (f *Forwarder) fly(ctx context.Context, s *state, q Question) *Result {
 	g := s.groups[q.Group]
+	if g != nil && g.near != "" && f.inList != nil && asksAddress(q.Wire) {
+		return f.both(ctx, s, g, q)
+	}
+	return f.one(ctx, s, g, q)
+}
+
+// one asks a group until somebody answers, everybody has failed, or the time is over.
+func (f *Forwarder) one(ctx context.Context, s *state, g *group, q Question) *Result {
 	if g == nil || len(g.ups) == 0 {
 		return &Result{Failure: NoUpstream}
 	}

@@ -35,9 +35,10 @@ const (
 	Looping            // all upstreams send our questions back to us
 	Stopped            // the forwarder is being shut down
 	Forbidden          // never by the forwarder: for whoever settles results
+	Unlearnt           // likewise: whoever has to know of the answer first could not be told
 )
 
-var failures = [...]string{"", "no-upstream", "upstreams-dead", "upstream-timeout", "upstream-unreachable", "upstream-garbage", "upstream-error", "upstream-loop", "stopped", "forbidden"}
+var failures = [...]string{"", "no-upstream", "upstreams-dead", "upstream-timeout", "upstream-unreachable", "upstream-garbage", "upstream-error", "upstream-loop", "stopped", "forbidden", "not-learnt"}
 
 // String is a stable word.
 func (f Failure) String() string { return failures[f] }
@@ -65,8 +66,9 @@ const (
 
 // Forwarder asks. Make it with New and have it Run before Ask.
 type Forwarder struct {
-	asker asker
-	log   *slog.Logger
+	asker  asker
+	log    *slog.Logger
+	inList func(list string, a netip.Addr) bool
 
 	state  atomic.Pointer[state]
 	token  uint64 // marks our loop probes
@@ -102,6 +104,8 @@ type Options struct {
 	Clock  clock.Clock
 	Rand   func() uint64
 	Log    *slog.Logger
+	// InList says whether an address is in a list, for Group.Near; nil: none is in any.
+	InList func(list string, a netip.Addr) bool
 }
 
 // New makes a forwarder for a valid configuration.
@@ -112,7 +116,7 @@ func New(c Config, o Options) *Forwarder {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	f := &Forwarder{log: o.Log, flights: map[string]*flight{}}
+	f := &Forwarder{log: o.Log, inList: o.InList, flights: map[string]*flight{}}
 	f.asker = asker{dialer: o.Dialer, clock: o.Clock, rand: o.Rand}
 	f.token = o.Rand()
 	f.Configure(c)
@@ -132,7 +136,7 @@ func (f *Forwarder) Configure(c Config) {
 	used := map[Upstream]*upstream{}
 	var fresh []*upstream
 	for _, g := range c.Groups {
-		r := &group{name: g.Name}
+		r := &group{name: g.Name, near: g.Near, list: g.List}
 		for _, cu := range g.Upstreams {
 			u := used[cu]
 			if u == nil {

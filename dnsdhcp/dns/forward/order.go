@@ -11,6 +11,8 @@ import (
 type group struct {
 	name string
 	ups  []*upstream
+	near string // name of the group that is asked at the same time
+	list string
 }
 
 // probeHold is how often a dead upstream is tried while no other lives.
