@@ -84,32 +84,41 @@ func (j *judge) shared(all, mine []owned) {
 		all = append(all, owned{prefix: netip.PrefixFrom(o.prefix.Addr(), o.prefix.Addr().BitLen()), device: o.device, path: o.path, host: true})
 	}
 	// A prefix stands right before what lies within it.
-	sort.Slice(all, func(a, b int) bool {
-		if c := all[a].prefix.Addr().Compare(all[b].prefix.Addr()); c != 0 {
+	order := make([]*owned, len(all))
+	for n := range all {
+		order[n] = &all[n]
+	}
+	sort.Slice(order, func(a, b int) bool {
+		x, y := order[a], order[b]
+		if c := x.prefix.Addr().Compare(y.prefix.Addr()); c != 0 {
 			return c < 0
 		}
-		if all[a].prefix.Bits() != all[b].prefix.Bits() {
-			return all[a].prefix.Bits() < all[b].prefix.Bits()
+		if x.prefix.Bits() != y.prefix.Bits() {
+			return x.prefix.Bits() < y.prefix.Bits()
 		}
-		return all[a].path < all[b].path
+		return x.path < y.path
 	})
 	told := map[string]bool{}
-	var open []owned // those that the present one may lie in
-	for _, o := range all {
+	var open []*owned // those that the present one may lie in
+	for _, o := range order {
 		for len(open) > 0 && !open[len(open)-1].prefix.Overlaps(o.prefix) {
 			open = open[:len(open)-1]
 		}
+		twice := false
 		for n := len(open) - 1; n >= 0; n-- {
 			if in := open[n]; j.pair(in, o, told) {
+				twice = in.prefix == o.prefix && !in.host
 				break
 			}
 		}
-		open = append(open, o)
+		if !twice { // else what lies within it lies within the other one, which is there
+			open = append(open, o)
+		}
 	}
 }
 
 // pair judges o, which lies within in, and reports whether it found anything.
-func (j *judge) pair(in, o owned, told map[string]bool) bool {
+func (j *judge) pair(in, o *owned, told map[string]bool) bool {
 	same := in.prefix == o.prefix
 	switch {
 	case o.host && !in.host && same:
@@ -178,8 +187,10 @@ func (j *judge) client(at string, c *Client) {
 // length is refused, though the kernel would cut them off: who writes 10.0.0.2/24 seldom means the
 // other 255 addresses.
 func ParseAllowed(text string) (p netip.Prefix, why string) {
-	if a, err := netip.ParseAddr(text); err == nil && a.Zone() == "" && !a.Is4In6() {
-		return netip.PrefixFrom(a, a.BitLen()), ""
+	if !strings.Contains(text, "/") {
+		if a, err := netip.ParseAddr(text); err == nil && a.Zone() == "" && !a.Is4In6() {
+			return netip.PrefixFrom(a, a.BitLen()), ""
+		}
 	}
 	p, err := netip.ParsePrefix(text)
 	switch {

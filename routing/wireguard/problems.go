@@ -90,9 +90,9 @@ func (j *judge) addresses(name string, i Interface) []owned {
 			continue
 		}
 		for _, o := range j.nets {
-			if o.prefix.Addr() == a.Addr() {
+			if o.prefix.Addr() == a.Addr() && (o.device == name || !a.Addr().IsLinkLocalUnicast()) {
 				j.add(at, "%s is an address of %s already", a.Addr(), o.device)
-			} else if o.device != name && o.prefix.Overlaps(a) {
+			} else if o.device != name && o.prefix.Overlaps(a) && !a.Addr().IsLinkLocalUnicast() {
 				j.add(at, "the network %s overlaps with %s of %s: packets to it could go by either, so give each interface its own", a.Masked(), o.prefix.Masked(), o.device)
 			} else {
 				continue
@@ -102,7 +102,7 @@ func (j *judge) addresses(name string, i Interface) []owned {
 		o := owned{prefix: a, device: name, path: at}
 		j.nets = append(j.nets, o)
 		mine = append(mine, o)
-		if r := i.Route; r != RouteNone && !a.IsSingleIP() {
+		if r := i.Route; r != RouteNone && !a.IsSingleIP() && !a.Addr().IsLinkLocalUnicast() {
 			j.goes = append(j.goes, owned{prefix: a.Masked(), device: name, path: at})
 		}
 	}
