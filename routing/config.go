@@ -56,8 +56,13 @@ func (c Config) Problems() []Problem {
 	for _, p := range c.Adapters.Problems("adapters") {
 		out = append(out, Problem(p))
 	}
-	// A tunnel of this configuration tells its endpoints, so no machine has to be asked for them.
-	for _, p := range append(c.KillSwitch.Problems(), c.KillSwitch.Silent(intent.Set{Endpoints: c.WireGuard.Endpoints()})...) {
+	problems := c.KillSwitch.Problems()
+	// Tunnels of this configuration tell their endpoints. One that is not in it may be in the folder of
+	// commands, which only the machine has: then Plan judges.
+	if c.WireGuard.Has(c.KillSwitch.Tunnel) {
+		problems = append(problems, c.KillSwitch.Silent(intent.Set{Endpoints: c.WireGuard.Endpoints()})...)
+	}
+	for _, p := range problems {
 		out = append(out, Problem{under("kill-switch", p.Path), p.Text})
 	}
 	for _, p := range c.Policy.Problems() {

@@ -163,6 +163,7 @@ forwarding: auto
 zones: {a: {interfaces: [eth0]}, b: {interfaces: ["eth*"]}}
 adapters: [iptables]
 kill-switch: {tunnel: wg0, arm: perhaps}
+wireguard: {wg0: {}}
 policy: {rules: [{from: x}]}
 uplinks: [{interface: ""}]
 watch: {preset: moon}
@@ -171,7 +172,7 @@ watch: {preset: moon}
 	for _, p := range c.Problems() {
 		paths = append(paths, p.Path)
 	}
-	for _, want := range []string{"zones.", "adapters[0]", "kill-switch.arm", "kill-switch.endpoints", "policy.rules[0]", "uplinks[0]", "watch.preset"} {
+	for _, want := range []string{"zones.", "adapters[0]", "kill-switch.arm", "kill-switch.endpoints", "wireguard.wg0.private-key-file", "policy.rules[0]", "uplinks[0]", "watch.preset"} {
 		if !slices.ContainsFunc(paths, func(p string) bool { return strings.HasPrefix(p, want) }) {
 			t.Errorf("nothing about %s among %q", want, paths)
 		}
