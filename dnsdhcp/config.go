@@ -158,6 +158,8 @@ type DNSRoute struct {
 	Upstreams []string `yaml:"upstreams" help:"name servers to ask, and no others; none: these names are never asked upstream"`
 	Interface string   `yaml:"interface" help:"interface that queries leave by, whatever the routes say"`
 	Source    string   `yaml:"source" help:"source address of queries"`
+	Near      []string `yaml:"near" help:"name servers that are asked at the same time for addresses; their answer counts if every address in it is in near-list, and that of upstreams does otherwise"`
+	NearList  string   `yaml:"near-list" help:"the list of routing.lists in which near answers have to lie"`
 }
 
 // Record is a DNS record of our own.

@@ -185,8 +185,18 @@ func (r *reader) route(at string, in DNSRoute, p *dnsPlan) {
 				u.Source.Addr = source
 			}
 		}
+		if len(in.Near) > 0 {
+			g.Near, g.List = at+".near", in.NearList
+			p.groups = append(p.groups, forward.Group{Name: g.Near, Upstreams: r.upstreams(at+".near", in.Near)})
+		}
 		p.groups = append(p.groups, g)
 		group = zone.Group(g.Name)
+	}
+	switch {
+	case (len(in.Near) > 0) != (in.NearList != ""):
+		r.fail(at+".near", "goes with near-list: give both or none")
+	case len(in.Near) > 0 && group == zone.Never:
+		r.fail(at+".near", "its answers count only within near-list: give upstreams for the others")
 	}
 	if len(in.Domains) == 0 {
 		r.fail(at+".domains", "missing")

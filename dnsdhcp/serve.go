@@ -48,7 +48,7 @@ func (s *Server) buildRest() error {
 		return err
 	}
 	empty.Cache.Bytes = 0 // made when there is something to serve
-	s.dns = dns.New(empty, dns.Options{Clock: s.clock, Dialer: dialer{}, Recorder: s.trace, Log: s.log})
+	s.dns = dns.New(empty, dns.Options{Clock: s.clock, Dialer: dialer{}, Recorder: s.trace, Log: s.log, Learner: s.o.Learner, InList: s.o.InList})
 	s.duid, err = dhcp6.DUID(behind{s.journal, s.log}, rand.Reader, nil)
 	if err != nil {
 		s.log.Warn("the DHCPv6 server may have another identity after a restart", "error", err)
