@@ -27,6 +27,9 @@ const before = 50 * time.Millisecond
 func (s *Server) begin(ctx context.Context) error {
 	s.apply(ctx, s.links.Snapshot())
 	s.awaitDHCP4(ctx)
+	if s.o.Begun != nil {
+		s.o.Begun()
+	}
 	if err := s.buildRest(); err != nil {
 		return err
 	}

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
-	"net/netip"
 	"os"
 	"path/filepath"
 	"sync"
@@ -42,12 +41,10 @@ type Options struct {
 	Clock   clock.Waker
 	// Checked: Config.Problems has found nothing already.
 	Checked bool
-	// Learner is told of addresses in answers before those who have asked; nil: nobody is.
-	Learner dns.Learner
-	// InList says whether an address is in the list that a route calls near-list; nil: none is.
-	InList func(list string, a netip.Addr) bool
 	// Load reads the configuration again, for Reload; nil keeps it.
 	Load func() (Config, error)
+	// Begun is called once DHCPv4 is answered on the links that are there; nil: nobody has to know.
+	Begun func()
 	// Notify tells the service manager (sd_notify(3)); nil tells nobody.
 	Notify func(state string)
 }
@@ -194,7 +191,7 @@ func (s *Server) open() error {
 	if err := os.MkdirAll(filepath.Dir(s.o.Dir), 0o700); err != nil {
 		return fmt.Errorf("cannot make the folder of the leases: %w", err)
 	}
-	j, err := journal.Open(journal.Options{Dir: s.o.Dir, Clock: s.clock, Log: s.log, History: s.config.leases.history})
+	j, err := journal.Open(journal.Options{Dir: s.o.Dir, Clock: s.clock, Log: s.log, History: s.config.leases.history, Hold: s.ready})
 	if err != nil {
 		return err
 	}

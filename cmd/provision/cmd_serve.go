@@ -62,6 +62,8 @@ is ready and feeds the watchdog; 'provision hook systemd serve' prints the unit.
 					c, _, err := load()
 					return c, err
 				},
+				// Whoever ends the server before has it end at once: nothing is written by then that has to be gone back on.
+				Begun:  g.signals.begin,
 				Notify: func(state string) { _, _ = daemon.SdNotify(false, state) }, // without a manager there is nobody to tell
 			})
 			if err != nil {
@@ -74,10 +76,10 @@ is ready and feeds the watchdog; 'provision hook systemd serve' prints the unit.
 				}
 				log.Info("the configuration was read again")
 			})
-			g.signals.await()
 			go func() {
 				select {
 				case <-s.Ready(): // clients wait for the first answer
+					g.signals.await()
 					beFrugal(cmd.Context())
 					g.watchBeside(cmd.Context(), log)
 				case <-cmd.Context().Done():

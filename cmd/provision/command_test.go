@@ -43,6 +43,30 @@ func everyCommand(t *testing.T) []*cobra.Command {
 	return out
 }
 
+// TestServeByItself: the command line that knows only serve is, to who calls serve, the same as the whole.
+func TestServeByItself(t *testing.T) {
+	help := func(root *cobra.Command, args ...string) string {
+		var out strings.Builder
+		root.SetOut(&out)
+		root.SetArgs(args)
+		if err := root.Execute(); err != nil {
+			t.Fatal(err)
+		}
+		return out.String()
+	}
+	whole, single := help(newRoot(&globals{}), "serve", "--help"), help(newRoot(&globals{}, "serve"), "serve", "--help")
+	if whole != single || !strings.Contains(single, "provision serve") {
+		t.Errorf("%s\nis not\n%s", single, whole)
+	}
+	for _, args := range [][]string{{"serve", "more"}, {"serve", "--what"}, {"serve", "-c", "/nowhere"}, {"serve", "--root", "/tmp"}} {
+		code, out, errs := call(t, args...)
+		wcode, wout, werrs := call(t, append([]string{"-v=false"}, args...)...) // the first word is none: the whole
+		if code != wcode || out != wout || errs != werrs || code == 0 {
+			t.Errorf("%q: %d %q %q, of the whole %d %q %q", args, code, out, errs, wcode, wout, werrs)
+		}
+	}
+}
+
 func TestEveryCommandHasHelp(t *testing.T) {
 	for _, c := range everyCommand(t) {
 		path := strings.Fields(c.CommandPath())[1:]

@@ -21,8 +21,10 @@ var version = "unknown"
 func main() {
 	beHasty()
 	ctx, cancel := context.WithCancelCause(context.Background())
-	s := newSignals()
-	go s.catch(cancel)
+	s := newSignals(cancel)
+	if !serving(os.Args[1:]) {
+		s.begin()
+	}
 	os.Exit(runWith(ctx, s, os.Args[1:], os.Stdout, os.Stderr))
 }
 
@@ -33,7 +35,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 
 func runWith(ctx context.Context, s *signals, args []string, stdout, stderr io.Writer) int {
 	g := &globals{stdout: stdout, stderr: stderr, signals: s}
-	root := newRoot(g)
+	root := newRoot(g, args...)
 	root.SetArgs(append([]string{}, args...)) // nil would mean the process's own
 	err := root.ExecuteContext(ctx)
 	return g.finish(err)

@@ -26,7 +26,9 @@ type globals struct {
 	device func(selector string) string
 }
 
-func newRoot(g *globals) *cobra.Command {
+// newRoot makes the command line: all of it, or, where the first word says serve, only what serve needs. Clients wait for the server, and
+// of the time from its start to its first answer the other commands and their flags would be a fiftieth.
+func newRoot(g *globals, args ...string) *cobra.Command {
 	var detect bool
 	c := &cobra.Command{
 		Use:   "provision",
@@ -49,6 +51,7 @@ Start with 'provision --detect', which needs no root and changes nothing.
 		},
 		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error {
 			if cmd.Name() != "serve" { // it has something to do before
+				g.signals.begin()
 				g.signals.await()
 			}
 			return g.check()
@@ -66,17 +69,25 @@ Start with 'provision --detect', which needs no root and changes nothing.
 	_ = p.MarkHidden("state-dir")
 	c.SuggestionsMinimumDistance = 2
 	c.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
+	c.SetOut(g.stdout) // the commands for completion remember where to write
+	c.SetErr(g.stderr)
+	if serving(args) {
+		c.AddCommand(newServe(g))
+		c.CompletionOptions.DisableDefaultCmd = true
+		return c
+	}
 	c.AddCommand(
 		newDetect(g), newPlan(g), newApply(g), newVerify(g), newRollback(g), newConfirm(g), newRevert(g), newRecover(g), newHook(g),
 		newExplain(g), newFacts(g), newInit(g), newValidate(g), newSchema(g), newVersion(g),
 		newServe(g), newLeases(g), newStatus(g), newWhy(g),
-		newFirewall(g), newLists(g), newWatch(g), newRestore(g), newGadget(g), newWifi(g), newWireguard(g),
+		newFirewall(g), newWatch(g), newRestore(g), newGadget(g), newWifi(g), newWireguard(g),
 	)
-	c.SetOut(g.stdout) // the commands for completion remember where to write
-	c.SetErr(g.stderr)
 	strictBuiltins(c)
 	return c
 }
+
+// serving reports whether the first word of the command line says that the server is to be started.
+func serving(args []string) bool { return len(args) > 0 && args[0] == "serve" }
 
 // strictBuiltins makes cobra's own commands refuse what they do not know, as ours do.
 func strictBuiltins(root *cobra.Command) {
