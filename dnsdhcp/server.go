@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"sync"
@@ -41,6 +42,10 @@ type Options struct {
 	Clock   clock.Waker
 	// Checked: Config.Problems has found nothing already.
 	Checked bool
+	// Learner is told of addresses in answers before those who have asked; nil: nobody is.
+	Learner dns.Learner
+	// InList says whether an address is in the list that a route calls near-list; nil: none is.
+	InList func(list string, a netip.Addr) bool
 	// Load reads the configuration again, for Reload; nil keeps it.
 	Load func() (Config, error)
 	// Begun is called once DHCPv4 is answered on the links that are there; nil: nobody has to know.

@@ -93,6 +93,9 @@ func (a *Agent) Watch(ctx context.Context, o WatchOptions) (watch.Status, error)
 	g.Go(func() error { return sys.Follow(ctx) })
 	g.Go(func() error { return eng.Run(ctx, sys) })
 	g.Go(func() error { return ups.Run(ctx) })
+	if k.keeps() {
+		g.Go(func() error { return a.keepLists(ctx) })
+	}
 	g.Go(func() error { return told.Run(ctx) })
 	g.Go(func() error { return given.Run(ctx) })
 	sw := &switcher{agent: a, engine: e, poked: make(chan struct{}, 1)}
