@@ -40,8 +40,9 @@ func commands(text, device string) [][]string {
 	var out [][]string
 	text = strings.ReplaceAll(text, "%i", device)
 	for _, c := range strings.FieldsFunc(strings.ReplaceAll(text, "&&", ";"), func(r rune) bool { return r == ';' || r == '\n' }) {
-		c = strings.TrimSpace(c)
-		if c == "" {
+		// Whether it fails is nobody's business here.
+		c = strings.TrimSuffix(strings.TrimSpace(c), "|| true")
+		if c = strings.TrimSpace(strings.TrimSuffix(strings.TrimSpace(c), "2>/dev/null")); c == "" {
 			continue
 		}
 		if rest, ok := strings.CutPrefix(c, "echo 1 > /proc/sys/"); ok {
@@ -53,6 +54,9 @@ func commands(text, device string) [][]string {
 			continue
 		}
 		words := strings.Fields(strings.NewReplacer(`"`, "", `'`, "").Replace(c))
+		if len(words) == 0 {
+			continue
+		}
 		if len(words) > 1 && words[0] == "sudo" {
 			words = words[1:]
 		}
