@@ -139,7 +139,7 @@ func (p place) refused(udc string, err error) error {
 	case syscall.ENODEV: // usb_ep_autoconfig found none: what every function's bind returns then
 		return fmt.Errorf("cannot bind to %s: the controller has too few endpoints for the functions%s", udc, said)
 	case syscall.ENOENT, syscall.EEXIST:
-		return fmt.Errorf("cannot bind to %s: the kernel could not make the functions' devices%s: Linux 6.1 does that to a network function whose controller has gone and come again; `provision gadget down` and up make it anew", udc, said)
+		return fmt.Errorf("cannot bind to %s: the kernel could not make the functions' devices%s: where a controller has gone under a network card and come again, kernels of before 2026 may do that until the next boot", udc, said)
 	case 0:
 		return fmt.Errorf("cannot bind to %s: the kernel refuses the functions, and dmesg has the reason; -19 is too few endpoints: %v", udc, err)
 	}

@@ -30,7 +30,7 @@ echo 0x1d6b > idVendor; echo 02:00:00:00:00:01 > functions/ecm.usb0/dev_addr; ln
 			bed.ByHand(t, "ecm")
 		}, 4, []string{"byhand"}},
 		{"more endpoints than USB has", "{profile: custom, functions: [" + strings.Repeat("{type: acm}, ", 8) + "]}", nil, 64, []string{"16 IN endpoints"}},
-		{"more endpoints than the controller has", "{profile: custom, functions: [" + strings.Repeat("{type: acm}, ", 7) + "]}", nil, 1, []string{"endpoints"}},
+		{"more endpoints than the controller has", "{profile: custom, functions: [" + strings.Repeat("{type: acm}, ", 7) + "]}", nil, 1, []string{"too few endpoints"}},
 		{"read-only configfs", "{profile: modern}", func(t *testing.T) {
 			bed.Sh(t, "mount --bind /sys/kernel/config /sys/kernel/config && mount -o remount,bind,ro /sys/kernel/config")
 			t.Cleanup(func() { bed.Sh(t, "umount /sys/kernel/config") })
