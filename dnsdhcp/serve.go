@@ -19,6 +19,8 @@ import (
 	"github.com/provision-net/provision/dnsdhcp/dhcp6"
 	"github.com/provision-net/provision/dnsdhcp/dns"
 	"github.com/provision-net/provision/dnsdhcp/dns/forward"
+	"github.com/provision-net/provision/dnsdhcp/dns/hosts"
+	"github.com/provision-net/provision/dnsdhcp/dns/zone"
 	"github.com/provision-net/provision/dnsdhcp/learn"
 	"github.com/provision-net/provision/dnsdhcp/lease"
 	"github.com/provision-net/provision/dnsdhcp/link"
@@ -158,7 +160,7 @@ func (s *Server) shareDNS(plans map[string]served, relayed []dhcp4.Network) {
 	}
 	sort.Slice(links, func(i, j int) bool { return links[i].Name < links[j].Name })
 	machine := s.addresses()
-	z, routes, err := s.config.zoneOf(announcedNetworks(plans, relayed), s.files.hosts, leaseNames{s.table}, s.learnt, s.hostname)
+	z, routes, err := s.zone(announcedNetworks(plans, relayed))
 	if err == nil {
 		var c dns.Config
 		if c, err = s.config.resolverOf(links, machine, z, routes, withoutOwn(s.files.upstreams(), machine)); err == nil {
@@ -167,6 +169,30 @@ func (s *Server) shareDNS(plans map[string]served, relayed []dhcp4.Network) {
 		}
 	}
 	s.note("dns", err)
+}
+
+// madeZone is the local data that was made last, and what of.
+type madeZone struct {
+	config   *resolved
+	hosts    *hosts.Files
+	hostname string
+	networks []netip.Prefix
+	zone     *zone.Zone
+	routes   *zone.Routes
+}
+
+// zone makes the local data anew only where what it is made of has changed: it has hundreds of names, and links change
+// more than once while one comes up.
+func (s *Server) zone(networks []netip.Prefix) (*zone.Zone, *zone.Routes, error) {
+	m := madeZone{config: s.config, hosts: s.files.hosts, hostname: s.hostname, networks: networks}
+	if o := s.made; o.zone != nil && o.config == m.config && o.hosts == m.hosts && o.hostname == m.hostname && slices.Equal(o.networks, networks) {
+		return o.zone, o.routes, nil
+	}
+	var err error
+	if m.zone, m.routes, err = s.config.zoneOf(networks, s.files.hosts, leaseNames{s.table}, s.learnt, s.hostname); err == nil {
+		s.made = m
+	}
+	return m.zone, m.routes, err
 }
 
 // addresses are all of this machine.

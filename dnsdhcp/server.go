@@ -80,6 +80,7 @@ type Server struct {
 	// Owned by the loop; mu guards them for whoever asks for the status.
 	mu       sync.Mutex
 	config   *resolved
+	made     madeZone
 	stations map[string]*station
 	networks map[string]lease.Network // by name, also of links that are not there now
 	tables   []lease.Network          // as the table knows them

@@ -24,6 +24,10 @@ type Engine struct {
 	// pruned, and stays in the ledger as it is. Going back knows no scope: it undoes the
 	// run that is to be undone, whoever began it, so Resources has to have all kinds.
 	Scope func(Ref) bool
+	// Look, when set, gives the context for one reading of several references. Until that
+	// is over the engine changes nothing, so that resources may share there what they
+	// have asked the kernel.
+	Look func(context.Context) context.Context
 	// BackTimeout bounds going back, which the caller's context does not stop;
 	// zero means 2 minutes.
 	BackTimeout time.Duration

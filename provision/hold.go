@@ -91,6 +91,7 @@ func (p *pass) setHeld(ctx context.Context, ref Ref, have, want Attrs, why strin
 	if err := p.mark(owed...); err != nil {
 		return err
 	}
+	p.stirred = true
 	if err := p.e.Resources[ref.Kind].Set(ctx, ref.Name, have, want); err != nil {
 		return fmt.Errorf("cannot bring %s to %s: %w", ref, classesOf(p.e.Resources[ref.Kind]).mask(want), err)
 	}

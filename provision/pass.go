@@ -33,10 +33,8 @@ func (w *walk) pass(ctx context.Context, steps []step) (int, error) {
 			err = p.steps(ctx, group)
 		case opHold:
 			err = p.hold(ctx, w.holds[o.i])
-			p.stirred = true
 		case opRelease:
 			err = p.release(ctx, w.holds[o.i])
-			p.stirred = true
 		case opTrigger:
 			// Not owed: what it depends on turned out to be right already.
 			if !w.dirty[o.i] || w.mustWait(o.i) && p.effects > 0 {
@@ -45,7 +43,7 @@ func (w *walk) pass(ctx context.Context, steps []step) (int, error) {
 			if err = w.runTrigger(ctx, o.i); err == nil {
 				p.effects++
 			}
-			p.stirred = true
+			p.stirred = p.stirred || !aloof(w.e.Actors[w.triggers[o.i].Do.Kind])
 		}
 		if err == nil {
 			continue
@@ -59,6 +57,12 @@ func (w *walk) pass(ctx context.Context, steps []step) (int, error) {
 		w.trouble = append(w.trouble, err)
 	}
 	return p.effects, nil
+}
+
+// aloof: see Aloof.
+func aloof(a Actor) bool {
+	x, ok := a.(Aloof)
+	return ok && x.Aloof()
 }
 
 // mustWait: a change that the trigger depends on has failed for now and comes again

@@ -10,6 +10,9 @@ import (
 // it. What is already in have is not read again. All errors are told at once; with
 // bad they go there instead, by reference, and do not stand in each other's way.
 func (e *Engine) read(ctx context.Context, refs []Ref, have map[Ref]Attrs, bad map[Ref]error) error {
+	if e.Look != nil {
+		ctx = e.Look(ctx)
+	}
 	var errs []error
 	failed := func(r Ref, err error) {
 		if bad != nil {

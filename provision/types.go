@@ -159,6 +159,12 @@ type Actor interface {
 	Do(ctx context.Context, a Action) error
 }
 
+// Aloof is implemented by an Actor whose actions change nothing that a Resource reads: what was read before one need not
+// be read again after it.
+type Aloof interface {
+	Aloof() bool
+}
+
 // Trigger runs its action once, right after the last change of any of On, in
 // either direction (towards the goal or back to the snapshot).
 type Trigger struct {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"strconv"
 	"sync/atomic"
 
 	"github.com/provision-net/provision/dnsdhcp/dns"
@@ -108,6 +109,10 @@ func listenTCP(l link.Link, addr netip.AddrPort) (*DNSListener, error) {
 	host := ""
 	if addr.Addr().IsValid() {
 		host = addr.Addr().String()
+	}
+	if addr.Addr().Zone() != "" && l.Index != 0 {
+		// Package net remembers the index of a name for a minute, and a USB link that is made anew has another one.
+		host = addr.Addr().WithZone(strconv.Itoa(l.Index)).String()
 	}
 	tcp, err := cfg.Listen(context.Background(), "tcp", net.JoinHostPort(host, fmt.Sprint(addr.Port())))
 	if err != nil {

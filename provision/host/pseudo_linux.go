@@ -35,6 +35,43 @@ func (r *Root) Names(name string) ([]string, error) {
 	return names, nil
 }
 
+// ReadValue returns what a file of the kernel holds and its mode. Unlike ReadFile it opens without looking first, for
+// which a device could be meant that does something when it is opened: no such file system has devices.
+func (r *Root) ReadValue(name string, limit int64) ([]byte, fs.FileMode, error) {
+	data, mode, err := r.readValue(name, limit)
+	return data, mode, pathError("read", name, err)
+}
+
+func (r *Root) readValue(name string, limit int64) ([]byte, fs.FileMode, error) {
+	const flags = unix.O_RDONLY | unix.O_NONBLOCK | unix.O_NOCTTY | unix.O_NOFOLLOW | unix.O_CLOEXEC
+	var fd int
+	var err error
+	if r.live && path.IsAbs(name) {
+		fd, err = openAt(unix.AT_FDCWD, name, flags, 0)
+	} else {
+		var dir int
+		var base string
+		if dir, base, err = r.locate(name, false); err != nil {
+			return nil, 0, err
+		}
+		fd, err = openAt(dir, base, flags, 0)
+		unix.Close(dir)
+	}
+	if err != nil {
+		return nil, 0, err
+	}
+	defer unix.Close(fd)
+	var st unix.Stat_t
+	if err := unix.Fstat(fd, &st); err != nil {
+		return nil, 0, err
+	}
+	if st.Mode&unix.S_IFMT != unix.S_IFREG {
+		return nil, 0, irregular(st.Mode)
+	}
+	data, err := readAll(fd, 0, limit)
+	return data, fileMode(st.Mode), err
+}
+
 // Mkdir makes a directory, with the mode that its file system gives.
 func (r *Root) Mkdir(name string) error {
 	return r.bare("mkdir", name, func(dir int, base string) error { return unix.Mkdirat(dir, base, 0o755) })

@@ -301,6 +301,18 @@ func TestWriteValue(t *testing.T) {
 	if data, err := r.ReadFile("/v", 10); err != nil || string(data) != "1\n" {
 		t.Errorf("got %q, %v", data, err)
 	}
+	if data, mode, err := r.ReadValue("/v", 10); err != nil || string(data) != "1\n" || mode != 0o600 {
+		t.Errorf("got %q, mode %v, %v", data, mode, err)
+	}
+	if _, _, err := r.ReadValue("/v", 1); !errors.Is(err, ErrTooLarge) {
+		t.Errorf("a value that is longer than it may be: %v", err)
+	}
+	must(t, os.Symlink("v", filepath.Join(dir, "link")))
+	for name, want := range map[string]error{"/none": fs.ErrNotExist, "/link": unix.ELOOP, "/": ErrIrregular} {
+		if data, _, err := r.ReadValue(name, 10); !errors.Is(err, want) {
+			t.Errorf("%s: got %q, %v, want %v", name, data, err, want)
+		}
+	}
 	if err := r.WriteValue("/none", "1"); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("a value that does not exist: %v", err)
 	}

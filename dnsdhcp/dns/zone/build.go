@@ -36,7 +36,7 @@ type domain struct {
 
 // New checks and prepares. The error names everything that is wrong.
 func New(c Config) (*Zone, error) {
-	z := &Zone{c: c, nodes: map[string]*node{}}
+	z := &Zone{c: c, nodes: make(map[string]*node, 512)}
 	var errs []error
 	fail := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
 	for _, s := range specials() {

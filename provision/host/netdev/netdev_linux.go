@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"strings"
+	"sync"
 
 	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
@@ -14,8 +15,32 @@ import (
 // attempts bounds how often a dump is repeated that a change interrupted.
 const attempts = 8
 
-// Read dumps the devices of the calling thread's network namespace.
+// Read dumps the devices of the calling thread's network namespace. Nobody may change the table: see Share.
 func Read(ctx context.Context) (*Table, error) {
+	s, _ := ctx.Value(sharing{}).(*shared)
+	if s == nil {
+		return read(ctx)
+	}
+	s.once.Do(func() { s.table, s.err = read(ctx) })
+	return s.table, s.err
+}
+
+// Share returns a context in which the devices are read once and the answers to equal dumps are the same. Who has it
+// changes no device, and uses it on one thread.
+func Share(ctx context.Context) context.Context {
+	return context.WithValue(ctx, sharing{}, &shared{dumps: map[string][][]byte{}})
+}
+
+type sharing struct{}
+
+type shared struct {
+	once  sync.Once
+	table *Table
+	err   error
+	dumps map[string][][]byte // by request
+}
+
+func read(ctx context.Context) (*Table, error) {
 	msgs, err := Dump(ctx, unix.RTM_GETLINK, unix.RTM_NEWLINK, nl.NewIfInfomsg(unix.AF_UNSPEC))
 	if err != nil {
 		return nil, fmt.Errorf("cannot list network devices: %w", err)
@@ -37,6 +62,14 @@ func Read(ctx context.Context) (*Table, error) {
 // Dump asks rtnetlink for everything of one sort and repeats what a change meanwhile
 // made inconsistent (NLM_F_DUMP_INTR).
 func Dump(ctx context.Context, request, answer uint16, header nl.NetlinkRequestData) ([][]byte, error) {
+	s, _ := ctx.Value(sharing{}).(*shared)
+	var key string
+	if s != nil {
+		key = string(append(header.Serialize(), byte(request), byte(request>>8)))
+		if msgs, ok := s.dumps[key]; ok {
+			return msgs, nil
+		}
+	}
 	var msgs [][]byte
 	for range attempts {
 		if err := ctx.Err(); err != nil {
@@ -47,6 +80,9 @@ func Dump(ctx context.Context, request, answer uint16, header nl.NetlinkRequestD
 		var err error
 		msgs, err = req.Execute(unix.NETLINK_ROUTE, answer)
 		if err == nil {
+			if s != nil {
+				s.dumps[key] = msgs
+			}
 			return msgs, nil
 		}
 		if !errors.Is(err, nl.ErrDumpInterrupted) {

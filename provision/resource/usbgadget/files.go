@@ -13,8 +13,8 @@ import (
 // Files is what the resources need of a host: host.Root has it on Linux. Paths are
 // absolute; errors are *fs.PathError.
 type Files interface {
-	ReadFile(path string, limit int64) ([]byte, error)
-	// Lstat tells by the mode whether an attribute can be read and written.
+	// ReadValue returns an attribute and its mode; fs.ErrPermission where it can only be written.
+	ReadValue(path string, limit int64) ([]byte, fs.FileMode, error)
 	Lstat(path string) (host.Info, error)
 	ReadDir(path string) ([]host.Entry, error)
 	// Names lists a directory in the order of its file system.
@@ -60,7 +60,7 @@ func (d dir) has(name string) bool {
 
 // read returns an attribute's bytes, and "" of one that is not there.
 func (d dir) read(name string) (string, error) {
-	data, err := d.f.ReadFile(d.path+"/"+name, maxValue)
+	data, _, err := d.f.ReadValue(d.path+"/"+name, maxValue)
 	if gone(err) {
 		return "", nil
 	}

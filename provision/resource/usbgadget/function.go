@@ -49,24 +49,24 @@ func (p place) collect(d dir, prefix string, a provision.Attrs) error {
 				return err
 			}
 		case e.Type.IsRegular():
-			info, err := d.f.Lstat(d.path + "/" + e.Name)
-			if err != nil {
-				if gone(err) {
-					continue
-				}
+			v, mode, err := d.f.ReadValue(d.path+"/"+e.Name, maxValue)
+			switch {
+			case gone(err):
+			case errors.Is(err, fs.ErrPermission) && d.writeOnly(e.Name):
+			case err != nil:
 				return err
+			case mode.Perm()&0o600 == 0o600:
+				a[name] = p.decode(d, name, string(v))
 			}
-			if info.Mode.Perm()&0o600 != 0o600 {
-				continue
-			}
-			v, err := d.read(e.Name)
-			if err != nil {
-				return err
-			}
-			a[name] = p.decode(d, name, v)
 		}
 	}
 	return nil
+}
+
+// writeOnly tells an attribute that nobody can read from one that somebody may not read.
+func (d dir) writeOnly(name string) bool {
+	info, err := d.f.Lstat(d.path + "/" + name)
+	return err == nil && info.Mode.Perm()&0o400 == 0
 }
 
 // linkedIn names a configuration that has the function, "" if none does.

@@ -300,7 +300,7 @@ func askRules(t *testing.T, f Files) {
 			err = f.WriteValue(at(words[1]), unquote.Replace(arg))
 		case "read":
 			var b []byte
-			b, err = f.ReadFile(at(words[1]), maxValue)
+			b, _, err = f.ReadValue(at(words[1]), maxValue)
 			got = string(b)
 		case "readlink":
 			got, err = f.Readlink(at(words[1]))

@@ -84,3 +84,6 @@ func (a *Agent) sweepSets(context.Context, *provision.Engine) error { return nil
 func (a *Agent) unwatch(context.Context) error { return nil }
 
 type filled map[string]time.Duration
+
+// lookOnce is for what only Linux has.
+func lookOnce(ctx context.Context) context.Context { return ctx }

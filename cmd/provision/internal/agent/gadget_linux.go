@@ -14,6 +14,7 @@ import (
 	"github.com/provision-net/provision/provision"
 	"github.com/provision-net/provision/provision/facts"
 	"github.com/provision-net/provision/provision/host"
+	"github.com/provision-net/provision/provision/host/netdev"
 	"github.com/provision-net/provision/provision/resource/address"
 	"github.com/provision-net/provision/provision/resource/bridge"
 	"github.com/provision-net/provision/provision/resource/linkname"
@@ -38,6 +39,12 @@ func (a *Agent) gadgetResources(e *provision.Engine, root *host.Root) {
 // serveActor has a running server read anew what it serves; one that does not run reads it when it
 // starts.
 type serveActor struct{ socket string }
+
+// Aloof implements provision.Aloof: the server has sockets and leases, and no state of the machine.
+func (serveActor) Aloof() bool { return true }
+
+// lookOnce has the gadget's kinds share what one reading asks the kernel.
+func lookOnce(ctx context.Context) context.Context { return netdev.Share(ctx) }
 
 // Do implements provision.Actor.
 func (s serveActor) Do(ctx context.Context, _ provision.Action) error {

@@ -220,6 +220,7 @@ func (a *Agent) gadgetApply(ctx context.Context, goal func(context.Context) (gad
 		return out, err
 	}
 	defer done()
+	e.Look = lookOnce
 	before, err := e.Status(ctx)
 	if err != nil {
 		return out, err

@@ -64,6 +64,16 @@ func (k *Kernel) ReadFile(name string, limit int64) ([]byte, error) {
 	return nil, &fs.PathError{Op: "read", Path: name, Err: err}
 }
 
+// ReadValue reads an attribute and tells its mode.
+func (k *Kernel) ReadValue(name string, limit int64) ([]byte, fs.FileMode, error) {
+	data, err := k.ReadFile(name, limit)
+	if err != nil {
+		return nil, 0, err
+	}
+	info, err := k.Lstat(name)
+	return data, info.Mode, err
+}
+
 // Lstat tells what a path is.
 func (k *Kernel) Lstat(name string) (host.Info, error) {
 	k.mu.Lock()
