@@ -24,7 +24,7 @@ import (
 func TestNewLeasesAtOnce(t *testing.T) {
 	const live, window = 5000, 256
 	rate, cpu := newFigures("durable new leases with 5,000 live ones, 256 clients always waiting", "per second (Kea does not sync)", true), newFigures("the server's CPU time for it", "ms per lease", false)
-	inTurn(t, *rounds, servers(t, bed.Dnsmasq{}, bed.Kea{}), func(t *testing.T, kind bed.Server) {
+	inTurn(t, *rounds, servers(t, bed.Dnsmasq{Usual: true}, bed.Kea{}), func(t *testing.T, kind bed.Server) {
 		s := bed.NewSegment(t)
 		dir := t.TempDir()
 		if kind.Name() == "dnsmasq" {

@@ -149,7 +149,7 @@ func TestCeiling(t *testing.T) {
 // TestNewLeases measures acknowledged new leases per second by perfdhcp, with 5,000 live ones at the beginning. The rate is raised
 // until a server neither follows nor gains; its best rate counts.
 func TestNewLeases(t *testing.T) {
-	all := servers(t, bed.Dnsmasq{}, bed.Kea{})
+	all := servers(t, bed.Dnsmasq{Usual: true}, bed.Kea{})
 	rate, cpu := newFigures("durable new leases with 5,000 live ones", "per second (Kea does not sync)", true), newFigures("the server's CPU time for it", "ms per lease", false)
 	inTurn(t, *rounds, all, func(t *testing.T, kind bed.Server) {
 		s := bed.NewSegment(t)
@@ -214,7 +214,7 @@ func TestOffers(t *testing.T) {
 		c.Probe = true
 		p99.skip(kind.Name(), kind.Lacks(c))
 	}
-	inTurn(t, 1, servers(t, bed.Dnsmasq{}), func(t *testing.T, kind bed.Server) {
+	inTurn(t, 1, servers(t, bed.Dnsmasq{Usual: true}), func(t *testing.T, kind bed.Server) {
 		s := bed.NewSegment(t)
 		cfg := dhcp()
 		cfg.Probe = true
@@ -250,7 +250,7 @@ func TestOffers(t *testing.T) {
 // TestMemory measures the resident memory with 1,000 leases.
 func TestMemory(t *testing.T) {
 	rss := newFigures("resident memory with 1,000 leases", "MB", false)
-	inTurn(t, 1, servers(t, bed.Dnsmasq{}, bed.Kea{}), func(t *testing.T, kind bed.Server) {
+	inTurn(t, 1, servers(t, bed.Dnsmasq{Usual: true}, bed.Kea{}), func(t *testing.T, kind bed.Server) {
 		s := bed.NewSegment(t)
 		r := s.Start(t, kind, dhcp())
 		speaker := s.Speaker(t)

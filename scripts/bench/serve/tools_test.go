@@ -116,7 +116,7 @@ func TestNames(t *testing.T) {
 	if err := os.WriteFile(file, []byte(names.String()), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	inTurn(t, *rounds, servers(t, bed.Dnsmasq{}, bed.Unbound{}), func(t *testing.T, kind bed.Server) {
+	inTurn(t, *rounds, servers(t, bed.Dnsmasq{Usual: true}, bed.Unbound{}), func(t *testing.T, kind bed.Server) {
 		s := bed.NewSegment(t)
 		internet(t, s.Server)
 		cfg := bed.Config{Net: dhcp().Net, DNS: &bed.DNS{Domain: "lab.lan", Upstreams: []string{"127.0.0.1#5301"}, Unlimited: true}}

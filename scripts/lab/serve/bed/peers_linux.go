@@ -9,7 +9,11 @@ import (
 )
 
 // Dnsmasq is Debian's dnsmasq.
-type Dnsmasq struct{}
+type Dnsmasq struct {
+	// Usual: as people run it, to be measured: it reads its options from a file, as the other servers do, and logs what it logs by
+	// itself. Without, it tells all that it can.
+	Usual bool
+}
 
 // Name is the server's name.
 func (Dnsmasq) Name() string { return "dnsmasq" }
@@ -22,8 +26,21 @@ func (Dnsmasq) Lacks(c Config) string {
 	return ""
 }
 
-func (Dnsmasq) command(c Config, dir string) ([]string, []int, error) {
-	a := []string{"dnsmasq", "--keep-in-foreground", "--user=root", "--conf-file=/dev/null", "--pid-file=", "--log-facility=-", "--log-dhcp",
+func (d Dnsmasq) command(c Config, dir string) ([]string, []int, error) {
+	options, ports := dnsmasqOptions(c, dir)
+	if !d.Usual {
+		return append([]string{"dnsmasq", "--keep-in-foreground", "--conf-file=/dev/null", "--log-dhcp"}, options...), ports, nil
+	}
+	var text strings.Builder
+	for _, o := range options {
+		text.WriteString(strings.TrimPrefix(o, "--") + "\n")
+	}
+	file, err := write(dir, "dnsmasq.conf", text.String())
+	return []string{"dnsmasq", "--keep-in-foreground", "--conf-file=" + file}, ports, err
+}
+
+func dnsmasqOptions(c Config, dir string) ([]string, []int) {
+	a := []string{"--user=root", "--pid-file=", "--log-facility=-",
 		"--interface=" + Link, "--except-interface=lo", "--bind-dynamic", "--no-resolv", "--no-hosts", "--dhcp-leasefile=" + filepath.Join(dir, "leases")}
 	var ports []int
 	if c.First.IsValid() {
@@ -73,7 +90,7 @@ func (Dnsmasq) command(c Config, dir string) ([]string, []int, error) {
 		}
 	}
 	if c.DNS == nil {
-		return append(a, "--port=0"), ports, nil
+		return append(a, "--port=0"), ports
 	}
 	ports = append(ports, 53)
 	a = append(a, "--domain="+c.DNS.Domain, "--local=/"+c.DNS.Domain+"/", "--expand-hosts", "--domain-needed", "--bogus-priv", "--cache-size=10000", "--local-ttl=60")
@@ -92,7 +109,7 @@ func (Dnsmasq) command(c Config, dir string) ([]string, []int, error) {
 	if c.DNS.Stale {
 		a = append(a, "--use-stale-cache=86400")
 	}
-	return a, ports, nil
+	return a, ports
 }
 
 // Kea is ISC's kea-dhcp4 with its lease file in memory and on disk (memfile).
