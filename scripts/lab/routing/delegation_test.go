@@ -1,0 +1,143 @@
+//go:build lab && linux
+
+package routing
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/provision-net/provision/scripts/lab"
+)
+
+const delegating = `
+  zones:
+    wan: {interfaces: [wlan0]}
+    home: {interfaces: [usb0]}
+  delegation: {interface: wlan0, lan: [{interface: usb0, subnet: 3}]}
+`
+
+// kea delegates prefixes of a pool on up0 in the namespace of the provider.
+func kea(t *testing.T, ns *lab.NetNS, pool string) (stop func()) {
+	t.Helper()
+	dir := t.TempDir()
+	p := netip.MustParsePrefix(pool)
+	text, err := json.Marshal(map[string]any{"Dhcp6": map[string]any{
+		"interfaces-config": map[string]any{"interfaces": []string{"up0"}}, "lease-database": map[string]any{"type": "memfile", "persist": false},
+		"server-id":   map[string]any{"type": "EN", "enterprise-id": 1, "identifier": "0102030405", "persist": false},
+		"renew-timer": 5, "rebind-timer": 10, "preferred-lifetime": 30, "valid-lifetime": 40,
+		"subnet6": []any{map[string]any{"id": 1, "subnet": "2001:db8:ffff::/64", "interface": "up0",
+			"pd-pools": []any{map[string]any{"prefix": p.Addr().String(), "prefix-len": p.Bits(), "delegated-len": 56}}}}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(dir, "kea.json")
+	if err := os.WriteFile(file, text, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	said := &log{}
+	d, err := ns.Start(said, "env", "KEA_PIDFILE_DIR="+dir, "KEA_LOCKFILE_DIR=none", "kea-dhcp6", "-c", file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	stop = func() { d.Stop(syscall.SIGKILL) }
+	t.Cleanup(func() {
+		stop()
+		if t.Failed() {
+			t.Logf("kea said:\n%s", said)
+		}
+	})
+	return stop
+}
+
+// TestDelegation: the provider delegates a prefix; the host behind the box has an address of it, reaches the internet, and is not
+// reached; when the provider has another prefix, the host follows.
+func TestDelegation(t *testing.T) {
+	w := newWorld(t)
+	w.pair("usb0", 1, w.client, "eth0")
+	w.pair("wlan0", 2, w.net, "up0")
+	on(t, w.net, "sysctl -qw net.ipv6.conf.all.forwarding=1; ip addr add fe80::1/64 dev up0; ip addr add 2001:db8:ffff::1/64 dev up0\n"+
+		"ip -6 route add 2001:db8:1000::/36 via fe80::ff:fe00:2 dev up0; ip -6 route add 2001:db8:2000::/36 via fe80::ff:fe00:2 dev up0")
+	w.sh("ip -6 route add default via fe80::1 dev wlan0")
+	w.settled("local fe80::ff:fe00:1 dev usb0", "local fe80::ff:fe00:2 dev wlan0")
+	stop := kea(t, w.net, "2001:db8:1000::/36")
+
+	w.config(strings.ReplaceAll(delegating, "{interfaces: [wlan0]}", "{interfaces: [eth9]}"))
+	if out := w.must(64, "apply"); !strings.Contains(out, "no firewall before them") {
+		t.Errorf("without a zone outside: %s", out)
+	}
+	w.config(delegating)
+	w.must(0, "apply")
+	if out := w.must(0, "plan", "--exit-code"); !strings.Contains(out, "nothing to do") {
+		t.Errorf("the second plan: %s", out)
+	}
+	said := &log{}
+	d, err := w.Start(said, program, "serve")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		d.Stop(syscall.SIGKILL)
+		if t.Failed() {
+			t.Logf("serve said:\n%s\n%s", said, w.sh("ip -6 addr; ip -6 route"))
+		}
+	})
+	watching := w.watch()
+	first := host(t, w, "2001:db8:1000::/36")
+	if b := netip.MustParseAddr(first).As16(); b[7] != 3 {
+		t.Errorf("the network is not number 3: %s", first)
+	}
+	lab.Await(t, 10*time.Second, func() error { _, err := dial(w.client, target6); return err })
+	if from, err := dial(w.client, target6); err != nil || !strings.Contains(from, first) {
+		t.Errorf("the server sees %s, %v", from, err)
+	}
+	if _, err := w.net.Call("ping", "-6", "-n", "-c", "1", "-W", "1", first); err == nil {
+		t.Error("the host is reached from outside")
+	}
+	// The daemon is killed and comes back: the prefix stays.
+	watching.kill9()
+	w.watch()
+	lab.Await(t, 10*time.Second, func() error { _, err := dial(w.client, target6); return err })
+
+	stop()
+	kea(t, w.net, "2001:db8:2000::/36")
+	begin := time.Now()
+	second := host(t, w, "2001:db8:2000::/36")
+	t.Logf("renumbered after %.1f s", time.Since(begin).Seconds())
+	lab.Await(t, 10*time.Second, func() error {
+		from, err := dial(w.client, target6)
+		if err == nil && !strings.Contains(from, second) {
+			err = errors.New("the server sees " + from)
+		}
+		return err
+	})
+	if out := on(t, w.client, "ip -6 addr show dev eth0 to 2001:db8:1000::/36"); out != "" && !strings.Contains(out, "deprecated") {
+		t.Errorf("the old address is still preferred: %s", out)
+	}
+	if out := w.sh("ip -6 addr show dev usb0; ip -6 route show type unreachable"); strings.Contains(out, "2001:db8:1") || !strings.Contains(out, "unreachable 2001:db8:2") {
+		t.Errorf("the box has %s", out)
+	}
+}
+
+// host waits until the client has an address in the prefix.
+func host(t *testing.T, w *world, in string) (addr string) {
+	t.Helper()
+	lab.Await(t, 40*time.Second, func() error {
+		out, err := w.client.Call("ip", "-o", "-6", "addr", "show", "dev", "eth0", "scope", "global")
+		for _, f := range strings.Fields(out) {
+			if p, err := netip.ParsePrefix(f); err == nil && netip.MustParsePrefix(in).Contains(p.Addr()) {
+				addr = p.Addr().String()
+				return nil
+			}
+		}
+		return errors.Join(err, fmt.Errorf("no address of %s: %s", in, out))
+	})
+	return addr
+}
