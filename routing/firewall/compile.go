@@ -36,6 +36,8 @@ func Compile(p Policy, in intent.Set, f *facts.Facts) (nft.Table, []Note, error)
 	c.spoofing()
 	if c.walls {
 		c.input()
+	} else {
+		c.unmanaged()
 	}
 	c.forward()
 	c.output()

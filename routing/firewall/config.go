@@ -24,7 +24,8 @@ type Policy struct {
 // Wanted says whether there is to be a table at all: without a zone, and without anybody who
 // asks for one, Compile would make a table that lets in nothing but answers.
 func (p Policy) Wanted(in intent.Set) bool {
-	return p.walls(in) || slices.ContainsFunc(in.Forwards, func(f intent.Forward) bool { return f.To == "" })
+	return p.walls(in) || slices.ContainsFunc(in.Forwards, func(f intent.Forward) bool { return f.To == "" }) ||
+		slices.ContainsFunc(in.Members, func(m intent.Member) bool { return m.Manage == "no" })
 }
 
 // walls says whether there is to be a firewall: what is not allowed is refused. Without one the

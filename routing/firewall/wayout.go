@@ -42,18 +42,45 @@ func (r *resolver) out(f intent.Forward) {
 	}
 }
 
-// reaches are the rules that let a forward through.
-func reaches(f intent.Forward) []nft.Rule {
+// reaches are the rules that let a forward through, where also fits as well.
+func reaches(f intent.Forward, also ...words) []nft.Rule {
 	var out []nft.Rule
+	rule := func(ws ...words) {
+		out = append(out, say(f.Why, append(append(ws, also...), match.Counter(), match.Accept())...))
+	}
 	for _, in := range namedInterfaces(f.Interfaces) {
 		if len(f.Destinations) == 0 {
-			out = append(out, say(f.Why, in, match.Counter(), match.Accept()))
+			rule(in)
 		}
 		for _, d := range f.Destinations {
-			out = append(out, say(f.Why, in, match.DAddr(d), match.Counter(), match.Accept()))
+			rule(in, match.DAddr(d))
 		}
 	}
 	return out
+}
+
+// unmanaged is what comes to this machine where there is no firewall: everything is let in, but from
+// zones that may not manage it only answers, pings and what is served there.
+func (c *compiler) unmanaged() {
+	to := map[*zone]string{}
+	for _, z := range c.zone {
+		if z.manage != "no" {
+			continue
+		}
+		to[z] = "input." + z.name
+		c.chain(to[z], nil, slices.Concat(
+			[]nft.Rule{
+				say("known connections", match.CtState(nft.StateEstablished|nft.StateRelated), match.Accept()),
+				say("what IPv6 cannot do without", match.L4Proto(match.ICMPv6), match.Jump("ipv6-needs")),
+			},
+			c.offers(func(intent.Service) bool { return true }),
+			c.ping(z),
+			verdicts(reject, "zone "+z.name+" may not manage this machine", 0))...)
+	}
+	if len(to) > 0 {
+		c.needs6()
+		c.chain("input", base("filter", "input", prioFilter, "accept"), c.dispatch("input.zones", false, to)...)
+	}
 }
 
 // comes are the words for what a forward is for: its interfaces, or all of the zone.
@@ -72,6 +99,11 @@ func (c *compiler) passOn() {
 	var into []nft.Rule
 	for _, z := range c.zone {
 		for _, out := range c.by(z, "", true) {
+			for _, f := range c.in.Forwards {
+				if f.From == "" && f.To == z.name { // from an interface of no zone, which it names
+					into = append(into, reaches(f, out)...)
+				}
+			}
 			into = append(into, say("nobody reaches zone "+z.name+" unasked", out, match.Counter(), match.Drop()))
 		}
 	}
@@ -79,11 +111,16 @@ func (c *compiler) passOn() {
 		var in []nft.Rule
 		for _, out := range c.zone {
 			for _, by := range c.by(out, "", true) {
+				for _, f := range c.in.Forwards {
+					if f.From == z.name && f.To == out.name {
+						in = append(in, reaches(f, by)...)
+					}
+				}
 				in = append(in, verdicts(reject, "to zone "+out.name, 0, by)...)
 			}
 		}
 		for _, f := range c.in.Forwards {
-			if f.From == z.name {
+			if f.From == z.name && f.To == "" {
 				in = append(in, reaches(f)...)
 			}
 		}

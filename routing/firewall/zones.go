@@ -19,6 +19,7 @@ type zone struct {
 	input, forward string
 	log            bool
 	management     bool
+	manage         string // what those who are in it ask for: "", yes, no
 	masq4          bool
 	masq6          string // "", auto, yes
 	antiSpoofing   bool
@@ -120,6 +121,7 @@ func (r *resolver) zones(members []intent.Member) {
 				r.note("zones", "zone %s is not written here; %s asks for it, so it has the defaults of a zone that faces %s", m.Zone, m.Why, c.side(m.Zone))
 			}
 		}
+		r.manage(z, m)
 		for _, n := range m.Interfaces {
 			if z.has(n) {
 				continue // said twice is no harm
@@ -135,6 +137,24 @@ func (r *resolver) zones(members []intent.Member) {
 	for _, z := range r.zone {
 		slices.Sort(z.exact)
 		slices.Sort(z.patterns)
+	}
+}
+
+// manage settles whether this machine may be managed from a zone, where a member has a say in it.
+func (r *resolver) manage(z *zone, m intent.Member) {
+	path := "zones." + z.name + ".management"
+	allowed := map[string]string{"yes": "may", "no": "may not"}
+	_, written := r.p.Zones[z.name]
+	switch {
+	case m.Manage == "":
+	case allowed[m.Manage] == "":
+		r.fail(path, "%s says %q where yes or no is meant", m.Why, m.Manage)
+	case written && z.management != (m.Manage == "yes"):
+		r.fail(path, "%s says that this machine %s be managed from zone %s, and the zone says the opposite: write management: %v there, or choose another zone", m.Why, allowed[m.Manage], z.name, m.Manage == "yes")
+	case z.manage != "" && z.manage != m.Manage:
+		r.fail(path, "%s says that this machine %s be managed from zone %s, and another interface of it the opposite: give one of them another zone", m.Why, allowed[m.Manage], z.name)
+	default:
+		z.manage, z.management = m.Manage, m.Manage == "yes"
 	}
 }
 
