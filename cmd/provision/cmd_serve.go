@@ -35,7 +35,7 @@ is ready and feeds the watchdog; 'provision hook systemd serve' prints the unit.
 			if g.root != "/" {
 				return usageError{errors.New("serve works on this machine: --root has no meaning here")}
 			}
-			wanted := false
+			wanted, learner := false, agent.NewLearner()
 			load := func() (dnsdhcp.Config, agent.Source, error) {
 				c, source, err := agent.Load(g.root, g.config)
 				if err != nil {
@@ -46,6 +46,7 @@ is ready and feeds the watchdog; 'provision hook systemd serve' prints the unit.
 					return c.Serve, source, err
 				}
 				wanted = wanted || links
+				learner.Follow(c.Routing, agent.ListSets(g.root, c))
 				return c.Serve, source, nil
 			}
 			config, source, err := load()
@@ -58,6 +59,7 @@ is ready and feeds the watchdog; 'provision hook systemd serve' prints the unit.
 			log := g.loggerFrom(slog.LevelInfo) // what a program does that runs for long is of interest without -v
 			s, err := dnsdhcp.New(dnsdhcp.Options{
 				Config: config, Checked: true, Source: source.String(), Dir: filepath.Join(g.state, "serve"), Socket: o.socket, Version: version, Log: log,
+				Learner: learner, InList: learner.InList,
 				Load: func() (dnsdhcp.Config, error) {
 					c, _, err := load()
 					return c, err

@@ -107,7 +107,7 @@ func getSet(ctx context.Context, c *nfnl.Conn, b *changes, name string) (*Set, e
 		return nil
 	})
 	if errors.Is(err, unix.ENOENT) {
-		return nil, errors.New("there is no such set")
+		return nil, ErrNoSet
 	}
 	return &s, err
 }

@@ -335,7 +335,8 @@ func ServeConfig(root string, c Config) (out dnsdhcp.Config, wanted bool, err er
 	out = c.Serve
 	out.Links = append(slices.Clone(out.Links), serveRules(c.Serve, s.Links)...)
 	out.Links = append(out.Links, prefixRules(out, c.Routing.Served())...)
-	return out, len(out.Links) > 0 || c.Gadget.Wanted(), err
+	out.DNS.Routes = append(slices.Clone(out.DNS.Routes), listRoutes(c)...)
+	return out, len(out.Links) > 0 || c.Gadget.Wanted(), errors.Join(err, nearProblems(c))
 }
 
 // serveReload is the kind of action, and the trigger, that has a running server read anew what it
