@@ -134,6 +134,7 @@ func Plan(in Input, c Config) (Result, error) {
 		r.Desired.Notes = append(r.Desired.Notes, killswitch.Notes(r.Switch.Input, in.Facts)...)
 		table = join(table, killswitch.Guard(r.Switch.Input))
 	}
+	table = join(table, c.WireGuard.Guard())
 	table = join(table, policy.Marks(lanes, numbers))
 	smart, err := lists.Plan(lists.Input{Facts: in.Facts, Config: c.Lists, Smart: c.Smart, Sets: c.Lists.WithUpstreams(c.Lists.Sets(in.Lists)),
 		Numbers: numbers, Endpoints: intents.Endpoints})
@@ -160,7 +161,7 @@ func Plan(in Input, c Config) (Result, error) {
 		for _, s := range killswitch.Cuts(r.Switch.Input, in.Facts) {
 			r.Cuts = append(r.Cuts, firewall.Cut{Session: s, Why: fmt.Sprintf("the kill switch would hold the answers to the SSH session from %s: name its network under routing.kill-switch.manage-from", s.Remote.Addr())})
 		}
-		for _, w := range numbers.Tunnel(c.KillSwitch.Tunnel).Wants() {
+		for _, w := range c.tunnel(numbers, c.KillSwitch.Tunnel).Wants() {
 			// The route by the tunnel's device comes with it: the watch sets it then, and nobody waits for it now.
 			if w.Kind != route.Kind || w.Attrs == nil || !strings.Contains(w.Name, " dev ") || present(in.Facts, c.KillSwitch.Tunnel) || c.WireGuard.Has(c.KillSwitch.Tunnel) {
 				r.Desired.Wants = append(r.Desired.Wants, w)
@@ -173,6 +174,13 @@ func Plan(in Input, c Config) (Result, error) {
 	if err != nil {
 		return r, err
 	}
+	full, err := c.full(numbers)
+	if err != nil {
+		return r, err
+	}
+	r.Cuts = append(r.Cuts, c.captured(in.Facts, numbers)...)
+	// Answers of NICs keep their way before everything else leaves by a tunnel.
+	d.Wants = append(d.Wants, full...)
 	d.Wants = append(d.Wants, policy.MarkRules(lanes, numbers)...)
 	now, pending := c.there(in, r.Desired.Wants, smart.Desired.Wants)
 	d.Wants, later = append(d.Wants, now...), append(later, pending...)

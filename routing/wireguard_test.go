@@ -133,3 +133,57 @@ wireguard:
 		t.Error(r.WireGuard.Full)
 	}
 }
+
+const wgClient = `
+wireguard:
+  wg0: {private-key: ` + keyA + `, addresses: [10.97.98.5/32], route: full, peers: {exit: {public-key: ` + keyB + `, allowed-ips: [0.0.0.0/0, "::/0", 10.20.0.0/16], endpoint: "203.0.113.9:51820"}}}
+`
+
+// A full tunnel without a kill switch: rules of both families, a family that it does not carry is held,
+// its own packets have the mark of its lane, and the reverse path filter looks with it.
+func TestFullTunnel(t *testing.T) {
+	f := machine("eth0")
+	f.Routes = []facts.Route{{Dst: netip.MustParsePrefix("0.0.0.0/0"), Link: 2, Table: 254, Type: "unicast"}, {Dst: netip.MustParsePrefix("192.0.2.0/24"), Link: 2, Table: 254, Type: "unicast"},
+		{Dst: netip.MustParsePrefix("192.0.2.1/32"), Link: 2, Table: 255, Type: "local"}}
+	f.Addrs = []facts.Address{{Link: 2, Prefix: netip.MustParsePrefix("192.0.2.1/24"), Scope: "global"}}
+	for _, family := range []int{4, 6} {
+		f.Rules = append(f.Rules, facts.Rule{Family: family, Priority: 0, Table: 255, Action: "lookup"}, facts.Rule{Family: family, Priority: 32766, Table: 254, Action: "lookup"})
+	}
+	f.SSH = []facts.Session{{Local: netip.MustParseAddrPort("192.0.2.1:22"), Remote: netip.MustParseAddrPort("198.51.100.9:50000")}, {Local: netip.MustParseAddrPort("192.0.2.1:22"), Remote: netip.MustParseAddrPort("192.0.2.9:50000")}}
+	r, err := Plan(Input{Facts: f, Units: units}, config(t, wgClient))
+	if err != nil {
+		t.Fatal(err)
+	}
+	last := -1
+	for _, o := range []string{"nft:", "wireguard:wg0", "address:name:wg0 10.97.98.5/32", "link:name:wg0", "wireguard-peer:wg0", "route:inet table 254 10.20.0.0/16 dev name:wg0",
+		"sysctl:global net.ipv4.conf.all.src_valid_mark", "route:inet table 15800 unreachable default", "route:inet6 table 15800 unreachable default", "route:inet table 15800 default dev name:wg0", "rule:inet", "rule:inet6"} {
+		n := at(r.Desired.Wants, o)
+		if n <= last {
+			t.Errorf("%s is at %d, what has to be there before it at %d", o, n, last)
+		}
+		if at(r.Kept, o) < 0 {
+			t.Errorf("%s is not back after a boot", o)
+		}
+		last = n
+	}
+	if at(r.Desired.Wants, "route:inet6 table 15800 default dev") >= 0 {
+		t.Error("IPv6 goes into a tunnel that has no address for it")
+	}
+	if mark := r.Desired.Wants[at(r.Desired.Wants, "wireguard:wg0")].Attrs["fwmark"]; mark != "0x1000000" {
+		t.Errorf("the tunnel's own packets have the mark %q", mark)
+	}
+	if len(r.Cuts) != 1 || !strings.Contains(r.Cuts[0].Why, "198.51.100.9") || !strings.Contains(r.Cuts[0].Why, "reply-primary") {
+		t.Errorf("sessions that would be lost: %v", r.Cuts)
+	}
+	again, err := Plan(Input{Facts: f, Units: units}, config(t, wgClient+"policy: {per-nic-replies: true, reply-primary: true}\n"))
+	if err != nil || len(again.Cuts) > 0 {
+		t.Errorf("with replies by their NIC: %v %v", again.Cuts, err)
+	}
+	if _, err := Plan(Input{Facts: f, Units: units}, config(t, strings.Replace(wgClient, "route: full", "route: full, fwmark: 7", 1))); err == nil || !strings.Contains(err.Error(), "leave fwmark out") {
+		t.Errorf("a mark that leads into the tunnel: %v", err)
+	}
+	split, err := Plan(Input{Facts: f, Units: units}, config(t, strings.Replace(wgClient, "route: full", "route: split", 1)))
+	if err != nil || at(split.Desired.Wants, "rule:") >= 0 || at(split.Desired.Wants, "10.20.0.0/16 dev name:wg0") < 0 || split.Table != nil || at(split.Desired.Wants, "sysctl:") >= 0 {
+		t.Errorf("split: %v %v", split.Desired.Wants, err)
+	}
+}

@@ -75,6 +75,11 @@ func FibDaddrType(typ uint32) []nft.Expr {
 	return []nft.Expr{{Fib: &nft.Fib{Result: "type", Flags: []string{"daddr"}, Reg: 1}}, equal(host32(typ))}
 }
 
+// FibSaddrType holds if the routing tables take the source for that type.
+func FibSaddrType(typ uint32) []nft.Expr {
+	return []nft.Expr{{Fib: &nft.Fib{Result: "type", Flags: []string{"saddr"}, Reg: 1}}, equal(host32(typ))}
+}
+
 // NoReversePath holds if an answer to the packet would not leave by the interface it came in
 // (strict reverse path, RFC 3704 section 2.2), for both families; the mark is asked too, so
 // policy routing is respected where the mark is restored before.

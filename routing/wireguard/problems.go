@@ -121,6 +121,9 @@ func (j *judge) words(name string, i Interface) {
 	}
 	j.oneOf(name+".nat", i.NAT, "auto", "yes", "no")
 	j.oneOf(name+".route", i.Route, RouteNone, RouteSplit, RouteFull)
+	if i.Route == RouteFull && len(i.Families()) == 0 {
+		j.add(name+".route", "is full, and nothing can leave by the tunnel: a peer needs 0.0.0.0/0 and ::/0 among its allowed-ips, and addresses one of the same family")
+	}
 	if i.Zone != "" && (len(i.Zone) > 32 || strings.Trim(i.Zone, letters+"_-") != "" || strings.Trim(i.Zone[:1], "_-") == "" || i.Zone == "any" || i.Zone == "self") {
 		j.add(name+".zone", "%q is no name of a zone: 1 to 32 letters, digits, - and _, a letter or digit first", i.Zone)
 	}

@@ -107,7 +107,7 @@ func TestProblems(t *testing.T) {
 	for old, fine := range map[string]string{
 		"10.97.98.2/32, ":                "10.97.98.2/32, 10.20.7.0/24, ",
 		"25}":                            "25}\nwg1: {private-key: PRIV, addresses: ['fe80::1/64', 192.0.2.1/32]}\nwg2: {private-key: PRIV, addresses: ['fe80::1/64']}",
-		"reach: [internet]":              "route: full\n  mtu: 1280",
+		"reach: [internet]":              "route: full\n  mtu: 1280\n  peers: {exit: {public-key: KEYC, allowed-ips: [0.0.0.0/1, 128.0.0.0/1], endpoint: '192.0.2.1:1'}}\nwg9:\n  private-key: PRIV",
 		"listen-port: 51820":             "dns: [9.9.9.9]\n  domains: ['~.', '~example.org', lan]",
 		"endpoint: \"office.example.org": "endpoint: \"[2001:db8::1]",
 	} {
