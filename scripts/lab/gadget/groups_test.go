@@ -19,10 +19,11 @@ var groups = map[string][]string{
 	"TestLink":   {"TestLink"},
 	"TestLife":   {"TestLife", "TestCommand"},
 	"TestKilled": {"TestKilled", "TestVanish"},
+	"TestWatch":  {"TestWatch"}, // which waits more than it works
 }
 
 // more are tests of what others show as well, each in its way; they are run under PROVISION_LAB_FULL.
-var more = []string{"TestBed.*", "TestLifeChange"}
+var more = []string{"TestBed.*", "TestLifeChange", "TestWatchDead", "TestWatchSleep"}
 
 // group boots a guest, runs the tests of the package inside that are in the group of this test, and makes subtests of them.
 func group(t *testing.T, files map[string]string) {
@@ -97,6 +98,8 @@ func TestPieces(t *testing.T) { group(t, nil) }
 func TestLink(t *testing.T) { group(t, map[string]string{"provision": program(t)}) }
 
 func TestLife(t *testing.T) { group(t, map[string]string{"provision": program(t)}) }
+
+func TestWatch(t *testing.T) { group(t, map[string]string{"provision": program(t)}) }
 
 func TestKilled(t *testing.T) {
 	group(t, map[string]string{"provision": program(t), "provision-faulty": Build(t, "./cmd/provision", false, "-tags", "faultinject")})

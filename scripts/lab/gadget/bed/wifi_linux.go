@@ -20,6 +20,7 @@ const EchoPort = 7777
 const (
 	WifiNIC    = "wlan0"
 	WifiAddr   = "10.77.0.2" // the gadget's own on it
+	WifiAddr6  = "2001:db8:77::2"
 	WifiRouter = "10.77.0.1"
 	World4     = "44.128.0.1" // nobody's; of the networks for documentation a name server tells nothing
 	World6     = "2001:db8:ffff::1"
