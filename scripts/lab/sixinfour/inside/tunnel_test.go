@@ -34,9 +34,9 @@ const zones = `
     home: {interfaces: [eth1]}
 `
 
-// TestTunnel: hosts behind the box get addresses by SLAAC, what else they need by DHCPv6, and reach the IPv6 internet, which does
+// TestBroker: hosts behind the box get addresses by SLAAC, what else they need by DHCPv6, and reach the IPv6 internet, which does
 // not reach them; the broker is told each address that the box gets; what somebody takes away comes back.
-func TestTunnel(t *testing.T) {
+func TestBroker(t *testing.T) {
 	for name, firewall := range map[string]string{"alone": "", "with zones": zones} {
 		if firewall == "" && os.Getenv("PROVISION_LAB_FULL") == "" {
 			continue // the same, but for the firewall, whose compiler has tests of its own
