@@ -15,8 +15,8 @@ func newLists(g *globals) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "lists",
 		Short: "Show the lists of addresses and domains that routing goes by",
-		Long: `Show the lists under routing.lists: which way each goes, how large it is, where it comes from, how old the last good copy
-is, and what is wrong with it. Exit status 2 when something is.` + "\n" + exitHelp,
+		Long: `Show the lists under routing.lists: which way each goes, how large it is, where it comes from, how old its
+last good copy is, and what is wrong with it. Exit status 2 when something is.` + "\n" + exitHelp,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			a, err := listsAgent(g)
@@ -47,9 +47,9 @@ func newListsRefresh(g *globals) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "refresh [LIST...]",
 		Short: "Fetch lists now and put them in force",
-		Long: `Read the registries and sources of the named lists, or of all, keep what is good as the last good copy, and put it into the
-kernel's sets at once. A list that cannot be fetched, is not whole, is too large or has shrunk a lot is refused, and its
-last copy stays: exit status 2. 'provision watch' does the same by itself when a list is due.` + "\n" + exitHelp,
+		Long: `Read the registries and sources of the named lists, or of all, keep what is good as the last good copy,
+and put it into the kernel's sets at once. A list that cannot be fetched, is not whole, is too large or has shrunk a
+lot is refused, and its last copy stays: exit status 2. 'provision watch' does the same by itself when a list is due.` + "\n" + exitHelp,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := g.needRoot("lists refresh"); err != nil {
 				return err
