@@ -15,7 +15,7 @@ func unshare(flags int) error {
 	return unix.Unshare(flags)
 }
 
-func needsRoot(t *testing.T) {
+func needsRoot(t testing.TB) {
 	t.Helper()
 	if os.Geteuid() != 0 {
 		t.Skip("skipped: namespaces need root")

@@ -14,12 +14,12 @@ import (
 // NS is a network namespace that lives as long as its test. Functions run in it on
 // a thread that stays in it.
 type NS struct {
-	t     *testing.T
+	t     testing.TB
 	calls chan func()
 }
 
 // New makes a namespace with the loopback up, or skips the test with the reason.
-func New(t *testing.T) *NS {
+func New(t testing.TB) *NS {
 	t.Helper()
 	needsRoot(t)
 	n := &NS{t: t, calls: make(chan func())}

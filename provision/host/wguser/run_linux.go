@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"net"
 	"os"
 	"path/filepath"
@@ -30,11 +31,7 @@ func Run(ctx context.Context, name string, o Options) error {
 		t.Close()
 		return err
 	}
-	log := o.Log.With("device", name)
-	d := device.NewDevice(follow(t, name), conn.NewDefaultBind(), &device.Logger{
-		Verbosef: func(format string, args ...any) { log.Debug(fmt.Sprintf(format, args...)) },
-		Errorf:   func(format string, args ...any) { log.Warn(fmt.Sprintf(format, args...)) },
-	})
+	d := device.NewDevice(follow(t, name), conn.NewDefaultBind(), logger(o.Log.With("device", name)))
 	go func() {
 		for {
 			c, err := l.Accept()
@@ -54,6 +51,16 @@ func Run(ctx context.Context, name string, o Options) error {
 	err = l.Close() // removes the socket
 	d.Close()
 	return err
+}
+
+// logger says what goes wrong, and more than that only to who wants to hear it: some of it is said for
+// each packet.
+func logger(log *slog.Logger) *device.Logger {
+	l := &device.Logger{Verbosef: device.DiscardLogf, Errorf: func(format string, args ...any) { log.Warn(fmt.Sprintf(format, args...)) }}
+	if log.Enabled(context.Background(), slog.LevelDebug) {
+		l.Verbosef = func(format string, args ...any) { log.Debug(fmt.Sprintf(format, args...)) }
+	}
+	return l
 }
 
 // open makes the TUN device.

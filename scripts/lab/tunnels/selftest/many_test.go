@@ -9,9 +9,10 @@ import (
 	"net/netip"
 	"os"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/provision-net/provision/provision"
 	"github.com/provision-net/provision/provision/resource/wireguard"
@@ -106,18 +107,26 @@ func TestThousandPeers(t *testing.T) {
 	apply := func(wants []provision.Want) (took, cpu time.Duration) {
 		t.Helper()
 		d := provision.Desired{Wants: wants}
-		c, begin := spent(), time.Now()
+		begin := time.Now()
 		var err error
-		w.left.ns.Do(func() { _, err = w.left.engine.Apply(t.Context(), d, provision.ApplyOptions{}) })
+		w.left.ns.Do(func() {
+			c := spent()
+			_, err = w.left.engine.Apply(t.Context(), d, provision.ApplyOptions{})
+			cpu = spent() - c
+		})
 		if err != nil {
 			t.Fatal(err)
 		}
-		return time.Since(begin), spent() - c
+		return time.Since(begin), cpu
 	}
 	base := w.left.want
-	thousand := append(base[:len(base):len(base)], many(0, 1000)...)
+	count := 1000
+	if emulated() {
+		count = 250
+	}
+	thousand := append(base[:len(base):len(base)], many(0, count)...)
 	first, firstCPU := apply(thousand)
-	if n := len(w.left.read("wg0").Peers); n != 1001 {
+	if n := len(w.left.read("wg0").Peers); n != count+1 {
 		t.Fatalf("%d peers", n)
 	}
 	best, bestCPU := time.Hour, time.Duration(0)
@@ -145,16 +154,17 @@ func TestThousandPeers(t *testing.T) {
 	}
 	last, lastCPU := apply(base)
 	sent, back := stop()
-	t.Logf("kernel %v: 1,000 peers in %v (%v of CPU), one more in %v (%v of CPU), of which reading the device and telling it %v; 1,005 fewer in %v (%v of CPU); %d datagrams sent meanwhile, %d came back",
-		w.left.kernel, round(first), round(firstCPU), round(best), round(bestCPU), round(wire), round(last), round(lastCPU), sent, back)
+	t.Logf("kernel %v: %d peers in %v (%v of CPU), one more in %v (%v of CPU), of which reading the device and telling it %v; all of them away in %v (%v of CPU); %d datagrams sent meanwhile, %d came back",
+		w.left.kernel, count, round(first), round(firstCPU), round(best), round(bestCPU), round(wire), round(last), round(lastCPU), sent, back)
 	if sent == 0 || back != sent {
 		t.Errorf("of %d datagrams %d came back", sent, back)
 	}
 	if emulated() {
 		return
 	}
-	if first > 2*time.Second || best > 100*time.Millisecond {
-		t.Errorf("1,000 peers took %v, want at most 2 s; one more %v, want at most 100 ms", first, best)
+	// On a machine that is busy with something else the clock tells of that, and the CPU time of ours.
+	if min(first, firstCPU) > 2*time.Second || min(best, bestCPU) > 100*time.Millisecond {
+		t.Errorf("1,000 peers took %v (%v of CPU), want at most 2 s; one more %v (%v of CPU), want at most 100 ms", first, firstCPU, best, bestCPU)
 	}
 }
 
@@ -164,7 +174,11 @@ func TestOthersChange(t *testing.T) {
 	w.tunnel(right4 + ":2")
 	w.left.ping("10.241.0.2")
 	stop := w.stream()
-	for i := range 6 {
+	rounds := 6
+	if emulated() {
+		rounds = 2
+	}
+	for i := range rounds {
 		wants := many(i, 20)
 		w.left.put(wants...)
 		// The one who talks gets a prefix more, and loses one.
@@ -182,10 +196,10 @@ func TestOthersChange(t *testing.T) {
 
 func round(d time.Duration) time.Duration { return d.Round(100 * time.Microsecond) }
 
-// spent is the CPU time of this process.
+// spent is the CPU time of the calling thread.
 func spent() time.Duration {
-	var u syscall.Rusage
-	_ = syscall.Getrusage(syscall.RUSAGE_SELF, &u)
+	var u unix.Rusage
+	_ = unix.Getrusage(unix.RUSAGE_THREAD, &u)
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 

@@ -3,15 +3,11 @@
 package selftest
 
 import (
-	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
-
-	"github.com/provision-net/provision/provision/resource/route"
-	"github.com/provision-net/provision/provision/resource/rule"
 )
 
 // nft loads a ruleset into the router.
@@ -78,17 +74,7 @@ func TestPolicyRouting(t *testing.T) {
 	w.right.put(append(device("wg0", key(2), 2, 0, "10.241.0.2/24", "fd00:241::2/64"), peer(key(1).Public(), "", 0, "10.241.0.1/32", "fd00:241::1/128"))...)
 	w.left.ns.Sh("sysctl -q -w net.ipv4.conf.all.src_valid_mark=1")
 	wants := append(device("wg0", key(1), 1, 0xca6c, "10.241.0.1/24", "fd00:241::1/64"), peer(key(2).Public(), right4+":2", 0, "0.0.0.0/0", "::/0"))
-	none := 0
-	for _, family := range []int{4, 6} {
-		dst := netip.MustParsePrefix("0.0.0.0/0")
-		if family == 6 {
-			dst = netip.MustParsePrefix("::/0")
-		}
-		wants = append(wants,
-			route.Want(route.Spec{Key: route.Key{Table: 51820, Dst: dst, Dev: "name:wg0", Metric: 1}}, ""),
-			rule.Want(rule.Spec{Key: rule.Key{Family: family, Priority: 100, Target: 254}, Suppress: &none}, ""),
-			rule.Want(rule.Spec{Key: rule.Key{Family: family, Priority: 101, Not: true, Mark: 0xca6c, Mask: 0xffffffff, Target: 51820}}, ""))
-	}
+	wants = append(wants, full()...)
 	w.left.put(wants...)
 	for _, far := range []string{"203.0.113.7", "2001:db8:ffff::7"} {
 		w.left.ping(far)

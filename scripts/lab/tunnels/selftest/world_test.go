@@ -31,7 +31,7 @@ const patience = 20 * time.Second
 
 // end is one machine with its WireGuard devices.
 type end struct {
-	t       *testing.T
+	t       testing.TB
 	ns      *nstest.NS
 	sockets string
 	engine  *provision.Engine
@@ -42,7 +42,7 @@ type end struct {
 // world is two ends and a router: left has 192.0.2.2 and 2001:db8:1::2, right 198.51.100.2 and
 // 2001:db8:2::2, each behind its own NIC eth0.
 type world struct {
-	t                *testing.T
+	t                testing.TB
 	left, hub, right *end
 }
 
@@ -51,7 +51,7 @@ const (
 	left6, right6 = "2001:db8:1::2", "2001:db8:2::2"
 )
 
-func newWorld(t *testing.T) *world {
+func newWorld(t testing.TB) *world {
 	t.Helper()
 	w := &world{t: t, left: newEnd(t), hub: newEnd(t), right: newEnd(t)}
 	w.left.ns.Pair("eth0", w.hub.ns, "left")
@@ -72,7 +72,7 @@ func newWorld(t *testing.T) *world {
 	return w
 }
 
-func newEnd(t *testing.T) *end {
+func newEnd(t testing.TB) *end {
 	t.Helper()
 	e := &end{t: t, ns: nstest.New(t), sockets: filepath.Join(t.TempDir(), "wg")}
 	program, err := os.Executable()
@@ -226,7 +226,7 @@ func (e *end) mute(args, why string) {
 }
 
 // until polls.
-func until(t *testing.T, what string, done func() bool) {
+func until(t testing.TB, what string, done func() bool) {
 	t.Helper()
 	for over := time.Now().Add(patience); !done(); {
 		if time.Now().After(over) {
