@@ -71,7 +71,7 @@ var ours = map[string]string{
 	"unreachable default dev lo table TABLE metric 4278198272": "wg-quick's rules leak when the device is gone (its table is empty then)",
 	"unreachable default table TABLE metric 4278198272":        "the same for IPv4",
 	"net.ipv4.conf.eth0.src_valid_mark = 1":                    "the same as all.src_valid_mark; it stays where somebody else turns that off",
-	"net.ipv4.conf.eth0.rp_filter = 2":                         "what a peer sends to a new connection has no mark yet; wg-quick loses it under a strict filter",
+	"net.ipv4.conf.eth0.rp_filter = 2":                         "what a peer sends from a new address has no mark yet, and a strict filter drops it",
 	"table inet provision {":                                   "one table for both families and everything else",
 	"chain tunnel-raw {":                                       "wg-quick's preraw, of both families",
 	"chain mark-in {":                                          "wg-quick's premangle",
