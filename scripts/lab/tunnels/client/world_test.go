@@ -80,7 +80,9 @@ func newWorld(t *testing.T) *world {
 	w.engine = w.newEngine("client")
 	far := w.newEngine("far")
 	var err error
-	w.far.Do(func() { _, err = far.Apply(t.Context(), provision.Desired{Wants: w.farEnd()}, provision.ApplyOptions{}) })
+	w.far.Do(func() {
+		_, err = far.Apply(t.Context(), provision.Desired{Wants: w.farEnd()}, provision.ApplyOptions{})
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
