@@ -71,20 +71,6 @@ type Delegated struct {
 	Valid     time.Time    `json:"valid,omitzero"`
 }
 
-// end is when the last prefix ends; zero is never.
-func (l Lease) end() time.Time {
-	var out time.Time
-	for _, p := range l.Prefixes {
-		if p.Valid.IsZero() {
-			return time.Time{}
-		}
-		if p.Valid.After(out) {
-			out = p.Valid
-		}
-	}
-	return out
-}
-
 // Parameters of section 7.6.
 const (
 	solMaxDelay = time.Second
