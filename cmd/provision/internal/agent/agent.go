@@ -23,6 +23,7 @@ import (
 	"github.com/provision-net/provision/provision/resource/nft"
 	"github.com/provision-net/provision/provision/resource/wpaconf"
 	"github.com/provision-net/provision/routing"
+	"github.com/provision-net/provision/routing/wireguard"
 )
 
 // DefaultStateDir holds the engine's snapshots and ledger (folder engine) and the
@@ -68,6 +69,10 @@ type Agent struct {
 	again *GadgetState
 	// switched are the profiles that profile auto has come to, by the gadget's name.
 	switched map[string]string
+	// pending is what a command is about to add to the folder of WireGuard; nil: what is there.
+	pending *wireguard.Added
+	// asked are the tunnels, as last planned, whose peers ask this machine for names.
+	asked []string
 	// gather and equip are a machine of a test's own, in place of this one: its facts, and what an engine changes.
 	gather func(context.Context) (*facts.Facts, error)
 	equip  func(*provision.Engine)

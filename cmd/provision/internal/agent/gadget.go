@@ -328,15 +328,23 @@ func serveRules(c dnsdhcp.Config, links []GadgetLink) []dnsdhcp.Rule {
 	return out
 }
 
-// ServeConfig is what `provision serve` serves: the slice, and the links of the gadgets that are
-// up. wanted: there will be something to serve, though perhaps not yet.
+// ServeConfig is what `provision serve` serves: the slice, the links of the gadgets that are up, and the
+// tunnels whose peers ask this machine for names. wanted: there will be something to serve, though perhaps not yet.
 func ServeConfig(root string, c Config) (out dnsdhcp.Config, wanted bool, err error) {
 	s, err := readGadget(root)
 	out = c.Serve
 	out.Links = append(slices.Clone(out.Links), serveRules(c.Serve, s.Links)...)
 	out.Links = append(out.Links, prefixRules(out, c.Routing.Served())...)
+	tunnels, werr := c.Routing.WireGuard, error(nil)
+	if added, rerr := readWireguard(root); !errors.Is(rerr, fs.ErrPermission) {
+		if werr = rerr; werr == nil {
+			tunnels, werr = mergeWireguard(c.Routing.WireGuard, added)
+		}
+	}
+	out.Links = append(out.Links, tunnelRules(out, resolving(tunnels))...)
+	out.DNS.OwnNames = insideNames(out.DNS.OwnNames, tunnels)
 	out.DNS.Routes = append(slices.Clone(out.DNS.Routes), listRoutes(c)...)
-	return out, len(out.Links) > 0 || c.Gadget.Wanted(), errors.Join(err, nearProblems(c))
+	return out, len(out.Links) > 0 || c.Gadget.Wanted(), errors.Join(err, werr, nearProblems(c))
 }
 
 // serveReload is the kind of action, and the trigger, that has a running server read anew what it

@@ -72,7 +72,7 @@ func TestServedLinksAreTold(t *testing.T) {
 		t.Fatalf("%+v", set.Services)
 	}
 	for _, s := range set.Services {
-		if !slices.Equal(s.Interfaces, []string{"usb0"}) || !strings.HasPrefix(s.Why, "gadget: link usb0 ") {
+		if !slices.Equal(s.Interfaces, []string{"usb0"}) || !strings.HasPrefix(s.Why, "link usb0 ") {
 			t.Errorf("%+v", s)
 		}
 	}

@@ -18,7 +18,7 @@ func served(c dnsdhcp.Config, written int) intent.Set {
 		links := []string{l.Match.Name}
 		at := fmt.Sprintf("serve.links[%d]", i)
 		if i >= written {
-			at = "gadget: link " + l.Match.Name
+			at = "link " + l.Match.Name
 		}
 		add := func(name, proto string, family int, multicast bool, ports ...uint16) {
 			out.Services = append(out.Services, intent.Service{Name: name, Interfaces: links, Proto: proto, Ports: ports, Multicast: multicast,

@@ -18,10 +18,17 @@ import (
 
 // routing asks the wing of the way out, in a second pass: what the others need is known by now.
 func (a *Agent) routing(ctx context.Context, f *facts.Facts, usb gadget.Result) (routing.Result, error) {
+	config, err := a.routingConfig()
+	if err != nil {
+		return routing.Result{}, err
+	}
 	serve := a.Config.Serve
 	serve.Links = append(slices.Clone(serve.Links), serveRules(serve, links(usb.Links))...)
-	serve.Links = append(serve.Links, prefixRules(serve, a.Config.Routing.Served())...)
-	in := routing.Input{Facts: f, Intents: served(serve, len(a.Config.Serve.Links)), Units: a.Units, Names: a.tableNames()}
+	serve.Links = append(serve.Links, prefixRules(serve, config.Served())...)
+	a.asked = resolving(config.WireGuard)
+	serve.Links = append(serve.Links, tunnelRules(serve, a.asked)...)
+	in := routing.Input{Facts: f, Intents: served(serve, len(a.Config.Serve.Links)), Units: a.Units, Names: a.tableNames(),
+		WireGuard: a.wireguardInput(config.WireGuard)}
 	in.Intents.Append(usb.Intents)
 	text, err := readBounded(filepath.Join(a.Root, policy.MemoryPath), 1<<20)
 	if err == nil {
@@ -30,7 +37,7 @@ func (a *Agent) routing(ctx context.Context, f *facts.Facts, usb gadget.Result) 
 	if err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, fs.ErrPermission) {
 		return routing.Result{}, fmt.Errorf("cannot use the allotted numbers in %s: %w; remove the file to allot them anew", policy.MemoryPath, err)
 	}
-	if len(a.Config.Routing.Adapters) > 0 && !a.offline() {
+	if len(config.Adapters) > 0 && !a.offline() {
 		seen, err := a.seen(ctx, f)
 		if err != nil {
 			return routing.Result{}, err
@@ -38,8 +45,8 @@ func (a *Agent) routing(ctx context.Context, f *facts.Facts, usb gadget.Result) 
 		in.Seen = seen
 	}
 	var torn []error
-	in.Lists, torn = a.copies(a.Config.Routing.Lists)
-	r, err := routing.Plan(in, a.Config.Routing)
+	in.Lists, torn = a.copies(config.Lists)
+	r, err := routing.Plan(in, config)
 	for _, err := range torn {
 		r.Desired.Notes = append(r.Desired.Notes, provision.Note{Level: "warning", Subject: "routing.lists", Text: err.Error()})
 	}

@@ -6,4 +6,6 @@ import "os"
 
 func trusted(string) error { return nil }
 
+func ownerOf(os.FileInfo) int { return 0 }
+
 func openRegular(path string) (*os.File, error) { return os.Open(path) }

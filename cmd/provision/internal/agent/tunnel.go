@@ -13,6 +13,7 @@ import (
 	"github.com/provision-net/provision/provision/resource/address"
 	"github.com/provision-net/provision/provision/resource/file"
 	"github.com/provision-net/provision/provision/resource/unit"
+	"github.com/provision-net/provision/provision/resource/wireguard"
 	"github.com/provision-net/provision/routing"
 )
 
@@ -46,11 +47,11 @@ func ruleOf(c dnsdhcp.Config, name string) (dnsdhcp.Rule, bool) {
 	return dnsdhcp.Rule{}, false
 }
 
-// announced has the server of the links started where prefixes are announced, and a running one told;
+// announced has the server of the links started where prefixes are announced or peers ask for names, and a running one told;
 // where the file has rules of its own for them, it says what these lack.
 func (a *Agent) announced(f *facts.Facts, r routing.Result, already provision.Desired) provision.Desired {
 	var d provision.Desired
-	if len(r.Served) == 0 {
+	if len(r.Served) == 0 && len(a.asked) == 0 {
 		return d
 	}
 	for _, s := range r.Served {
@@ -64,9 +65,12 @@ func (a *Agent) announced(f *facts.Facts, r routing.Result, already provision.De
 	}
 	var refs []provision.Ref
 	for _, w := range r.Desired.Wants {
-		if w.Kind == address.Kind {
+		if w.Kind == address.Kind && len(r.Served) > 0 {
 			refs = append(refs, w.Ref)
 		}
+	}
+	if tunnels := deviceRefs(a.asked); !a.offline() && len(tunnels) > 0 {
+		d.Triggers = append(d.Triggers, provision.Trigger{Name: serveReload + " tunnels", On: tunnels, Do: provision.Action{Kind: serveReload}, Why: "a running server answers the peers of the tunnels"})
 	}
 	if !a.offline() && len(refs) > 0 {
 		d.Triggers = append(d.Triggers, provision.Trigger{Name: serveReload + " prefixes", On: refs, Do: provision.Action{Kind: serveReload}, Why: "a running server announces the prefixes"})
@@ -79,7 +83,10 @@ func (a *Agent) announced(f *facts.Facts, r routing.Result, already provision.De
 	if text, err := readBounded(filepath.Join(a.Root, serveUnitPath), 64<<10); err == nil && string(text) != a.ServeUnit {
 		return d
 	}
-	const why = "announces the routed prefixes"
+	why := "announces the routed prefixes"
+	if len(r.Served) == 0 {
+		why = "answers the peers of the tunnels"
+	}
 	d.Wants = []provision.Want{file.Want(serveUnitPath, []byte(a.ServeUnit), 0o644, why),
 		file.Dir(filepath.Dir(serveUnitLink), "folder of enabled units"),
 		file.Symlink(serveUnitLink, "../provision-serve.service", "enables provision-serve.service")}
@@ -88,4 +95,13 @@ func (a *Agent) announced(f *facts.Facts, r routing.Result, already provision.De
 			Why: "systemd reads the unit and starts the server"})
 	}
 	return d
+}
+
+// deviceRefs are the references of WireGuard devices.
+func deviceRefs(names []string) []provision.Ref {
+	var out []provision.Ref
+	for _, n := range names {
+		out = append(out, wireguard.Ref(n))
+	}
+	return out
 }
