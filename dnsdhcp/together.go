@@ -5,6 +5,7 @@ import (
 	"net/netip"
 
 	"github.com/provision-net/provision/dnsdhcp/dhcp4"
+	"github.com/provision-net/provision/dnsdhcp/dns/zone"
 	"github.com/provision-net/provision/dnsdhcp/lease"
 )
 
@@ -29,7 +30,11 @@ func (r *reader) together(c *resolved) {
 			}
 		}
 	}
-	if _, _, err := c.zoneOf(nil, nowhere{}, nowhere{}, nowhere{}, "provision"); err != nil {
+	routes, err := zone.NewRoutes(c.dns.routes)
+	if err == nil {
+		err = zone.Check(c.zoneConfig(nil, routes, nowhere{}, nowhere{}, nowhere{}, "provision"))
+	}
+	if err != nil {
 		for _, e := range unjoin(err) {
 			r.fail("dns", "%v", e)
 		}

@@ -37,8 +37,6 @@ type domain struct {
 // New checks and prepares. The error names everything that is wrong.
 func New(c Config) (*Zone, error) {
 	z := &Zone{c: c, nodes: make(map[string]*node, 512)}
-	var errs []error
-	fail := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
 	for _, s := range specials() {
 		if s.kind != private || c.BogusPriv {
 			z.node(s.name).special = s.kind
@@ -47,6 +45,20 @@ func New(c Config) (*Zone, error) {
 	if c.NoAppDNS {
 		z.node("use-application-dns.net.").special = canary
 	}
+	return z, z.fill()
+}
+
+// Check is the error of New, without what New makes for the answers, which is most of its work.
+func Check(c Config) error {
+	z := &Zone{c: c, nodes: map[string]*node{}}
+	return z.fill()
+}
+
+// fill adds what is configured.
+func (z *Zone) fill() error {
+	c := z.c
+	var errs []error
+	fail := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
 	if c.NAT64.IsValid() {
 		if _, err := embed(c.NAT64, netip.AddrFrom4([4]byte{192, 0, 0, 170})); err != nil {
 			fail("nat64 prefix %s: %w", c.NAT64, err)
@@ -101,7 +113,7 @@ func New(c Config) (*Zone, error) {
 		}
 		z.nets = append(z.nets, n.Masked())
 	}
-	return z, errors.Join(errs...)
+	return errors.Join(errs...)
 }
 
 // canonical is a name in lower case with its final dot.
