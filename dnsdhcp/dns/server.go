@@ -67,9 +67,6 @@ func (s *Server) ServeUDP(ctx context.Context, link string, ifindex int, conn Pa
 	in, out := make([]Datagram, batch), make([]Datagram, batch)
 	room := make([]byte, batch*queryRoom)
 	replies := make([][]byte, batch)
-	for i := range replies {
-		replies[i] = make([]byte, 0, 4096)
-	}
 	var w Scratch
 	for {
 		for i := range in {
@@ -93,6 +90,9 @@ func (s *Server) ServeUDP(ctx context.Context, link string, ifindex int, conn Pa
 			if d.Cut {
 				s.drop(from, now, ReasonCut, nil)
 				continue
+			}
+			if replies[ready] == nil { // most are never used: few clients ask at the same moment
+				replies[ready] = make([]byte, 0, 4096)
 			}
 			reply, miss := s.Serve(&w, d.Buf, from, now, replies[ready][:0])
 			if len(reply) > 0 {

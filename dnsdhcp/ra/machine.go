@@ -40,6 +40,12 @@ const (
 	// there against storms of solicitations, shutting down would take 9 s, and service managers and people do not wait.
 	// Three in 0.8 s survive the loss of two, and of anything shorter than that.
 	finalGap = 400 * time.Millisecond
+	// afterCarrier is the rest between a carrier and the first advertisement. When Linux finds an NCM gadget it switches
+	// the link on, off and on again at once (drivers/net/usb/cdc_ncm.c, cdc_ncm_bind_common). What is sent in between
+	// stays in the gadget, with all that comes after it, the DHCP offer too, until 32 packets have come together: the
+	// timer that sends a part has fired while there was no link (drivers/usb/gadget/function/f_ncm.c, ncm_tx_timeout).
+	// Who is in a hurry solicits, and is answered.
+	afterCarrier = 100 * time.Millisecond
 )
 
 // Machine decides what is advertised on one link and when. It is a state machine: events come in with their time,
@@ -147,6 +153,7 @@ func (m *Machine) SetUplink(now clock.Instant, u Uplink) {
 // SetLink changes the link; Index 0 is one that is not there.
 func (m *Machine) SetLink(now clock.Instant, l link.Link) {
 	was := m.src
+	came := l.Index == m.link.Index && l.Carrier && !m.link.Carrier
 	if l.Index != m.link.Index {
 		// Another interface under the same name: nobody there has heard us.
 		m.sent, m.spoken, was = false, false, netip.Addr{}
@@ -162,6 +169,9 @@ func (m *Machine) SetLink(now clock.Instant, l link.Link) {
 	case !was.IsValid():
 		m.refresh(now)
 		m.burst(now)
+		if came {
+			m.next = max(m.next, now.Add(afterCarrier))
+		}
 	default:
 		m.refresh(now)
 	}

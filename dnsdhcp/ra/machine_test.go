@@ -137,6 +137,22 @@ func TestFirstAdvertisements(t *testing.T) {
 	}
 }
 
+// A host that tries its USB link before it uses it: nothing is sent into the try, and who solicits is answered soon.
+func TestLinkIsTried(t *testing.T) {
+	on, off := usb0(static), usb0(static)
+	off.Carrier = false
+	w := started(t, testConfig(), off, Uplink{})
+	w.log, w.start = nil, w.now
+	for range 3 {
+		w.m.SetLink(w.now, on)
+		w.wantTimes(w.run(4*time.Millisecond), "")
+		w.m.SetLink(w.now, off)
+		w.wantTimes(w.run(4*time.Millisecond), "")
+	}
+	w.m.SetLink(w.now, on)
+	w.wantTimes(w.run(time.Second), "124ms")
+}
+
 func TestLinkComesAndGoes(t *testing.T) {
 	w := started(t, testConfig(), usb0(static), Uplink{})
 	w.log = nil
@@ -146,7 +162,7 @@ func TestLinkComesAndGoes(t *testing.T) {
 	w.m.SetLink(w.now, down)
 	w.wantTimes(w.run(time.Hour), "")
 	w.m.SetLink(w.now, usb0(static))
-	w.wantTimes(w.run(time.Minute), "1h0m0s 1h0m16s 1h0m32s")
+	w.wantTimes(w.run(time.Minute), "1h0m0.1s 1h0m16.1s 1h0m32.1s")
 	w.m.SetLink(w.now, link.Link{Name: "usb0"})
 	w.wantTimes(w.run(time.Second), "")
 	again := usb0(static)
@@ -167,7 +183,7 @@ func TestLinkComesAndGoes(t *testing.T) {
 		w.m.SetLink(w.now, again)
 		w.run(100 * time.Millisecond)
 	}
-	w.wantTimes(w.run(2*time.Second), "1h2m4s")
+	w.wantTimes(w.run(2*time.Second), "1h2m4.2s")
 	again.Index = 9
 	w.m.SetLink(w.now, again)
 	w.wantTimes(w.run(0), "1h2m5s")

@@ -9,14 +9,16 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/provision-net/provision/scripts/lab"
 	guest "github.com/provision-net/provision/scripts/lab/gadget"
 )
 
 var (
-	binary = flag.String("provision", "", "the `program` that is measured beside the script")
-	rounds = flag.Int("rounds", 7, "how often each is measured, in turn")
+	binary  = flag.String("provision", "", "the `program` that is measured beside the script")
+	rounds  = flag.Int("rounds", 7, "how often each is measured, in turn")
+	counted = flag.Bool("counted", false, "the guest's clock counts instructions: for a busy machine")
 )
 
 // TestLease prints medians, ranges and the ratio round by round.
@@ -30,7 +32,7 @@ func TestLease(t *testing.T) {
 		t.Fatal(err)
 	}
 	inside := guest.Build(t, "./scripts/lab/gadget/inside", true, "-tags", "lab")
-	e := guest.Run(t, guest.Guest{Files: map[string]string{"provision": program, "inside": inside},
+	e := guest.Run(t, guest.Guest{Counted: *counted, Limit: 15 * time.Minute, Files: map[string]string{"provision": program, "inside": inside},
 		Script: fmt.Sprintf("inside -test.run XXX -test.bench Lease -test.benchtime %dx", *rounds)})
 	made, bound := map[string][]float64{}, map[string][]float64{}
 	for line := range strings.Lines(e.Said) {
