@@ -3,6 +3,7 @@ package routing
 import (
 	"errors"
 	"fmt"
+	"net/netip"
 	"slices"
 	"strings"
 
@@ -198,7 +199,7 @@ func Plan(in Input, c Config) (Result, error) {
 
 	r.Kept = append(kept.Of(r.Desired.Wants, KeptKinds()...), later...)
 	if len(r.Kept) > 0 {
-		w, err := kept.Want(kept.State{Wants: r.Kept, Switch: r.Switch, Lists: c.kept()})
+		w, err := kept.Want(kept.State{Wants: r.Kept, Switch: r.Switch, Lists: c.kept(), Endpoints: r.WireGuard.Named, Resolved: meant(in.WireGuard.Resolved, r.WireGuard.Named)})
 		if err != nil {
 			return r, err
 		}
@@ -295,6 +296,20 @@ func present(f *facts.Facts, name string) bool {
 // watches reports whether there is something to watch beside what is kept.
 func (c Config) watches() bool {
 	return len(c.Watch.Complete().Jobs()) > 0 || len(c.Uplinks) > 0 || len(c.Updates()) > 0 || c.Delegation.Enabled()
+}
+
+// meant are the addresses of names that are called.
+func meant(resolved map[string][]netip.Addr, list []wireguard.Named) map[string][]netip.Addr {
+	var out map[string][]netip.Addr
+	for _, n := range list {
+		if a := resolved[n.Host]; len(a) > 0 {
+			if out == nil {
+				out = map[string][]netip.Addr{}
+			}
+			out[n.Host] = a
+		}
+	}
+	return out
 }
 
 // join puts the fragment's sets and chains behind those of t.

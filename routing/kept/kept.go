@@ -9,12 +9,15 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/netip"
 	"unicode/utf8"
 
 	"github.com/provision-net/provision/provision"
 	"github.com/provision-net/provision/provision/resource/file"
+	wgresource "github.com/provision-net/provision/provision/resource/wireguard"
 	"github.com/provision-net/provision/routing/killswitch"
 	"github.com/provision-net/provision/routing/lists"
+	"github.com/provision-net/provision/routing/wireguard"
 )
 
 // Path of the file. It is 0600: a table's comments and addresses are nobody else's business.
@@ -33,6 +36,11 @@ type State struct {
 	Switch *Switch
 	// Lists are the lists whose addresses are in sets of the own table, which have a life of their own too.
 	Lists lists.Config
+	// Endpoints are the peers that are called by name: where they are is found out again and again.
+	Endpoints []wireguard.Named
+	// Resolved is what their names meant when they were committed: a plan that asked again would open
+	// a kill switch for another address each time.
+	Resolved map[string][]netip.Addr
 }
 
 // Switch is what a kill switch is made from, and where its rules stand.
@@ -48,6 +56,17 @@ type state struct {
 	Wants   []want       `json:"wants"`
 	Switch  *Switch      `json:"kill_switch,omitempty"`
 	Lists   lists.Config `json:"lists,omitempty"`
+	// Endpoints has fields of its own: a key is text.
+	Endpoints []endpoint              `json:"endpoints,omitempty"`
+	Resolved  map[string][]netip.Addr `json:"resolved,omitempty"`
+}
+
+type endpoint struct {
+	Device    string `json:"device"`
+	Peer      string `json:"peer"`
+	PublicKey string `json:"public_key"`
+	Host      string `json:"host"`
+	Port      uint16 `json:"port"`
 }
 
 type want struct {
@@ -74,7 +93,10 @@ func Of(wants []provision.Want, kinds ...string) []provision.Want {
 
 // Want asks for the file with this state in it.
 func Want(k State) (provision.Want, error) {
-	s := state{Version: version, Wants: []want{}, Switch: k.Switch, Lists: k.Lists}
+	s := state{Version: version, Wants: []want{}, Switch: k.Switch, Lists: k.Lists, Resolved: k.Resolved}
+	for _, e := range k.Endpoints {
+		s.Endpoints = append(s.Endpoints, endpoint{e.Device, e.Peer, e.PublicKey.String(), e.Host, e.Port})
+	}
 	for _, w := range k.Wants {
 		for k, v := range w.Attrs {
 			if !utf8.ValidString(v) {
@@ -105,7 +127,7 @@ func Parse(text []byte) (State, error) {
 	if s.Version != version {
 		return State{}, fmt.Errorf("%s has version %d and this program knows %d: `provision apply` writes it anew", Path, s.Version, version)
 	}
-	out := State{Switch: s.Switch, Lists: s.Lists}
+	out := State{Switch: s.Switch, Lists: s.Lists, Resolved: s.Resolved}
 	var errs []error
 	for i, w := range s.Wants {
 		if w.Kind == "" || w.Name == "" || w.Attrs == nil {
@@ -113,6 +135,14 @@ func Parse(text []byte) (State, error) {
 			continue
 		}
 		out.Wants = append(out.Wants, provision.Want{Ref: provision.Ref{Kind: w.Kind, Name: w.Name}, Attrs: w.Attrs, Why: w.Why, Mode: w.Mode})
+	}
+	for i, e := range s.Endpoints {
+		key, err := wgresource.ParseKey(e.PublicKey)
+		if err != nil || e.Device == "" || e.Host == "" {
+			errs = append(errs, fmt.Errorf("%s: endpoint %d names no peer", Path, i+1))
+			continue
+		}
+		out.Endpoints = append(out.Endpoints, wireguard.Named{Device: e.Device, Peer: e.Peer, PublicKey: key, Host: e.Host, Port: e.Port})
 	}
 	return out, errors.Join(errs...)
 }

@@ -1,14 +1,17 @@
 package kept
 
 import (
+	"net/netip"
 	"reflect"
 	"strings"
 	"testing"
 
 	"github.com/provision-net/provision/provision"
 	"github.com/provision-net/provision/provision/resource/file"
+	wgresource "github.com/provision-net/provision/provision/resource/wireguard"
 	"github.com/provision-net/provision/routing/killswitch"
 	"github.com/provision-net/provision/routing/lists"
+	"github.com/provision-net/provision/routing/wireguard"
 )
 
 func TestRoundTrip(t *testing.T) {
@@ -25,7 +28,9 @@ func TestRoundTrip(t *testing.T) {
 	}
 	sw := &Switch{Input: killswitch.Input{Config: killswitch.Config{Tunnel: "wg0", WindowPorts: []uint16{80}}, Table: 15800, Mark: 1, Mask: 3}, Priority: 5790}
 	l := lists.Config{"x": {Addresses: []string{"192.0.2.1"}}}
-	w, err := Want(State{Wants: kept, Switch: sw, Lists: l})
+	named := []wireguard.Named{{Device: "wg0", Peer: "exit", PublicKey: wgresource.Key{1}, Host: "vpn.example.org", Port: 51820}}
+	meant := map[string][]netip.Addr{"vpn.example.org": {netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("2001:db8::1")}}
+	w, err := Want(State{Wants: kept, Switch: sw, Lists: l, Endpoints: named, Resolved: meant})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -33,7 +38,7 @@ func TestRoundTrip(t *testing.T) {
 		t.Errorf("the file is %v", w.Ref)
 	}
 	got, err := Parse([]byte(w.Attrs[file.AttrContent]))
-	if err != nil || !reflect.DeepEqual(got, State{Wants: kept, Switch: sw, Lists: l}) {
+	if err != nil || !reflect.DeepEqual(got, State{Wants: kept, Switch: sw, Lists: l, Endpoints: named, Resolved: meant}) {
 		t.Errorf("got %v, %v", got, err)
 	}
 	if again, _ := Want(got); again.Attrs[file.AttrContent] != w.Attrs[file.AttrContent] {
@@ -46,7 +51,7 @@ func TestRoundTrip(t *testing.T) {
 }
 
 func TestRubbish(t *testing.T) {
-	for _, text := range []string{"", "{", `{"version":2}`, `{"version":1,"wants":[{}]}`, `{"version":1,"wants":[{"kind":"nft","name":"x"}]}`} {
+	for _, text := range []string{"", "{", `{"version":2}`, `{"version":1,"wants":[{}]}`, `{"version":1,"wants":[{"kind":"nft","name":"x"}]}`, `{"version":1,"wants":[],"endpoints":[{"device":"wg0","host":"x","public_key":"x"}]}`} {
 		if got, err := Parse([]byte(text)); err == nil {
 			t.Errorf("%q: got %v", text, got)
 		}

@@ -74,6 +74,13 @@ func (g *guard) sets() []nft.Set {
 	return out
 }
 
+// Resolved says where the guard is told that the tunnel's endpoint is, for as long as the set keeps it (an
+// hour).
+func Resolved(at netip.AddrPort) (set string, e nft.Element) {
+	a := at.Addr().Unmap().WithZone("")
+	return setOf(SetResolved4, match.Family(a)), nft.Element{Key: append(append(a.AsSlice(), match.PortKey(at.Port())...), 0, 0)}
+}
+
 func elements(as []netip.Addr) []nft.Element {
 	var out []nft.Element
 	for _, a := range as {

@@ -3,6 +3,7 @@ package wireguard
 import (
 	"fmt"
 	"maps"
+	"net/netip"
 	"slices"
 	"strings"
 )
@@ -58,6 +59,21 @@ func (c Config) KeyFiles() []string {
 		for _, p := range i.Peers {
 			if p.PresharedKeyFile != "" {
 				out = append(out, p.PresharedKeyFile)
+			}
+		}
+	}
+	slices.Sort(out)
+	return slices.Compact(out)
+}
+
+// Hosts are the endpoints that are given by name, sorted, each once.
+func (c Config) Hosts() []string {
+	var out []string
+	for _, i := range c {
+		for _, p := range i.Peers {
+			host, _, why := SplitEndpoint(p.Endpoint, false)
+			if _, err := netip.ParseAddr(host); p.Endpoint != "" && why == "" && err != nil {
+				out = append(out, host)
 			}
 		}
 	}

@@ -59,6 +59,7 @@ func (a *Agent) Watch(ctx context.Context, o WatchOptions) (watch.Status, error)
 	told := &watching.Told{Sender: teller{mark: mark}, Feed: sys.Feed}
 	given := &watching.Delegation{Link: watching.Links{}, Feed: sys.Feed}
 	k := &keeper{agent: a, engine: e, config: cfg, ups: ups, given: given, told: told}
+	k.named = &watching.Names{Feed: sys.Feed, World: endpoints{agent: a, guards: k.guards, tables: &nft.Resource{}}}
 	eng := &watch.Engine{
 		Source: sys, Hand: sys, Runner: sys, Resources: e.Resources, Memory: watching.MemoryPath,
 		Lock: k.lock, Managers: watching.Managers, Overruns: sys.Overruns, Log: a.Log, Boot: watching.BootID(),
@@ -97,6 +98,7 @@ func (a *Agent) Watch(ctx context.Context, o WatchOptions) (watch.Status, error)
 		g.Go(func() error { return a.keepLists(ctx) })
 	}
 	g.Go(func() error { return told.Run(ctx) })
+	g.Go(func() error { return k.named.Run(ctx) })
 	g.Go(func() error { return given.Run(ctx) })
 	sw := &switcher{agent: a, engine: e, poked: make(chan struct{}, 1)}
 	if k.keeps() {
@@ -202,6 +204,7 @@ type keeper struct {
 	ups    *watching.Uplinks
 	told   *watching.Told
 	given  *watching.Delegation
+	named  *watching.Names
 
 	mu       sync.Mutex
 	config   watch.Config
@@ -213,6 +216,7 @@ type keeper struct {
 	uplink   watch.Job
 	update   watch.Job
 	prefix   watch.Job
+	guarded  string // the tunnel of a kill switch
 }
 
 // uplinks has these ways out checked. The job is there with none too: it takes away the routes
@@ -250,6 +254,13 @@ func (k *keeper) foreign() bool {
 	return slices.ContainsFunc(k.wants, func(w provision.Want) bool { return w.Kind == dockeruser.Kind })
 }
 
+// guards reports whether a kill switch holds what leaves beside this device.
+func (k *keeper) guards(device string) bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.guarded == device
+}
+
 // empty reports whether nothing was committed.
 func (k *keeper) empty() bool {
 	k.mu.Lock()
@@ -276,13 +287,19 @@ func (k *keeper) load() error {
 	if len(k.config.RPFilter.Loose) == 0 {
 		jobs = append(jobs, &watch.RPFilter{}) // it puts back what an earlier configuration had loosened
 	}
+	if text == nil {
+		k.named.Job(nil) // nobody is asked for any more
+	}
 	if text != nil && k.config.Keeps() {
 		state, err := kept.Parse(text)
 		if err != nil {
 			return err
 		}
-		k.wants = state.Wants
-		jobs = append(jobs, &watch.Keep{Wants: k.wants, Class: classes(k.engine)})
+		k.wants, k.guarded = state.Wants, ""
+		if state.Switch != nil {
+			k.guarded = state.Switch.Input.Config.Tunnel
+		}
+		jobs = append(jobs, k.named.Job(state.Endpoints), &watch.Keep{Wants: k.wants, Class: classes(k.engine)})
 	}
 	k.jobs(jobs...)
 	return nil

@@ -34,6 +34,7 @@ import (
 
 func TestMain(m *testing.M) {
 	wguser.Child()
+	lookupChild()
 	os.Exit(m.Run())
 }
 
