@@ -79,6 +79,9 @@ func newEnd(t testing.TB) *end {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if p := os.Getenv("PROVISION_BINARY"); p != "" {
+		program = p
+	}
 	devices := wireguard.Resource{Sockets: e.sockets}
 	if _, err := e.ns.Try("ip link add probe type wireguard"); err != nil {
 		devices.Userspace = wguser.Starter{Program: program, Sockets: e.sockets, Tied: true}
