@@ -5,3 +5,5 @@ package main
 import "os"
 
 func terminalWidth(*os.File) int { return 0 }
+
+func terminalRows(*os.File) int { return 0 }

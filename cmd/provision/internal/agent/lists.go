@@ -1,32 +1,22 @@
 package agent
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 	"time"
 
-	"github.com/provision-net/provision/provision"
-	"github.com/provision-net/provision/provision/host"
-	"github.com/provision-net/provision/provision/host/fetch"
-	"github.com/provision-net/provision/provision/resource/nft"
-	"github.com/provision-net/provision/routing/kept"
 	"github.com/provision-net/provision/routing/lists"
-	"github.com/provision-net/provision/routing/lists/span"
 )
 
 // Bounds of files that are read back.
 const (
 	maxListRuns  = 1 << 20
 	maxAttempts  = 1 << 20
-	fetchTimeout = 5 * time.Minute // of one registry's file over a slow line
 )
 
 // copies are the last good copies of the lists. One that cannot be read is none; why is told.
@@ -53,116 +43,12 @@ func (a *Agent) copies(c lists.Config) (map[string]lists.Copy, []error) {
 	return out, errs
 }
 
-// sourceDocs reads documents for lists.
-type sourceDocs struct{ root string }
-
-// Read implements lists.Source. A document is read while it comes: on a small machine there is no
-// room for all of it.
-func (s sourceDocs) Read(ctx context.Context, where string, most int64, known lists.Validator, take func(io.Reader) error) (lists.Validator, bool, error) {
-	url := where
-	if strings.HasPrefix(where, "/") {
-		url = filepath.Join(s.root, where)
-	}
-	r, w := io.Pipe()
-	var resp fetch.Response
-	var failed error
-	var wg sync.WaitGroup
-	wg.Go(func() {
-		resp, failed = fetch.Get(ctx, fetch.Request{URL: url, MaxBytes: most, Timeout: fetchTimeout, ETag: known.ETag, LastModified: known.LastModified, To: w})
-		if failed == nil && resp.NotModified {
-			failed = errSame
-		}
-		w.CloseWithError(failed) // nil is the end of the document
-	})
-	err := take(r)
-	r.CloseWithError(errEnough) // the fetch must not wait for a reader that has seen enough
-	wg.Wait()
-	now := lists.Validator{ETag: resp.ETag, LastModified: resp.LastModified}
-	switch {
-	case errors.Is(failed, errSame):
-		return known, true, nil
-	case failed != nil && !errors.Is(failed, errEnough):
-		return now, false, failed
-	}
-	return now, false, err
-}
-
-var (
-	errSame   = errors.New("not modified")
-	errEnough = errors.New("enough was read")
-)
-
 // ListOutcome is what a refresh did.
 type ListOutcome struct {
 	Refreshed []string      `json:"refreshed"`
 	Changed   []string      `json:"changed_sets"`
 	Problems  []string      `json:"problems"`
 	Took      time.Duration `json:"took_ns"`
-}
-
-// refreshLists reads lists anew, keeps what is good, and puts it into the sets that were committed.
-// What another process does at the same time is of no harm: copies are replaced whole.
-func (a *Agent) refreshLists(ctx context.Context, c lists.Config, names []string, force bool) (ListOutcome, error) {
-	begin := time.Now()
-	out := ListOutcome{Refreshed: []string{}, Changed: []string{}, Problems: []string{}}
-	old, errs := a.copies(c)
-	for _, err := range errs {
-		a.Log.Warn("a list has to be fetched anew", "err", err)
-	}
-	got := c.Gather(ctx, names, old, sourceDocs{a.Root}, begin, force)
-	if err := ctx.Err(); err != nil {
-		return out, err
-	}
-	root, err := host.OpenRoot(a.Root)
-	if err != nil {
-		return out, err
-	}
-	defer root.Close()
-	for _, n := range names {
-		o, ok := got[n]
-		switch {
-		case !ok:
-			continue
-		case o.Err != nil:
-			out.Problems = append(out.Problems, o.Err.Error())
-			continue
-		}
-		if err := keepList(root, lists.FileName(n), o.Copy.Bytes()); err != nil {
-			return out, err
-		}
-		out.Refreshed = append(out.Refreshed, n)
-		old[n] = o.Copy
-	}
-	if err := keepList(root, lists.AttemptsFile, a.attempts().After(c, got, begin).Bytes()); err != nil {
-		return out, err
-	}
-	out.Changed, err = a.refill(ctx, c.WithUpstreams(c.Sets(old)))
-	out.Took = time.Since(begin)
-	return out, err
-}
-
-// keepList writes a file in the lists' directory, durably.
-func keepList(root *host.Root, name string, data []byte) error {
-	fail := func(err error) error { return fmt.Errorf("cannot keep %s/%s: %w", lists.Dir, name, err) }
-	for _, dir := range []string{filepath.Dir(lists.Dir), lists.Dir} {
-		if _, err := root.Lstat(dir); errors.Is(err, fs.ErrNotExist) {
-			if err := root.Write(dir, host.File{Mode: fs.ModeDir | 0o700, UID: -1, GID: -1}, host.Version{}); err != nil {
-				return fail(err)
-			}
-		}
-	}
-	path := filepath.Join(lists.Dir, name)
-	have, v, err := root.Load(path, 256<<20)
-	switch {
-	case err != nil && !errors.Is(err, fs.ErrNotExist):
-		return fail(err)
-	case err == nil && bytes.Equal(have.Data, data):
-		return nil
-	}
-	if err := root.Write(path, host.File{Data: data, Mode: 0o600, UID: -1, GID: -1}, v); err != nil {
-		return fail(err)
-	}
-	return nil
 }
 
 // attempts are the last ones.
@@ -172,51 +58,6 @@ func (a *Agent) attempts() lists.Attempts {
 		return lists.Attempts{}
 	}
 	return lists.ParseAttempts(text)
-}
-
-// refill puts the lists' addresses into the sets of what was committed, as part of that commit.
-func (a *Agent) refill(ctx context.Context, sets map[string]span.Set) ([]string, error) {
-	none := []string{}
-	if a.offline() {
-		return none, nil
-	}
-	k, err := a.kept()
-	if err != nil {
-		return none, err
-	}
-	ref := nft.Ref(nft.OwnFamily, nft.OwnTable)
-	for i, w := range k.Wants {
-		if w.Ref != ref {
-			continue
-		}
-		t, err := nft.Parse(w.Attrs[nft.AttrTable])
-		if err != nil {
-			return none, err
-		}
-		t, changed := lists.Refill(t, sets)
-		if len(changed) == 0 {
-			return none, nil
-		}
-		if err := a.saveSets(&t); err != nil {
-			return none, err
-		}
-		table := provision.Want{Ref: ref, Attrs: provision.Attrs{nft.AttrTable: nft.Format(t)}, Why: w.Why, Mode: w.Mode}
-		k.Wants[i] = table
-		file, err := kept.Want(k)
-		if err != nil {
-			return none, err
-		}
-		e, done, err := a.engine()
-		if err != nil {
-			return none, err
-		}
-		defer done()
-		if err := e.Amend(ctx, []provision.Want{table, file}); err != nil {
-			return none, fmt.Errorf("the lists are kept, and not in force yet: %w", err)
-		}
-		return changed, a.sweepSets(ctx, e)
-	}
-	return none, nil // no rule by lists was committed: the next apply takes them from the copies
 }
 
 // RefreshLists refreshes the named lists of the configuration, or all of them.
@@ -263,58 +104,4 @@ func (a *Agent) Lists() ([]lists.Status, error) {
 		}
 	}
 	return out, nil
-}
-
-// keepLists refreshes what was committed whenever it is due, until ctx ends.
-func (a *Agent) keepLists(ctx context.Context) error {
-	timer := time.NewTimer(0)
-	defer timer.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-timer.C:
-		}
-		wait := a.keepListsOnce(ctx)
-		timer.Reset(min(max(wait, time.Second), listsLook))
-	}
-}
-
-// listsLook is how long it takes at most until lists that were committed meanwhile are seen.
-const listsLook = time.Minute
-
-// keepListsOnce refreshes what is due and returns how long nothing will be.
-func (a *Agent) keepListsOnce(ctx context.Context) time.Duration {
-	text, err := a.committed()
-	if err != nil || !bytes.Contains(text, []byte(`"lists"`)) {
-		return listsLook // what is wrong with the file is said by those who keep it
-	}
-	k, err := kept.Parse(text)
-	if err != nil || len(k.Lists) == 0 {
-		return listsLook
-	}
-	copies, _ := a.copies(k.Lists)
-	now := time.Now()
-	names, next := k.Lists.Due(copies, a.attempts(), now)
-	if len(names) == 0 {
-		if next.IsZero() {
-			return listsLook
-		}
-		return next.Sub(now)
-	}
-	out, err := a.refreshLists(ctx, k.Lists, names, false)
-	switch {
-	case ctx.Err() != nil:
-	case err != nil:
-		a.Log.Error("the lists could not be refreshed", "err", err)
-		return listsLook
-	default:
-		for _, p := range out.Problems {
-			a.Log.Warn("a list was not refreshed, its last copy stays", "err", p)
-		}
-		if len(out.Refreshed) > 0 {
-			a.Log.Info("lists were refreshed", "lists", out.Refreshed, "sets", out.Changed, "took", out.Took.Round(time.Millisecond))
-		}
-	}
-	return time.Second
 }

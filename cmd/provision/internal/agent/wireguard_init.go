@@ -1,0 +1,361 @@
+package agent
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"maps"
+	"net"
+	"net/netip"
+	"slices"
+	"strconv"
+
+	keys "github.com/provision-net/provision/provision/resource/wireguard"
+	"github.com/provision-net/provision/routing/wireguard"
+	"github.com/provision-net/provision/routing/wireguard/addressing"
+	"github.com/provision-net/provision/routing/wireguard/key"
+)
+
+// WireguardInit says what an interface is to be. Nil and empty fields are left to be chosen, or as they are
+// where the interface is there already.
+type WireguardInit struct {
+	WireguardOptions
+	Endpoint   *string // where peers find this machine, host or host:port
+	ListenPort *uint16
+	Addresses  []netip.Prefix
+	// Prefix is a /64 or more that is routed to this machine: peers get public addresses of it.
+	Prefix     netip.Prefix
+	Management *bool
+	Reach      []string
+	NAT        string
+	Zone       string
+	MTU        uint16
+	LANAccess  *string
+}
+
+// firstPort is WireGuard's by custom.
+const firstPort = 51820
+
+// WireguardInit makes an interface that peers come to, or changes one that it made.
+func (a *Agent) WireguardInit(ctx context.Context, o WireguardInit) (WireguardOutcome, error) {
+	name := o.Interface
+	if name == "" {
+		name = "wg0"
+	}
+	out := WireguardOutcome{Interface: name, File: wireguardFile(name, "")}
+	err := a.changing(ctx, o.WireguardOptions, &out, func(t *tunnels) error {
+		t.device = name
+		if why := wireguard.BadInterface(name); why != "" {
+			return UsageError{errors.New(why)}
+		}
+		if _, written := t.file[name]; written {
+			return UsageError{fmt.Errorf("%s stands in %s, which commands do not change: edit it there; `provision wireguard add` adds peers to it all the same", name, a.Source)}
+		}
+		i, there := t.added.Interfaces[name]
+		if !there {
+			if l, taken := t.facts.LinkByName(name); taken && l.Kind != "" && l.Kind != "wireguard" {
+				return UsageError{fmt.Errorf("there is a %s called %s: choose another name", l.Kind, name)}
+			}
+			pair, err := key.NewPair(rand.Reader)
+			if err != nil {
+				return err
+			}
+			i = wireguard.Interface{PrivateKey: pair.Private.String(), Reach: []string{wireguard.ReachInternet, wireguard.ReachPeers}}
+			no := false
+			i.Management = &no
+			out.PublicKey = pair.Public.String()
+		} else if k, err := keys.ParseKey(i.PrivateKey); err == nil {
+			out.PublicKey = k.Public().String()
+		}
+		if err := a.fill(t, &i, there, o, &out); err != nil {
+			return err
+		}
+		out.ListenPort, out.Addresses, out.Endpoint, out.Management, out.Zone = i.ListenPort, i.Addresses, i.PublicEndpoint, i.Management, i.FirewallZone()
+		out.Again = toldOtherwise(t.all[name], i)
+		t.setInterface(name, &i)
+		return nil
+	})
+	return out, err
+}
+
+// WireguardKnows reports whether a command made this interface (empty: wg0).
+func (a *Agent) WireguardKnows(name string) bool {
+	if name == "" {
+		name = "wg0"
+	}
+	added, err := a.wireguardAdded()
+	_, ok := added.Interfaces[name]
+	return ok && err == nil
+}
+
+// fill settles what is said, and chooses the rest for an interface that is new.
+func (a *Agent) fill(t *tunnels, i *wireguard.Interface, there bool, o WireguardInit, out *WireguardOutcome) error {
+	switch {
+	case len(o.Addresses) > 0:
+		i.Addresses = nil
+		for _, p := range o.Addresses {
+			i.Addresses = append(i.Addresses, p.String())
+		}
+	case !there:
+		list, err := t.draw()
+		if err != nil {
+			return err
+		}
+		i.Addresses = list
+	}
+	prefix := o.Prefix
+	if !there && !prefix.IsValid() {
+		prefix = t.routed(out)
+	}
+	if prefix.IsValid() {
+		own, err := publicAddress(prefix)
+		if err != nil {
+			return UsageError{err}
+		}
+		if !slices.Contains(i.Addresses, own) {
+			i.Addresses = append(i.Addresses, own)
+		}
+	}
+	switch {
+	case o.ListenPort != nil:
+		i.ListenPort = *o.ListenPort
+	case !there:
+		i.ListenPort = t.freePort(a.offline())
+	}
+	if o.Management != nil {
+		i.Management = o.Management
+	}
+	if len(o.Reach) > 0 {
+		if i.Reach = o.Reach; slices.Equal(o.Reach, []string{"nothing"}) {
+			i.Reach = nil
+		}
+	}
+	if o.NAT != "" {
+		i.NAT = o.NAT
+	}
+	if o.Zone != "" {
+		i.Zone = o.Zone
+	}
+	if o.MTU != 0 {
+		i.MTU = o.MTU
+	}
+	if o.LANAccess != nil {
+		i.LANAccess = *o.LANAccess
+	}
+	switch {
+	case o.Endpoint != nil:
+		if _, _, why := wireguard.SplitEndpoint(*o.Endpoint, true); *o.Endpoint != "" && why != "" {
+			return UsageError{errors.New("--endpoint: " + why)}
+		}
+		i.PublicEndpoint = *o.Endpoint
+	case !there:
+		i.PublicEndpoint = t.publicEndpoint(out)
+	}
+	t.told(*i, out, a)
+	return nil
+}
+
+// draw chooses addresses that nobody here uses. All tunnels of a site share its /48 (RFC 4193 section 3.1).
+func (t *tunnels) draw() ([]string, error) {
+	taken := addressing.Taken(t.facts)
+	var site netip.Prefix
+	subnets := map[netip.Prefix]bool{}
+	for _, name := range slices.Sorted(maps.Keys(t.all)) {
+		for _, text := range t.all[name].Addresses {
+			p, err := netip.ParsePrefix(text)
+			if err != nil {
+				continue
+			}
+			taken = append(taken, p.Masked())
+			if p.Addr().Is6() && p.Addr().IsPrivate() {
+				subnets[netip.PrefixFrom(p.Addr(), 64).Masked()] = true
+				if !site.IsValid() {
+					site = netip.PrefixFrom(p.Addr(), 48).Masked()
+				}
+			}
+		}
+	}
+	plan, err := addressing.Draw(rand.Reader, taken)
+	if err != nil {
+		return nil, err
+	}
+	for id := uint16(1); site.IsValid() && id != 0; id++ {
+		if s := addressing.Subnet(site, id); !subnets[s] {
+			plan.V6 = s
+			break
+		}
+	}
+	own, err := plan.Host(1)
+	var list []string
+	for _, p := range own {
+		list = append(list, p.String())
+	}
+	return list, err
+}
+
+// routed is a /64 of a public prefix that is routed to this machine for good: one that is delegated may be
+// another one tomorrow, and files of peers do not follow.
+func (t *tunnels) routed(out *WireguardOutcome) netip.Prefix {
+	used := addressing.Taken(t.facts)
+	for _, r := range t.facts.Routes {
+		if r.Type != "unreachable" && r.Type != "blackhole" || !r.Dst.Addr().Is6() || r.Dst.Bits() > 64 || r.Dst.Bits() < 16 || !public(r.Dst.Addr()) {
+			continue
+		}
+		used := slices.DeleteFunc(slices.Clone(used), func(p netip.Prefix) bool { return p.Bits() <= r.Dst.Bits() })
+		p, ok := lastFree(r.Dst, used)
+		switch {
+		case !ok:
+		case r.Proto == 9 || r.Proto == 16: // ra, dhcp (rtnetlink(7))
+			out.note("info", out.Interface, "%s is delegated to this machine, so peers could have public addresses of it: --prefix %s, if the provider does not change it", r.Dst, p)
+		default:
+			return p
+		}
+	}
+	return netip.Prefix{}
+}
+
+// lastFree is the last /64 of p that overlaps nothing that is used; the first ones are for LANs.
+func lastFree(p netip.Prefix, used []netip.Prefix) (netip.Prefix, bool) {
+	b := p.Masked().Addr().As16()
+	for n := 0; n < 8; n++ {
+		if free := p.Bits() - 8*n; free < 8 {
+			b[n] |= 0xff >> max(free, 0)
+		}
+	}
+	for range 1024 {
+		s := netip.PrefixFrom(netip.AddrFrom16(b), 64).Masked()
+		if !p.Overlaps(s) {
+			break
+		}
+		if !slices.ContainsFunc(used, s.Overlaps) {
+			return s, true
+		}
+		for n := 7; n >= 0; n-- { // one less
+			if b[n]--; b[n] != 0xff {
+				break
+			}
+		}
+	}
+	return netip.Prefix{}, false
+}
+
+// publicAddress is this machine's own in a routed prefix.
+func publicAddress(p netip.Prefix) (string, error) {
+	switch {
+	case !p.Addr().Is6() || !public(p.Addr()):
+		return "", fmt.Errorf("--prefix %s is no public IPv6 network", p)
+	case p.Bits() > 120:
+		return "", fmt.Errorf("--prefix %s has no room for peers", p)
+	case p.Bits() < 64:
+		p = netip.PrefixFrom(p.Addr(), 64).Masked()
+	}
+	own, err := addressing.Plan{V6: p.Masked()}.Host(1)
+	if err != nil {
+		return "", err
+	}
+	return own[0].String(), nil
+}
+
+// public reports whether the internet answers to an address.
+func public(a netip.Addr) bool {
+	shared := netip.PrefixFrom(netip.AddrFrom4([4]byte{100, 64}), 10) // RFC 6598
+	return a.IsGlobalUnicast() && !a.IsPrivate() && !shared.Contains(a) && (a.Is4() || a.As16()[0]>>5 == 1)
+}
+
+// freePort is WireGuard's port, or the next one that no tunnel and no other program has.
+func (t *tunnels) freePort(offline bool) uint16 {
+	used := map[uint16]bool{}
+	for _, i := range t.all {
+		used[i.ListenPort] = true
+	}
+	for p := uint16(firstPort); p < firstPort+100; p++ {
+		if !used[p] && (offline || udpFree(p)) {
+			return p
+		}
+	}
+	return firstPort // who has it is told of when it is wanted
+}
+
+func udpFree(port uint16) bool {
+	c, err := net.ListenPacket("udp", ":"+strconv.Itoa(int(port)))
+	if err != nil {
+		return false
+	}
+	c.Close()
+	return true
+}
+
+// publicEndpoint is the public address of a way out; IPv4, which every phone has, goes before IPv6.
+func (t *tunnels) publicEndpoint(out *WireguardOutcome) string {
+	var v6, private string
+	for _, family := range []int{4, 6} {
+		for _, l := range t.facts.Links {
+			if len(t.facts.Defaults(l.Index, family)) == 0 {
+				continue
+			}
+			for _, p := range t.facts.Addrs {
+				a := p.Prefix.Addr()
+				if p.Link != l.Index || p.Scope != "global" || p.Temporary || a.Is4() != (family == 4) {
+					continue
+				}
+				switch {
+				case !public(a):
+					private = a.String()
+				case a.Is4():
+					return a.String()
+				case v6 == "":
+					v6 = a.String()
+				}
+			}
+		}
+	}
+	if v6 != "" {
+		out.note("warning", out.Interface, "peers find this machine at %s, by IPv6 only: a phone in a network without IPv6 does not. --endpoint NAME says a better one, and a port has to be forwarded to here", v6)
+		return v6
+	}
+	why := "it has no way out yet"
+	if private != "" {
+		why = "its address " + private + " is private, so the router before it has to forward the UDP port"
+	}
+	out.note("warning", out.Interface, "nothing tells where peers find this machine: %s. Say it with `provision wireguard init %s --endpoint NAME`", why, out.Interface)
+	return ""
+}
+
+// told says what an interface means that a person may not expect.
+func (t *tunnels) told(i wireguard.Interface, out *WireguardOutcome, a *Agent) {
+	host, port, why := wireguard.SplitEndpoint(i.PublicEndpoint, true)
+	if i.PublicEndpoint == "" || why != "" {
+		return
+	}
+	lan := len(a.Config.Serve.Links) > 0 || a.Config.Gadget.Wanted() || len(a.Config.Routing.Served()) > 0
+	_, err := netip.ParseAddr(host)
+	switch {
+	case port != 0 && port != i.ListenPort:
+		out.note("info", out.Interface, "peers call port %d and this machine listens on %d: the router in between has to translate it, and a phone that stays connected at home gets through only if the router leads its own clients back in", port, i.ListenPort)
+	case err != nil && lan:
+		out.note("info", out.Interface, "a phone that stays connected at home finds this machine there too: clients of the links that it serves get its inside address for %s", host)
+	case err != nil:
+		out.note("info", out.Interface, "a phone that stays connected at home gets through only if the router leads its own clients back in (hairpin), or if their name server has this machine's inside address for %s, as `provision serve` has for links that it serves", host)
+	}
+}
+
+// toldOtherwise are the peers whose files say something else than the interface does now.
+func toldOtherwise(was, is wireguard.Interface) []string {
+	if len(was.Peers) == 0 {
+		return nil
+	}
+	var out []string
+	for _, name := range slices.Sorted(maps.Keys(was.Peers)) {
+		own := ""
+		if c := was.Peers[name].Client; c != nil {
+			own = c.Endpoint
+		}
+		before, err1 := was.PeersEndpoint(own)
+		now, err2 := is.PeersEndpoint(own)
+		if err1 == nil && (err2 != nil || before != now) || was.PrivateKey != is.PrivateKey || !slices.Equal(was.Addresses, is.Addresses) {
+			out = append(out, name)
+		}
+	}
+	return out
+}
