@@ -267,6 +267,12 @@ func decodeRoute(p []byte) (Route, bool) {
 					r.Expires = time.Duration(e) * (time.Second / userHZ)
 				}
 			}
+		case unix.RTA_METRICS:
+			attributes(v, func(t uint16, v []byte) {
+				if t == unix.RTAX_MTU {
+					r.MTU = attrU32(v)
+				}
+			})
 		case unix.RTA_MULTIPATH:
 			r.Hops = decodeHops(v)
 		}

@@ -183,6 +183,7 @@ type Route struct {
 	Expires time.Duration `json:"expires,omitempty"`
 	OnLink  bool          `json:"onlink,omitempty"`
 	Hops    []Hop         `json:"hops,omitempty"` // multipath
+	MTU     uint32        `json:"mtu,omitempty"`  // bytes; 0: the device's
 }
 
 // Hop is one next hop of a multipath route.

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io/fs"
 	"net/netip"
-	"slices"
 	"strings"
 
 	"github.com/provision-net/provision/provision"
@@ -165,32 +164,4 @@ func (p *planner) key(at, text, path, maker string) wireguard.Key {
 		return k
 	}
 	return wireguard.Key{}
-}
-
-// Overhead is what WireGuard puts around a packet with IPv6 outside: 40 bytes IPv6, 8 UDP, 32 its own.
-const Overhead = 80
-
-// MTU where nothing is known: what any path carries IPv6 with (RFC 8200 section 5).
-const minMTU = 1280
-
-// mtu is what is written, what somebody measured, or what the smallest way out leaves.
-func (p *planner) mtu(name string, i Interface, own []netip.Prefix) int {
-	if i.MTU != 0 {
-		return int(i.MTU)
-	}
-	n := p.MTU[name]
-	if n == 0 {
-		for _, l := range p.Facts.Links {
-			if l.Name == name || l.MTU == 0 || len(p.Facts.Defaults(l.Index, 4)) == 0 && len(p.Facts.Defaults(l.Index, 6)) == 0 {
-				continue
-			}
-			if m := l.MTU - Overhead; n == 0 || m < n {
-				n = m
-			}
-		}
-	}
-	if n < minMTU && (n == 0 || slices.ContainsFunc(own, func(a netip.Prefix) bool { return a.Addr().Is6() })) {
-		return minMTU
-	}
-	return n
 }

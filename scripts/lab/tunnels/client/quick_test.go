@@ -68,6 +68,7 @@ func lines(text string) []string {
 // What this program does beside wg-quick or in place of it, and why. A line that is not here is a
 // difference that nobody wanted.
 var ours = map[string]string{
+	"mtu 1440": "the endpoint is an IPv4 address, which takes 60 bytes; wg-quick takes 80 off always",
 	"unreachable default dev lo table TABLE metric 4278198272": "wg-quick's rules leak when the device is gone (its table is empty then)",
 	"unreachable default table TABLE metric 4278198272":        "the same for IPv4",
 	"net.ipv4.conf.eth0.src_valid_mark = 1":                    "the same as all.src_valid_mark; it stays where somebody else turns that off",
@@ -84,13 +85,14 @@ var ours = map[string]string{
 }
 
 var theirs = map[string]string{
-	"net.ipv4.conf.eth0.src_valid_mark = 0":                               "see ours",
-	"net.ipv4.conf.eth0.rp_filter = 1":                                    "see ours",
-	"table ip wg-quick-wg0 {":                                             "a table per family",
-	"table ip6 wg-quick-wg0 {":                                            "a table per family",
-	"chain preraw {":                                                      "tunnel-raw",
-	"chain premangle {":                                                   "mark-in",
-	"chain postmangle {":                                                  "mark-out",
+	"mtu 1420":                              "see ours",
+	"net.ipv4.conf.eth0.src_valid_mark = 0": "see ours",
+	"net.ipv4.conf.eth0.rp_filter = 1":      "see ours",
+	"table ip wg-quick-wg0 {":               "a table per family",
+	"table ip6 wg-quick-wg0 {":              "a table per family",
+	"chain preraw {":                        "tunnel-raw",
+	"chain premangle {":                     "mark-in",
+	"chain postmangle {":                    "mark-out",
 	"meta l4proto udp meta mark 0x0000ca6c ct mark set meta mark":         "mark-out",
 	"meta l4proto udp meta mark set ct mark":                              "mark-in",
 	"address inet 10.97.98.5/24 scope global wg0":                         "see ours",
