@@ -15,8 +15,8 @@ import (
 
 // Bounds of files that are read back.
 const (
-	maxListRuns  = 1 << 20
-	maxAttempts  = 1 << 20
+	maxListRuns = 1 << 20
+	maxAttempts = 1 << 20
 )
 
 // copies are the last good copies of the lists. One that cannot be read is none; why is told.
