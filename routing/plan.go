@@ -107,6 +107,7 @@ func Plan(in Input, c Config) (Result, error) {
 		return r, err
 	}
 	intents.Append(r.WireGuard.Intents)
+	intents.Forwards = append(intents.Forwards, c.lanForwards(r.WireGuard.Proxies, intents)...)
 	inside, outside := c.Zones.Sides(intents.Members)
 
 	var later []provision.Want
@@ -192,14 +193,14 @@ func Plan(in Input, c Config) (Result, error) {
 	r.Desired.Append(d)
 	r.Desired.Append(tunnels.Desired)
 	reasons := intents
-	reasons.Forwards = append(slices.Clone(intents.Forwards), c.forwards()...)
+	reasons.Forwards = slices.Concat(intents.Forwards, c.forwards(), reasonsToForward(r.WireGuard.Proxies))
 	r.Desired.Append(forward.Plan(forward.Input{Facts: in.Facts, Config: c.forward(), Intents: reasons, Inside: inside, Uplinks: c.lines(outside),
 		Loose: append(policy.Loose(lanes, numbers), smart.Loose...), KillSwitch: r.Switch != nil}))
 	r.Desired.Append(c.Adapters.Plan(in.Seen, r.Flows))
 
 	r.Kept = append(kept.Of(r.Desired.Wants, KeptKinds()...), later...)
 	if len(r.Kept) > 0 {
-		w, err := kept.Want(kept.State{Wants: r.Kept, Switch: r.Switch, Lists: c.kept(), Endpoints: r.WireGuard.Named, Resolved: meant(in.WireGuard.Resolved, r.WireGuard.Named)})
+		w, err := kept.Want(kept.State{Wants: r.Kept, Switch: r.Switch, Lists: c.kept(), Endpoints: r.WireGuard.Named, Resolved: meant(in.WireGuard.Resolved, r.WireGuard.Named), Proxies: proxies(r.WireGuard.Proxies)})
 		if err != nil {
 			return r, err
 		}

@@ -187,3 +187,55 @@ func TestFullTunnel(t *testing.T) {
 		t.Errorf("split: %v %v", split.Desired.Wants, err)
 	}
 }
+
+// On a LAN the machine answers for peers that have an address there, forwards for them, and lets both
+// sides through where there are zones.
+func TestLANAccess(t *testing.T) {
+	f := machine("eth0", "br0")
+	f.Addrs = []facts.Address{{Link: 3, Prefix: netip.MustParsePrefix("192.168.7.1/24"), Scope: "global"}, {Link: 3, Prefix: netip.MustParsePrefix("fd07::1/64"), Scope: "global"}}
+	text := `
+wireguard:
+  wg0: {private-key: ` + keyA + `, addresses: [10.97.98.1/24], listen-port: 51820, lan-access: br0, peers: {phone: {public-key: ` + keyB + `, allowed-ips: [192.168.7.200/32, "fd07::200", 10.97.98.2]}}}
+`
+	for name, zones := range map[string]string{"no zones": "", "zones": "zones: {home: {interfaces: [br0]}, outside: {interfaces: [eth0], masquerade: true}}\n"} {
+		r, err := Plan(Input{Facts: f, Units: units}, config(t, zones+text))
+		if err != nil {
+			t.Fatal(name, err)
+		}
+		p := r.WireGuard.Proxies
+		if len(p) != 1 || p[0].Interface != "br0" || len(p[0].Addresses) != 2 {
+			t.Errorf("%s: answered for: %+v", name, p)
+		}
+		if at(r.Desired.Wants, "net.ipv4.ip_forward") < 0 {
+			t.Errorf("%s: nothing is forwarded", name)
+		}
+		if i := at(r.Desired.Wants, "192.168.7.200/32 dev name:wg0"); i < 0 {
+			t.Errorf("%s: no route to the peer", name)
+		}
+		if i := at(r.Desired.Wants, "kernel.json"); i < 0 || !strings.Contains(r.Desired.Wants[i].Attrs["content"], "192.168.7.200") {
+			t.Errorf("%s: the watch does not learn of it", name)
+		}
+		if zones == "" {
+			continue
+		}
+		f := machine("eth0", "br0", "wg0")
+		f.Addrs = []facts.Address{{Link: 3, Prefix: netip.MustParsePrefix("192.168.7.1/24"), Scope: "global"}, {Link: 4, Prefix: netip.MustParsePrefix("10.97.98.1/24"), Scope: "global"}}
+		f.Sysctl = map[string]string{"net.ipv4.ip_forward": "1"}
+		for i := range f.Links {
+			f.Links[i].Sysctl["ipv4.forwarding"] = "1"
+		}
+		f.Routes = []facts.Route{{Dst: netip.MustParsePrefix("192.168.7.0/24"), Link: 3, Table: 254, Type: "unicast"}, {Dst: netip.MustParsePrefix("192.168.7.200/32"), Link: 4, Table: 254, Type: "unicast"}}
+		f.Rules = []facts.Rule{{Family: 4, Priority: 32766, Table: 254, Action: "lookup"}}
+		w := packet.World{Facts: f, Tables: []nft.Table{*r.Table}}
+		a := netip.MustParseAddr
+		for _, x := range []packet.Packet{{In: "wg0", From: a("192.168.7.200"), To: a("192.168.7.9"), Proto: "tcp", Sport: 4000, Dport: 445}, {In: "br0", From: a("192.168.7.9"), To: a("192.168.7.200"), Proto: "tcp", Sport: 4000, Dport: 445}} {
+			if got := packet.Explain(w, x); !got.Passes() {
+				t.Errorf("from %s: %+v", x.In, got)
+			}
+		}
+	}
+	r, err := Plan(Input{Facts: f, Units: units}, config(t, strings.Replace(text, "lan-access: br0", "lan-access: eth0", 1)))
+	if err != nil || len(r.WireGuard.Proxies) > 0 || !strings.Contains(r.WireGuard.Desired.Notes[0].Text, "no peer has an address") {
+		t.Errorf("a LAN without their addresses: %+v %v", r.WireGuard.Desired.Notes, err)
+	}
+}

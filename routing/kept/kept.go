@@ -17,6 +17,7 @@ import (
 	wgresource "github.com/provision-net/provision/provision/resource/wireguard"
 	"github.com/provision-net/provision/routing/killswitch"
 	"github.com/provision-net/provision/routing/lists"
+	"github.com/provision-net/provision/routing/watch"
 	"github.com/provision-net/provision/routing/wireguard"
 )
 
@@ -41,6 +42,8 @@ type State struct {
 	// Resolved is what their names meant when they were committed: a plan that asked again would open
 	// a kill switch for another address each time.
 	Resolved map[string][]netip.Addr
+	// Proxies are answered for on LANs; the kernel forgets them with the LAN's device too.
+	Proxies []watch.ProxyLink
 }
 
 // Switch is what a kill switch is made from, and where its rules stand.
@@ -59,6 +62,7 @@ type state struct {
 	// Endpoints has fields of its own: a key is text.
 	Endpoints []endpoint              `json:"endpoints,omitempty"`
 	Resolved  map[string][]netip.Addr `json:"resolved,omitempty"`
+	Proxies   []watch.ProxyLink       `json:"proxies,omitempty"`
 }
 
 type endpoint struct {
@@ -93,7 +97,7 @@ func Of(wants []provision.Want, kinds ...string) []provision.Want {
 
 // Want asks for the file with this state in it.
 func Want(k State) (provision.Want, error) {
-	s := state{Version: version, Wants: []want{}, Switch: k.Switch, Lists: k.Lists, Resolved: k.Resolved}
+	s := state{Version: version, Wants: []want{}, Switch: k.Switch, Lists: k.Lists, Resolved: k.Resolved, Proxies: k.Proxies}
 	for _, e := range k.Endpoints {
 		s.Endpoints = append(s.Endpoints, endpoint{e.Device, e.Peer, e.PublicKey.String(), e.Host, e.Port})
 	}
@@ -127,7 +131,7 @@ func Parse(text []byte) (State, error) {
 	if s.Version != version {
 		return State{}, fmt.Errorf("%s has version %d and this program knows %d: `provision apply` writes it anew", Path, s.Version, version)
 	}
-	out := State{Switch: s.Switch, Lists: s.Lists, Resolved: s.Resolved}
+	out := State{Switch: s.Switch, Lists: s.Lists, Resolved: s.Resolved, Proxies: s.Proxies}
 	var errs []error
 	for i, w := range s.Wants {
 		if w.Kind == "" || w.Name == "" || w.Attrs == nil {

@@ -11,6 +11,7 @@ import (
 	wgresource "github.com/provision-net/provision/provision/resource/wireguard"
 	"github.com/provision-net/provision/routing/killswitch"
 	"github.com/provision-net/provision/routing/lists"
+	"github.com/provision-net/provision/routing/watch"
 	"github.com/provision-net/provision/routing/wireguard"
 )
 
@@ -30,7 +31,8 @@ func TestRoundTrip(t *testing.T) {
 	l := lists.Config{"x": {Addresses: []string{"192.0.2.1"}}}
 	named := []wireguard.Named{{Device: "wg0", Peer: "exit", PublicKey: wgresource.Key{1}, Host: "vpn.example.org", Port: 51820}}
 	meant := map[string][]netip.Addr{"vpn.example.org": {netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("2001:db8::1")}}
-	w, err := Want(State{Wants: kept, Switch: sw, Lists: l, Endpoints: named, Resolved: meant})
+	proxies := []watch.ProxyLink{{Interface: "eth0", Addresses: []netip.Addr{netip.MustParseAddr("192.168.7.200")}}}
+	w, err := Want(State{Wants: kept, Switch: sw, Lists: l, Endpoints: named, Resolved: meant, Proxies: proxies})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -38,7 +40,7 @@ func TestRoundTrip(t *testing.T) {
 		t.Errorf("the file is %v", w.Ref)
 	}
 	got, err := Parse([]byte(w.Attrs[file.AttrContent]))
-	if err != nil || !reflect.DeepEqual(got, State{Wants: kept, Switch: sw, Lists: l, Endpoints: named, Resolved: meant}) {
+	if err != nil || !reflect.DeepEqual(got, State{Wants: kept, Switch: sw, Lists: l, Endpoints: named, Resolved: meant, Proxies: proxies}) {
 		t.Errorf("got %v, %v", got, err)
 	}
 	if again, _ := Want(got); again.Attrs[file.AttrContent] != w.Attrs[file.AttrContent] {

@@ -46,6 +46,8 @@ type Result struct {
 	Full []string
 	// Named are the endpoints that are given by name.
 	Named []Named
+	// Proxies are the LANs on which this machine answers for peers.
+	Proxies []Proxy
 }
 
 // Named is an endpoint by name.

@@ -299,10 +299,26 @@ func (k *keeper) load() error {
 		if state.Switch != nil {
 			k.guarded = state.Switch.Input.Config.Tunnel
 		}
+		jobs = withProxies(jobs, state.Proxies)
 		jobs = append(jobs, k.named.Job(state.Endpoints), &watch.Keep{Wants: k.wants, Class: classes(k.engine)})
 	}
 	k.jobs(jobs...)
 	return nil
+}
+
+// withProxies adds what tunnels are answered for to the job of the configuration, if it has one: jobs have
+// names of their own.
+func withProxies(jobs []watch.Job, list []watch.ProxyLink) []watch.Job {
+	if len(list) == 0 {
+		return jobs
+	}
+	for i, j := range jobs {
+		if p, ok := j.(*watch.ProxyJob); ok {
+			jobs[i] = &watch.ProxyJob{Links: slices.Concat(p.Links, list)}
+			return jobs
+		}
+	}
+	return append(jobs, &watch.ProxyJob{Links: list})
 }
 
 // refresh reads again what was committed, if it is not what is kept.
