@@ -14,6 +14,7 @@ import (
 	"github.com/provision-net/provision/provision/resource/dockeruser"
 	"github.com/provision-net/provision/provision/resource/link"
 	"github.com/provision-net/provision/provision/resource/nft"
+	"github.com/provision-net/provision/provision/resource/resolver"
 	"github.com/provision-net/provision/provision/resource/route"
 	"github.com/provision-net/provision/provision/resource/rule"
 	"github.com/provision-net/provision/provision/resource/sit"
@@ -73,7 +74,7 @@ type Result struct {
 // KeptKinds are the kinds of state that no manager brings back. Rules in docker's own chain are
 // lost whenever docker makes its chains anew.
 func KeptKinds() []string {
-	return []string{nft.Kind, route.Kind, rule.Kind, sysctl.Kind, dockeruser.Kind, sit.Kind, wgresource.Kind, address.Kind, link.Kind, wgresource.PeerKind}
+	return []string{nft.Kind, route.Kind, rule.Kind, sysctl.Kind, dockeruser.Kind, sit.Kind, wgresource.Kind, address.Kind, link.Kind, wgresource.PeerKind, resolver.Kind}
 }
 
 // Plan says what should exist. Nothing is wanted when c is empty.

@@ -67,6 +67,7 @@ func (p *planner) device(name string, i Interface) {
 	for _, dst := range missing(routed, own) {
 		p.want(route.Want(route.Spec{Key: route.Key{Dst: dst, Dev: selector, Metric: i.Metric}}, why+": allowed-ips"))
 	}
+	p.dns(name, i)
 	p.lan(name, i)
 	p.intents(name, i)
 }

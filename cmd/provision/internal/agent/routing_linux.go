@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net"
 	"os"
 	"path/filepath"
 	"syscall"
@@ -17,6 +18,7 @@ import (
 	"github.com/provision-net/provision/provision/resource/dockeruser"
 	"github.com/provision-net/provision/provision/resource/firewalld"
 	"github.com/provision-net/provision/provision/resource/nft"
+	"github.com/provision-net/provision/provision/resource/resolver"
 	"github.com/provision-net/provision/provision/resource/route"
 	"github.com/provision-net/provision/provision/resource/rule"
 	"github.com/provision-net/provision/provision/resource/sit"
@@ -33,10 +35,20 @@ func (a *Agent) routingResources(e *provision.Engine, root *host.Root) {
 	e.Resources[rule.Kind] = rule.Resource{}
 	a.wireguardResources(e)
 	e.Resources[sit.Kind] = sit.Resource{}
+	e.Resources[resolver.Kind] = &resolver.Resource{Open: resolver.SystemBus, Index: indexOf, Files: root, Runner: a.runner}
 	e.Resources[dockeruser.Kind] = dockeruser.Resource{}
 	e.Resources[ufw.Kind] = &ufw.Resource{Files: root, Runner: a.runner}
 	e.Resources[firewalld.Kind] = &firewalld.Resource{Open: firewalld.Bus, Files: root}
 	e.Actors[unit.Kind] = &unit.Actor{Open: unit.Systemd, Log: a.Log}
+}
+
+// indexOf is that of a device, 0 where there is none.
+func indexOf(_ context.Context, name string) (int, error) {
+	l, err := net.InterfaceByName(name)
+	if err != nil {
+		return 0, nil // the one error that it has is that there is none
+	}
+	return l.Index, nil
 }
 
 // setsDir is in the state directory.
