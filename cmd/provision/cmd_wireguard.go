@@ -26,7 +26,7 @@ readable by root alone; your configuration file is not touched, and what it says
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	c.AddCommand(newWireguardInit(g), newWireguardAdd(g), newWireguardRemove(g), newWireguardRotate(g), newWireguardList(g), newWireguardShow(g),
-		newWireguardImport(g), newWireguardExport(g), newWireguardRun(g))
+		newWireguardImport(g), newWireguardExport(g), newWireguardCheck(g), newWireguardRun(g))
 	return c
 }
 

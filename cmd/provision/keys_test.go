@@ -17,6 +17,7 @@ import (
 	"github.com/provision-net/provision/provision/facts"
 	"github.com/provision-net/provision/routing/killswitch"
 	"github.com/provision-net/provision/routing/watch"
+	"github.com/provision-net/provision/routing/wireguard/egress"
 )
 
 // outputs are the types that the commands print as JSON.
@@ -48,6 +49,7 @@ func outputs() []struct {
 		{"gadget doctor", doctor.Report{}},
 		{"wifi add, remove", agent.WifiOutcome{}},
 		{"wifi list", agent.WifiList{}},
+		{"wireguard check", egress.Report{}},
 		{"validate problems", strict.Problem{}},
 	}
 }

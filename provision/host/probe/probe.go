@@ -20,6 +20,7 @@ type Through struct {
 // Errors of a question that was not answered; more may be wrapped with them.
 var (
 	ErrSilent      = errors.New("no answer in time")
+	ErrTooLarge    = errors.New("larger than the device takes")
 	ErrUnsupported = errors.New("devices can be probed on Linux only")
 )
 
@@ -40,7 +41,7 @@ func echo(v4 bool, id, seq uint16, nonce [8]byte) []byte {
 }
 
 // echoed reports whether an ICMP message is the reply to echo.
-func echoed(v4 bool, b []byte, id, seq uint16, nonce [8]byte) bool {
+func echoed(v4 bool, b []byte, pad int, id, seq uint16, nonce [8]byte) bool {
 	kind := byte(129)
 	if v4 {
 		kind = 0
@@ -48,7 +49,7 @@ func echoed(v4 bool, b []byte, id, seq uint16, nonce [8]byte) bool {
 			return false
 		}
 	}
-	return len(b) == 16 && b[0] == kind && b[1] == 0 && binary.BigEndian.Uint16(b[4:]) == id && binary.BigEndian.Uint16(b[6:]) == seq && [8]byte(b[8:]) == nonce
+	return len(b) == 16+pad && b[0] == kind && b[1] == 0 && binary.BigEndian.Uint16(b[4:]) == id && binary.BigEndian.Uint16(b[6:]) == seq && [8]byte(b[8:]) == nonce
 }
 
 // payload4 is what an IPv4 packet from that source carries, as raw sockets give it (raw(7)).

@@ -20,7 +20,11 @@ const most = 30 * time.Second
 
 // Echo pings a host through a device until ctx ends. It needs CAP_NET_RAW. The socket belongs to
 // the network namespace of the calling thread, as those of TCP and DNS do.
-func Echo(ctx context.Context, by Through, to netip.Addr) error {
+func Echo(ctx context.Context, by Through, to netip.Addr) error { return Sized(ctx, by, to, 0) }
+
+// Sized is Echo with a packet of that many bytes, the IP header among them, which nobody on the way may
+// take apart. ErrTooLarge means that it does not leave the device.
+func Sized(ctx context.Context, by Through, to netip.Addr, bytes int) error {
 	ctx, cancel := context.WithTimeout(ctx, most)
 	defer cancel()
 	to = to.Unmap()
@@ -29,6 +33,12 @@ func Echo(ctx context.Context, by Through, to netip.Addr) error {
 		return err
 	}
 	defer sock.Close()
+	pad := max(0, bytes-headers(to.Is4()))
+	if bytes > 0 {
+		if err := whole(sock, to.Is4()); err != nil {
+			return err
+		}
+	}
 	var random [12]byte
 	if _, err := rand.Read(random[:]); err != nil {
 		return fmt.Errorf("no randomness: %w", err)
@@ -46,15 +56,19 @@ func Echo(ctx context.Context, by Through, to netip.Addr) error {
 	var doErr error
 	err = rc.Control(func(fd uintptr) {
 		if doErr = unix.Connect(int(fd), addr); doErr == nil {
-			_, doErr = unix.Write(int(fd), echo(to.Is4(), id, seq, nonce))
+			// Zeros do not change the checksum.
+			_, doErr = unix.Write(int(fd), append(echo(to.Is4(), id, seq, nonce), make([]byte, pad)...))
 		}
 	})
+	if errors.Is(doErr, unix.EMSGSIZE) {
+		return ErrTooLarge
+	}
 	if err = errors.Join(err, doErr); err != nil {
 		return fmt.Errorf("cannot send: %w", err)
 	}
 	stop := interrupt(ctx, sock.SetReadDeadline)
 	defer stop()
-	buf := make([]byte, 1500)
+	buf := make([]byte, 1500+pad)
 	for {
 		n, err := sock.Read(buf)
 		if err != nil {
@@ -67,10 +81,37 @@ func Echo(ctx context.Context, by Through, to netip.Addr) error {
 				continue
 			}
 		}
-		if echoed(to.Is4(), b, id, seq, nonce) {
+		if echoed(to.Is4(), b, pad, id, seq, nonce) {
 			return nil
 		}
 	}
+}
+
+// headers are the bytes of a packet before what pads it.
+func headers(v4 bool) int {
+	if v4 {
+		return 20 + 16
+	}
+	return 40 + 16
+}
+
+// whole forbids to take packets apart, and does not mind what is remembered of the path (ip(7),
+// IP_PMTUDISC_PROBE).
+func whole(sock *os.File, v4 bool) error {
+	rc, err := sock.SyscallConn()
+	if err != nil {
+		return err
+	}
+	var doErr error
+	err = rc.Control(func(fd uintptr) {
+		if v4 {
+			doErr = unix.SetsockoptInt(int(fd), unix.IPPROTO_IP, unix.IP_MTU_DISCOVER, unix.IP_PMTUDISC_PROBE)
+			return
+		}
+		doErr = errors.Join(unix.SetsockoptInt(int(fd), unix.IPPROTO_IPV6, unix.IPV6_MTU_DISCOVER, unix.IPV6_PMTUDISC_PROBE),
+			unix.SetsockoptInt(int(fd), unix.IPPROTO_IPV6, unix.IPV6_DONTFRAG, 1))
+	})
+	return errors.Join(err, doErr)
 }
 
 // raw opens an ICMP socket that is bound to the device and hears only echo replies.

@@ -34,14 +34,14 @@ func TestEchoed(t *testing.T) {
 			{"a request", func(b []byte) { b[0] = 8 }, false},
 			{"another code", func(b []byte) { b[1] = 1 }, false},
 		} {
-			if got := echoed(v4, reply(v4, tt.change), 7, 9, nonce); got != tt.want {
+			if got := echoed(v4, reply(v4, tt.change), 0, 7, 9, nonce); got != tt.want {
 				t.Errorf("%s (IPv4 %v): %v", tt.name, v4, got)
 			}
 		}
 	}
 	b := reply(true, func([]byte) {})
 	b[2]++
-	if echoed(true, b, 7, 9, nonce) {
+	if echoed(true, b, 0, 7, 9, nonce) {
 		t.Error("a wrong checksum is taken")
 	}
 }
@@ -82,7 +82,7 @@ func FuzzAnswers(f *testing.F) {
 			b = p
 		}
 		for _, v4 := range []bool{true, false} {
-			if echoed(v4, b, id, id, [8]byte{}) && len(b) != 16 {
+			if echoed(v4, b, 0, id, id, [8]byte{}) && len(b) != 16 {
 				t.Errorf("%x is taken", b)
 			}
 		}
