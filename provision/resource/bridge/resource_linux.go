@@ -128,9 +128,13 @@ func judge(name string, want provision.Attrs) error {
 			if v != "0" && v != "1" {
 				return fmt.Errorf("bridge %s: %s %q: want 0 or 1", name, k, v)
 			}
-		case AttrDelay:
-			if n, err := strconv.ParseUint(v, 10, 32); err != nil || strconv.FormatUint(n, 10) != v {
-				return fmt.Errorf("bridge %s: forward-delay %q is no number", name, v)
+		case AttrDelay, AttrHello, AttrAge, AttrPriority:
+			bits := 32
+			if k == AttrPriority {
+				bits = 16
+			}
+			if n, err := strconv.ParseUint(v, 10, bits); err != nil || strconv.FormatUint(n, 10) != v {
+				return fmt.Errorf("bridge %s: %s %q is no number that the kernel takes", name, k, v)
 			}
 		case AttrOwner:
 			if v != Owner {
@@ -177,12 +181,21 @@ func put(ctx context.Context, c *rtnl.Conn, name string, now state, there bool, 
 // info is IFLA_LINKINFO with what differs.
 func info(now state, want provision.Attrs) []byte {
 	var data []byte
-	if v, ok := want[AttrDelay]; ok && v != now.delay {
-		n, _ := strconv.ParseUint(v, 10, 32) // judged
-		data = rtnl.AppendAttr(data, unix.IFLA_BR_FORWARD_DELAY, rtnl.U32(uint32(n)))
+	for _, time := range []struct {
+		attr, now string
+		kind      uint16
+	}{{AttrDelay, now.delay, unix.IFLA_BR_FORWARD_DELAY}, {AttrHello, now.hello, unix.IFLA_BR_HELLO_TIME}, {AttrAge, now.age, unix.IFLA_BR_MAX_AGE}} {
+		if v, ok := want[time.attr]; ok && v != time.now {
+			n, _ := strconv.ParseUint(v, 10, 32) // judged
+			data = rtnl.AppendAttr(data, time.kind, rtnl.U32(uint32(n)))
+		}
 	}
 	if v, ok := want[AttrSTP]; ok && v != now.stp {
 		data = rtnl.AppendAttr(data, unix.IFLA_BR_STP_STATE, rtnl.U32(flag(v)))
+	}
+	if v, ok := want[AttrPriority]; ok && v != now.prio {
+		n, _ := strconv.ParseUint(v, 10, 16) // judged
+		data = rtnl.AppendAttr(data, unix.IFLA_BR_PRIORITY, nl.Uint16Attr(uint16(n)))
 	}
 	if v, ok := want[AttrSnooping]; ok && v != now.snoop {
 		data = rtnl.AppendAttr(data, unix.IFLA_BR_MCAST_SNOOPING, []byte{byte(flag(v))})
@@ -216,6 +229,8 @@ func explain(err error, verb, name string) error {
 		return fmt.Errorf("cannot make the bridge %s: another device is called that; choose another name: %w", name, err)
 	case errors.Is(err, unix.EOPNOTSUPP):
 		return fmt.Errorf("cannot %s the bridge %s: the kernel has no bridges (CONFIG_BRIDGE): %w", verb, name, err)
+	case errors.Is(err, unix.ERANGE):
+		return fmt.Errorf("cannot %s the bridge %s: the spanning tree takes 2 to 30 s of forward delay, 1 to 10 s of hello time and 6 to 40 s of max age: %w", verb, name, err)
 	case errors.Is(err, unix.EPERM):
 		return fmt.Errorf("cannot %s the bridge %s: run as root: %w", verb, name, err)
 	}
