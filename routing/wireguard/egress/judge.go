@@ -20,6 +20,8 @@ type Tunnel struct {
 	DNS       []netip.Addr // that should be asked; none: any through the tunnel
 	// DNSDomains are those that they are asked for; with "~." or none it is all names.
 	DNSDomains []string
+	// KillSwitch: nothing at all may leave beside it.
+	KillSwitch bool
 }
 
 // Seen is what is.
@@ -115,7 +117,11 @@ func (t Tunnel) family(f Family, add func(Level, string, string, ...any)) {
 	name := fmt.Sprintf("IPv%d", f.Family)
 	carried := slices.Contains(t.Families, f.Family)
 	for _, way := range f.Beside {
-		add(Leak, name+" way out", "a program that binds to %s gets an answer from %s beside the tunnel: a kill switch (routing.kill-switch) holds that", way, f.Target)
+		if t.KillSwitch {
+			add(Leak, name+" way out", "a program that binds to %s gets an answer from %s beside the tunnel, though there is a kill switch: `provision firewall check` says what is missing of it", way, f.Target)
+		} else {
+			add(Hint, name+" way out", "a program that binds to %s itself gets an answer from %s beside the tunnel; a kill switch (routing.kill-switch) would hold that", way, f.Target)
+		}
 	}
 	switch {
 	case !carried && f.Way.Device == "":

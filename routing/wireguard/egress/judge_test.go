@@ -36,7 +36,8 @@ func TestJudge(t *testing.T) {
 		{"no way", func(_ *Tunnel, s *Seen) { s.Families[0].Way = Way{} }, Broken, "there is none"},
 		{"silent", func(_ *Tunnel, s *Seen) { s.Families[0].Answer = "no answer in time" }, Broken, "does not answer: no answer in time"},
 		{"source", func(_ *Tunnel, s *Seen) { s.Families[0].Way.Source = a("192.0.2.7") }, Leak, "not one of the tunnel's"},
-		{"bound", func(_ *Tunnel, s *Seen) { s.Families[0].Beside = []string{"eth0"} }, Leak, "binds to eth0"},
+		{"bound", func(_ *Tunnel, s *Seen) { s.Families[0].Beside = []string{"eth0"} }, Hint, "binds to eth0"},
+		{"bound under a kill switch", func(t *Tunnel, s *Seen) { t.KillSwitch = true; s.Families[0].Beside = []string{"eth0"} }, Leak, "binds to eth0"},
 		{"MTU", func(_ *Tunnel, s *Seen) { s.Families[1].Passes = 1280 }, Broken, "write mtu: 1280"},
 		{"names beside", func(_ *Tunnel, s *Seen) {
 			s.Servers[1] = Server{Addr: a("192.168.7.1"), From: "/etc/resolv.conf", Way: Way{"eth0", a("192.168.7.9")}}

@@ -55,6 +55,7 @@ func (a *Agent) WireguardCheck(ctx context.Context, name string, targets []netip
 	ctx, cancel := context.WithTimeout(ctx, checkLimit)
 	defer cancel()
 	t := tunnelOf(name, c.WireGuard[name], f)
+	t.KillSwitch = c.KillSwitch.Enabled() && c.KillSwitch.Tunnel == name
 	seen, err := a.seenOf(ctx, t, f, targets)
 	if err != nil {
 		return egress.Report{}, err
