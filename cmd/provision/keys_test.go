@@ -50,6 +50,10 @@ func outputs() []struct {
 		{"wifi add, remove", agent.WifiOutcome{}},
 		{"wifi list", agent.WifiList{}},
 		{"wireguard check", egress.Report{}},
+		{"wireguard init, add, rotate, remove, show", agent.WireguardOutcome{}},
+		{"wireguard list", agent.WireguardList{}},
+		{"wireguard import", agent.WireguardImported{}},
+		{"wireguard export", agent.WireguardExported{}},
 		{"validate problems", strict.Problem{}},
 	}
 }

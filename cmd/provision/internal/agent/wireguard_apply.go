@@ -112,12 +112,17 @@ func (a *Agent) changing(ctx context.Context, o WireguardOptions, out *Wireguard
 	}
 	a.pending = &t.added
 	defer func() { a.pending = nil }()
+	// What cannot be is refused before a file is written.
+	g, err := a.tunnelGoal(ctx, t.facts)
+	if err != nil {
+		return err
+	}
 	if o.DryRun {
-		out.Plan, err = a.planTunnels(ctx, t, old)
+		out.Plan, err = a.planTunnels(ctx, t, g, old)
 		return err
 	}
 	return a.exchangeAll(t.edits, func() error {
-		r, err := a.applyTunnels(ctx, t, old, o)
+		r, err := a.applyTunnels(ctx, t, g, old, o)
 		out.Result = r
 		return err
 	})
@@ -190,11 +195,7 @@ func tunnelScope(d provision.Desired, old map[provision.Ref]bool, device string)
 	}
 }
 
-func (a *Agent) planTunnels(ctx context.Context, t *tunnels, old map[provision.Ref]bool) (provision.Plan, error) {
-	g, err := a.tunnelGoal(ctx, t.facts)
-	if err != nil {
-		return provision.Plan{}, err
-	}
+func (a *Agent) planTunnels(ctx context.Context, t *tunnels, g Goal, old map[provision.Ref]bool) (provision.Plan, error) {
 	e, done, err := a.engine()
 	if err != nil {
 		return provision.Plan{}, err
@@ -204,7 +205,7 @@ func (a *Agent) planTunnels(ctx context.Context, t *tunnels, old map[provision.R
 	return e.Plan(ctx, g.Desired)
 }
 
-func (a *Agent) applyTunnels(ctx context.Context, t *tunnels, old map[provision.Ref]bool, o WireguardOptions) (provision.Result, error) {
+func (a *Agent) applyTunnels(ctx context.Context, t *tunnels, g Goal, old map[provision.Ref]bool, o WireguardOptions) (provision.Result, error) {
 	e, done, err := a.engine()
 	if err != nil {
 		return provision.Result{}, err
@@ -216,20 +217,20 @@ func (a *Agent) applyTunnels(ctx context.Context, t *tunnels, old map[provision.
 	}
 	var watch *guard.Watch
 	defer func() { watch.Close() }()
-	f := t.facts
+	fresh := true
 	var ready func(context.Context) (provision.Desired, provision.ApplyOptions, error)
 	ready = func(ctx context.Context) (provision.Desired, provision.ApplyOptions, error) {
 		opts := provision.ApplyOptions{Replan: ready, Basis: before.Commit}
-		if f == nil { // it is asked for again because the machine has changed
-			if f, err = a.Facts(ctx); err != nil {
-				return provision.Desired{}, opts, err
+		if !fresh { // it is asked for again because the machine has changed
+			f, err := a.Facts(ctx)
+			if err == nil {
+				g, err = a.tunnelGoal(ctx, f)
+			}
+			if err != nil {
+				return g.Desired, opts, err
 			}
 		}
-		g, err := a.tunnelGoal(ctx, f)
-		f = nil
-		if err != nil {
-			return g.Desired, opts, err
-		}
+		fresh = false
 		e.Scope = tunnelScope(g.Desired, old, t.device)
 		if tables, ok := e.Resources[nft.Kind].(interface{ Know(*nft.Made) }); ok {
 			tables.Know(g.Routing.Made)
