@@ -46,6 +46,8 @@ type Input struct {
 	Names  map[uint32]string
 	// WireGuard has what the tunnels' plan needs beside facts and marks: keys, names, sizes.
 	WireGuard wireguard.Input
+	// NameServers are asked beside the tunnels, where nothing but resolv.conf(5) tells them.
+	NameServers []netip.AddrPort
 	// Lists are the last good copies of the lists, by name.
 	Lists map[string]lists.Copy
 }
@@ -201,7 +203,7 @@ func Plan(in Input, c Config) (Result, error) {
 
 	r.Kept = append(kept.Of(r.Desired.Wants, KeptKinds()...), later...)
 	if len(r.Kept) > 0 {
-		w, err := kept.Want(kept.State{Wants: r.Kept, Switch: r.Switch, Lists: c.kept(), Endpoints: r.WireGuard.Named, Resolved: meant(in.WireGuard.Resolved, r.WireGuard.Named), Proxies: proxies(r.WireGuard.Proxies)})
+		w, err := kept.Want(kept.State{Wants: r.Kept, Switch: r.Switch, Lists: c.kept(), Endpoints: r.WireGuard.Named, Resolved: meant(in.WireGuard.Resolved, r.WireGuard.Named), Proxies: proxies(r.WireGuard.Proxies), NameServers: in.NameServers})
 		if err != nil {
 			return r, err
 		}

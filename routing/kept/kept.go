@@ -42,6 +42,8 @@ type State struct {
 	// Resolved is what their names meant when they were committed: a plan that asked again would open
 	// a kill switch for another address each time.
 	Resolved map[string][]netip.Addr
+	// NameServers were asked beside the tunnels before theirs took the place in resolv.conf(5).
+	NameServers []netip.AddrPort
 	// Proxies are answered for on LANs; the kernel forgets them with the LAN's device too.
 	Proxies []watch.ProxyLink
 }
@@ -63,6 +65,7 @@ type state struct {
 	Endpoints []endpoint              `json:"endpoints,omitempty"`
 	Resolved  map[string][]netip.Addr `json:"resolved,omitempty"`
 	Proxies   []watch.ProxyLink       `json:"proxies,omitempty"`
+	Servers   []netip.AddrPort        `json:"name_servers,omitempty"`
 }
 
 type endpoint struct {
@@ -97,7 +100,7 @@ func Of(wants []provision.Want, kinds ...string) []provision.Want {
 
 // Want asks for the file with this state in it.
 func Want(k State) (provision.Want, error) {
-	s := state{Version: version, Wants: []want{}, Switch: k.Switch, Lists: k.Lists, Resolved: k.Resolved, Proxies: k.Proxies}
+	s := state{Version: version, Wants: []want{}, Switch: k.Switch, Lists: k.Lists, Resolved: k.Resolved, Proxies: k.Proxies, Servers: k.NameServers}
 	for _, e := range k.Endpoints {
 		s.Endpoints = append(s.Endpoints, endpoint{e.Device, e.Peer, e.PublicKey.String(), e.Host, e.Port})
 	}
@@ -131,7 +134,7 @@ func Parse(text []byte) (State, error) {
 	if s.Version != version {
 		return State{}, fmt.Errorf("%s has version %d and this program knows %d: `provision apply` writes it anew", Path, s.Version, version)
 	}
-	out := State{Switch: s.Switch, Lists: s.Lists, Resolved: s.Resolved, Proxies: s.Proxies}
+	out := State{Switch: s.Switch, Lists: s.Lists, Resolved: s.Resolved, Proxies: s.Proxies, NameServers: s.Servers}
 	var errs []error
 	for i, w := range s.Wants {
 		if w.Kind == "" || w.Name == "" || w.Attrs == nil {

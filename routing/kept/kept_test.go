@@ -32,7 +32,8 @@ func TestRoundTrip(t *testing.T) {
 	named := []wireguard.Named{{Device: "wg0", Peer: "exit", PublicKey: wgresource.Key{1}, Host: "vpn.example.org", Port: 51820}}
 	meant := map[string][]netip.Addr{"vpn.example.org": {netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("2001:db8::1")}}
 	proxies := []watch.ProxyLink{{Interface: "eth0", Addresses: []netip.Addr{netip.MustParseAddr("192.168.7.200")}}}
-	w, err := Want(State{Wants: kept, Switch: sw, Lists: l, Endpoints: named, Resolved: meant, Proxies: proxies})
+	servers := []netip.AddrPort{netip.MustParseAddrPort("192.168.7.1:53")}
+	w, err := Want(State{Wants: kept, Switch: sw, Lists: l, Endpoints: named, Resolved: meant, Proxies: proxies, NameServers: servers})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -40,7 +41,7 @@ func TestRoundTrip(t *testing.T) {
 		t.Errorf("the file is %v", w.Ref)
 	}
 	got, err := Parse([]byte(w.Attrs[file.AttrContent]))
-	if err != nil || !reflect.DeepEqual(got, State{Wants: kept, Switch: sw, Lists: l, Endpoints: named, Resolved: meant, Proxies: proxies}) {
+	if err != nil || !reflect.DeepEqual(got, State{Wants: kept, Switch: sw, Lists: l, Endpoints: named, Resolved: meant, Proxies: proxies, NameServers: servers}) {
 		t.Errorf("got %v, %v", got, err)
 	}
 	if again, _ := Want(got); again.Attrs[file.AttrContent] != w.Attrs[file.AttrContent] {

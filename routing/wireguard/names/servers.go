@@ -6,6 +6,7 @@ import (
 	"sort"
 
 	"github.com/provision-net/provision/provision/facts"
+	"github.com/provision-net/provision/routing/wireguard"
 )
 
 // Servers are those that can be asked beside the tunnels: what managers learnt on the links that have a
@@ -48,4 +49,26 @@ func Servers(f *facts.Facts, tunnels []string) []netip.AddrPort {
 		out = read(s, out)
 	}
 	return slices.DeleteFunc(out, func(s netip.AddrPort) bool { return slices.Contains(foreign, s) })
+}
+
+// Lost are the servers that a tunnel's own in resolv.conf(5) make unknown, because nobody but that file
+// knows them: those of now, or, once the file has the tunnels', those that were remembered.
+func Lost(f *facts.Facts, c wireguard.Config, remembered []netip.AddrPort) []netip.AddrPort {
+	switch f.DNS.Owner {
+	case "systemd-resolved", "resolvconf", "openresolv", "NetworkManager":
+		return nil // they know them by link
+	}
+	var tunnels []string
+	var theirs []string
+	for name, i := range c {
+		tunnels, theirs = append(tunnels, name), append(theirs, i.DNS...)
+	}
+	if len(theirs) == 0 || len(c.Hosts()) == 0 {
+		return nil
+	}
+	now := slices.DeleteFunc(Servers(f, tunnels), func(s netip.AddrPort) bool { return slices.Contains(theirs, s.Addr().String()) })
+	if len(now) == 0 {
+		return remembered
+	}
+	return now
 }

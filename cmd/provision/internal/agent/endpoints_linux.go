@@ -3,6 +3,7 @@ package agent
 import (
 	"context"
 	"net/netip"
+	"slices"
 
 	"github.com/provision-net/provision/provision/host/lookup"
 	"github.com/provision-net/provision/provision/resource/nft"
@@ -34,7 +35,11 @@ func (e endpoints) Lookup(ctx context.Context, host string, mark uint32) ([]neti
 	if err != nil {
 		return nil, err
 	}
-	return lookup.Addrs(ctx, host, names.Servers(f, tunnels), mark)
+	state, err := e.agent.kept()
+	if err != nil {
+		return nil, err
+	}
+	return lookup.Addrs(ctx, host, slices.Concat(state.NameServers, names.Servers(f, tunnels)), mark)
 }
 
 // Point implements names.World.

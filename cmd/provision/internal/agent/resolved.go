@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/netip"
 	"os"
+	"slices"
 	"sync"
 	"time"
 
@@ -19,18 +20,19 @@ import (
 const resolveLimit = 4 * time.Second
 
 // resolved are the addresses of peers that are called by name: those that were committed, and of others
-// what the name servers beside the tunnels say now. mask are the bits of marks that are ours.
-func (a *Agent) resolved(ctx context.Context, f *facts.Facts, c wireguard.Config, mask uint32) map[string][]netip.Addr {
+// what the name servers beside the tunnels say now. mask are the bits of marks that are ours. The second
+// result are the servers that have to be remembered.
+func (a *Agent) resolved(ctx context.Context, f *facts.Facts, c wireguard.Config, mask uint32) (map[string][]netip.Addr, []netip.AddrPort) {
 	hosts := c.Hosts()
 	if len(hosts) == 0 || a.offline() {
-		return nil
+		return nil, nil
 	}
-	out := map[string][]netip.Addr{}
+	var old kept.State
 	if text, err := a.committed(); err == nil && text != nil {
-		if state, err := kept.Parse(text); err == nil {
-			out = state.Resolved
-		}
+		old, _ = kept.Parse(text) // what is wrong with it others say
 	}
+	lost := names.Lost(f, c, old.NameServers)
+	out := old.Resolved
 	known := map[string][]netip.Addr{}
 	mark := mask & -mask // of what no tunnel takes
 	if os.Geteuid() != 0 {
@@ -40,7 +42,7 @@ func (a *Agent) resolved(ctx context.Context, f *facts.Facts, c wireguard.Config
 	for name := range c {
 		tunnels = append(tunnels, name)
 	}
-	servers := names.Servers(f, tunnels)
+	servers := slices.Concat(lost, names.Servers(f, tunnels))
 	ctx, cancel := context.WithTimeout(ctx, resolveLimit)
 	defer cancel()
 	var mu sync.Mutex
@@ -65,5 +67,5 @@ func (a *Agent) resolved(ctx context.Context, f *facts.Facts, c wireguard.Config
 		}()
 	}
 	wg.Wait()
-	return known
+	return known, lost
 }

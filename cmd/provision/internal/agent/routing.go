@@ -37,7 +37,7 @@ func (a *Agent) routing(ctx context.Context, f *facts.Facts, usb gadget.Result) 
 	if err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, fs.ErrPermission) {
 		return routing.Result{}, fmt.Errorf("cannot use the allotted numbers in %s: %w; remove the file to allot them anew", policy.MemoryPath, err)
 	}
-	in.WireGuard.Resolved = a.resolved(ctx, f, config.WireGuard, in.Memory.Mask)
+	in.WireGuard.Resolved, in.NameServers = a.resolved(ctx, f, config.WireGuard, in.Memory.Mask)
 	if len(config.Adapters) > 0 && !a.offline() {
 		seen, err := a.seen(ctx, f)
 		if err != nil {
