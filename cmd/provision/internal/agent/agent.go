@@ -91,6 +91,14 @@ func New(o Options) (*Agent, error) {
 // offline reports whether the agent works on a mounted image.
 func (a *Agent) offline() bool { return a.Root != "/" && a.Root != "" }
 
+// stateDir is inside the image when there is one.
+func (a *Agent) stateDir() string {
+	if a.offline() {
+		return filepath.Join(a.Root, a.StateDir)
+	}
+	return a.StateDir
+}
+
 // Facts reads the host.
 func (a *Agent) Facts(ctx context.Context) (*facts.Facts, error) {
 	gather := a.gather

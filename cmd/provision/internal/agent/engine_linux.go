@@ -88,14 +88,6 @@ func (a *Agent) restoreForeign(ctx context.Context) error {
 	return a.actor().Restore(ctx)
 }
 
-// stateDir is inside the image when there is one.
-func (a *Agent) stateDir() string {
-	if a.offline() {
-		return filepath.Join(a.Root, a.StateDir)
-	}
-	return a.StateDir
-}
-
 // check lets the managers' own checkers judge the planned files before anything
 // is written.
 func (a *Agent) check(ctx context.Context, g Goal) error {
