@@ -31,14 +31,16 @@ func (m manager) Close() { m.c.Close() }
 
 func (m manager) Reload(ctx context.Context) error { return m.c.ReloadContext(ctx) }
 
-func (m manager) State(ctx context.Context, unit string) (load, active string, err error) {
+func (m manager) State(ctx context.Context, unit string) (State, error) {
 	all, err := m.c.GetUnitPropertiesContext(ctx, unit)
 	if err != nil {
-		return "", "", err
+		return State{}, err
 	}
-	load, _ = all["LoadState"].(string)
-	active, _ = all["ActiveState"].(string)
-	return load, active, nil
+	var s State
+	s.Load, _ = all["LoadState"].(string)
+	s.Active, _ = all["ActiveState"].(string)
+	s.Stale, _ = all["NeedDaemonReload"].(bool)
+	return s, nil
 }
 
 func (m manager) Restart(ctx context.Context, unit string) error {

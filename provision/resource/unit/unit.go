@@ -10,7 +10,7 @@ const Kind = "systemd-unit"
 
 const argUnit = "unit"
 
-// Action makes systemd read its files again and then brings the unit to what its file says: it
+// Action makes systemd read its files again, where it does not know this one as it is, and then brings the unit to what its file says: it
 // is restarted (or started) when there is one, and stopped when there is none any more. Without
 // systemd as init nothing is done.
 func Action(name string) provision.Action {

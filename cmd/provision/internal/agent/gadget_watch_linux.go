@@ -17,6 +17,7 @@ import (
 	"github.com/provision-net/provision/dnsdhcp/control"
 	"github.com/provision-net/provision/gadget/doctor"
 	"github.com/provision-net/provision/gadget/life"
+	"github.com/provision-net/provision/provision"
 	"github.com/provision-net/provision/provision/host/udc"
 )
 
@@ -57,7 +58,7 @@ func (a *Agent) GadgetWatch(ctx context.Context, o GadgetWatchOptions) error {
 	}
 	g.Go(func() error { return w.files(ctx) })
 	g.Go(func() error {
-		_, err := w.up(ctx)
+		err := w.begin(ctx)
 		close(ready)
 		if err != nil {
 			return err
@@ -80,6 +81,19 @@ type gadgetWatch struct {
 	show    sync.Mutex
 	runners map[string]*life.Runner
 	past    map[string][]doctor.Seen
+}
+
+// begin is up for the start. While another command is at work, which may have started this process and take long after that,
+// it waits: to end and be started again would be a failure of the unit for nothing.
+func (w *gadgetWatch) begin(ctx context.Context) error {
+	for {
+		_, err := w.up(ctx)
+		var busy *provision.LockedError
+		if !errors.As(err, &busy) || ctx.Err() != nil {
+			return err
+		}
+		w.log.Info("usb gadget: waiting", "for", err)
+	}
 }
 
 func (w *gadgetWatch) up(ctx context.Context) (GadgetOutcome, error) {

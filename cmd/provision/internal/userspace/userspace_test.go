@@ -30,8 +30,8 @@ func (l *log) do(what string) error {
 type fakeSystemd struct{ *log }
 
 func (f fakeSystemd) Reload(context.Context) error { return f.do("reload") }
-func (f fakeSystemd) State(context.Context, string) (string, string, error) {
-	return "", "", f.do("state")
+func (f fakeSystemd) State(context.Context, string) (unit.State, error) {
+	return unit.State{}, f.do("state")
 }
 func (f fakeSystemd) Restart(_ context.Context, u string) error { return f.do("restart " + u) }
 func (f fakeSystemd) Stop(_ context.Context, u string) error    { return f.do("stop " + u) }
