@@ -96,33 +96,40 @@ func (r *gathering) moduleFiles(release string) map[string]Support {
 	if err != nil && !missing(err) {
 		r.problem(dir+"/modules.builtin", err)
 	}
-	for _, m := range functionModules {
-		mark := []byte("/" + m + ".ko") // also .ko.xz, .ko.zst, .ko.gz
-		switch {
-		case bytes.Contains(builtin, mark):
-			out[m] = SupportBuiltin
-		case bytes.Contains(dep, mark) && listed(dep, mark):
-			out[m] = SupportModule
-		}
+	for m := range listed(dep) {
+		out[m] = SupportModule
+	}
+	for m := range listed(builtin) {
+		out[m] = SupportBuiltin
 	}
 	return out
 }
 
-// listed tells whether a module has a line of its own and is not only what another
-// one needs.
-func listed(dep, mark []byte) bool {
-	for {
-		i := bytes.Index(dep, mark)
+// listed are the modules of functions that have a line of their own in modules.dep or modules.builtin, and are not only
+// what another one needs. They are looked for together: the file has half a megabyte, which a small processor does not
+// search often in little time.
+func listed(text []byte) map[string]bool {
+	out := map[string]bool{}
+	for at := 0; ; {
+		i := bytes.Index(text[at:], []byte("usb_f_"))
 		if i < 0 {
-			return false
+			return out
 		}
-		start := bytes.LastIndexByte(dep[:i], '\n') + 1
-		if !bytes.ContainsAny(dep[start:i], ": ") {
-			return true
+		i += at
+		at = i + 1
+		start := bytes.LastIndexByte(text[:i], '\n') + 1
+		if i == start || text[i-1] != '/' || bytes.ContainsAny(text[start:i], ": ") {
+			continue
 		}
-		dep = dep[i+len(mark):]
+		name, _, ok := bytes.Cut(text[i:min(len(text), i+maxModule)], []byte(".ko")) // also .ko.xz, .ko.zst, .ko.gz
+		if ok {
+			out[string(name)] = true
+		}
 	}
 }
+
+// maxModule bounds the name of a module with its ending in bytes (MODULE_NAME_LEN is 56).
+const maxModule = 64
 
 // deviceSide tells which modules belong to the device side of USB.
 func deviceSide(m string) bool {

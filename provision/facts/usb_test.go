@@ -57,14 +57,23 @@ func TestGadgetEnabled(t *testing.T) {
 
 // A module that others only need has no file of its own.
 func TestListed(t *testing.T) {
-	mark := []byte("/usb_f_ncm.ko")
-	for dep, want := range map[string]bool{
-		"kernel/a/usb_f_ncm.ko: kernel/b/u_ether.ko\n":                           true,
-		"kernel/x/g_ncm.ko.xz: kernel/a/usb_f_ncm.ko.xz\n":                       false,
-		"kernel/x/g_ncm.ko: kernel/a/usb_f_ncm.ko\nkernel/a/usb_f_ncm.ko.zst:\n": true,
+	for dep, want := range map[string]string{
+		"kernel/a/usb_f_ncm.ko: kernel/b/u_ether.ko\n":                            "usb_f_ncm",
+		"kernel/x/g_ncm.ko.xz: kernel/a/usb_f_ncm.ko.xz\n":                        "",
+		"kernel/x/g_ncm.ko: kernel/a/usb_f_ncm.ko\nkernel/a/usb_f_ncm.ko.zst:\n":  "usb_f_ncm",
+		"kernel/a/usb_f_ecm.ko\nkernel/a/usb_f_mass_storage.ko\n":                 "usb_f_ecm usb_f_mass_storage", // modules.builtin
+		"kernel/a/usb_f_ncm.ko: kernel/a/usb_f_ecm.ko\nkernel/a/usb_f_acm.ko:\n":  "usb_f_acm usb_f_ncm",
+		"usb_f_ncm.ko:\nkernel/my_usb_f_ncm.ko:\nkernel/usb_f_\nkernel/a/usb_f_":  "",
+		"kernel/usb_f_" + strings.Repeat("n", 100) + ".ko:\nkernel/usb_f_hid.ko:": "usb_f_hid",
+		"": "",
 	} {
-		if got := listed([]byte(dep), mark); got != want {
-			t.Errorf("%q: %v, want %v", dep, got, want)
+		var got []string
+		for m := range listed([]byte(dep)) {
+			got = append(got, m)
+		}
+		slices.Sort(got)
+		if strings.Join(got, " ") != want {
+			t.Errorf("%q: %v, want %q", dep, got, want)
 		}
 	}
 }

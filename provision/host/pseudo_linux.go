@@ -44,19 +44,12 @@ func (r *Root) ReadValue(name string, limit int64) ([]byte, fs.FileMode, error) 
 
 func (r *Root) readValue(name string, limit int64) ([]byte, fs.FileMode, error) {
 	const flags = unix.O_RDONLY | unix.O_NONBLOCK | unix.O_NOCTTY | unix.O_NOFOLLOW | unix.O_CLOEXEC
-	var fd int
-	var err error
-	if r.live && path.IsAbs(name) {
-		fd, err = openAt(unix.AT_FDCWD, name, flags, 0)
-	} else {
-		var dir int
-		var base string
-		if dir, base, err = r.locate(name, false); err != nil {
-			return nil, 0, err
-		}
-		fd, err = openAt(dir, base, flags, 0)
-		unix.Close(dir)
+	dir, base, done, err := r.at(name, false)
+	if err != nil {
+		return nil, 0, err
 	}
+	defer done()
+	fd, err := openAt(dir, base, flags, 0)
 	if err != nil {
 		return nil, 0, err
 	}

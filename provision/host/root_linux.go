@@ -70,11 +70,11 @@ func (r *Root) Lstat(name string) (Info, error) { return r.stat("lstat", name, f
 func (r *Root) Stat(name string) (Info, error) { return r.stat("stat", name, true) }
 
 func (r *Root) stat(op, name string, follow bool) (Info, error) {
-	dir, base, err := r.locate(name, follow)
+	dir, base, done, err := r.at(name, follow)
 	if err != nil {
 		return Info{}, pathError(op, name, err)
 	}
-	defer unix.Close(dir)
+	defer done()
 	var st unix.Stat_t
 	if err := statAt(dir, base, &st, follow && r.live); err != nil {
 		return Info{}, pathError(op, name, err)

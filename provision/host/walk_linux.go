@@ -42,6 +42,15 @@ func (r *Root) locate(name string, follow bool) (dir int, base string, err error
 	return dir, base, err
 }
 
+// at is locate for one system call: under the live root that can take the whole name, and no directory is opened.
+func (r *Root) at(name string, follow bool) (dir int, base string, done func(), err error) {
+	if base = strings.TrimRight(name, "/"); r.live && base != "" && path.IsAbs(name) {
+		return unix.AT_FDCWD, base, func() {}, nil
+	}
+	dir, base, err = r.locate(name, follow)
+	return dir, base, func() { unix.Close(dir) }, err
+}
+
 const (
 	maxSymlinks = 40  // as the kernel, include/linux/namei.h MAXSYMLINKS
 	maxDepth    = 128 // open descriptors of one walk

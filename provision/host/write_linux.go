@@ -300,11 +300,11 @@ func syncDir(dir int) error {
 // WriteValue writes one value to an existing file of the kernel (proc, sysfs,
 // configfs) in a single write, since the kernel takes each write for a whole value.
 func (r *Root) WriteValue(name, value string) error {
-	dir, base, err := r.locate(name, true)
+	dir, base, done, err := r.at(name, true)
 	if err != nil {
 		return pathError("write", name, err)
 	}
-	defer unix.Close(dir)
+	defer done()
 	fd, err := openAt(dir, base, unix.O_WRONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return pathError("write", name, err)
