@@ -12,7 +12,7 @@ import (
 // With every DHCP server silent no manager may lose its address because of us: either the metric moves all the same, or apply
 // goes back and says so. Streams over the NAT NIC go on in both cases, and so does the lease when the servers are back.
 func TestSilentDHCPServer(t *testing.T) {
-	for _, name := range roots {
+	for _, name := range killRoots() {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			w, m := boot(t, name, lab.WorldOpts{}, lab.BootOpts{})

@@ -213,6 +213,9 @@ func TestVMBridgedNICWins(t *testing.T) {
 			if diff := differingLines(etc, v.etc(t)); diff != "" {
 				t.Errorf("revert left /etc different:\n%s", diff)
 			}
+			if !full { // /etc is byte for byte what the first boot found
+				return
+			}
 			v.Reboot(t)
 			v.await(t, natNIC, bridgedNIC)
 			lab.Await(t, vmWait, func() error {
