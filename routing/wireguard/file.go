@@ -32,6 +32,9 @@ func DecodeInterface(data []byte) (Interface, error) {
 
 // DecodePeer reads one peer of Folder, with the keys of Peer. No error has any of the text in it.
 func DecodePeer(data []byte) (Peer, error) {
+	if p, ok := plainPeer(data); ok {
+		return p, nil
+	}
 	var p Peer
 	if err := decode(data, &p); err != nil {
 		return Peer{}, fmt.Errorf("it is no peer: %w", err)

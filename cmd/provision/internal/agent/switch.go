@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -30,6 +31,16 @@ func SwitchState(ctx context.Context, socket string) (killswitch.State, error) {
 	return s, err
 }
 
+// keptSwitch is kept where there is a kill switch in it. Without one nothing else is asked of it, and a
+// thousand peers are not read for that.
+func (a *Agent) keptSwitch() (kept.State, error) {
+	text, err := a.committed()
+	if err != nil || !bytes.Contains(text, []byte(`"kill_switch"`)) {
+		return kept.State{}, err
+	}
+	return kept.Parse(text)
+}
+
 // withSwitch runs something that may change what is committed, and then brings the kill switch to
 // what is committed now: its forwarding is in no ledger, because it is on only while the rest of
 // it is seen in place. A running watch does it, so that there is one memory of what is open.
@@ -37,12 +48,15 @@ func (a *Agent) withSwitch(ctx context.Context, f func() error) error {
 	if a.offline() {
 		return f()
 	}
-	before, err := a.kept()
+	before, err := a.keptSwitch()
 	if err != nil {
 		before = kept.State{} // it is about to be written anew
 	}
 	err = f()
-	now, kerr := a.kept()
+	now, kerr := a.keptSwitch()
+	if before.Switch != nil {
+		now, kerr = a.kept() // what goes has to be seen beside all that stays
+	}
 	if before.Switch == nil && now.Switch == nil && kerr == nil {
 		return err
 	}

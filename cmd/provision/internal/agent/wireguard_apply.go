@@ -14,6 +14,7 @@ import (
 	"github.com/provision-net/provision/provision/facts"
 	"github.com/provision-net/provision/provision/guard"
 	"github.com/provision-net/provision/provision/resource/nft"
+	keys "github.com/provision-net/provision/provision/resource/wireguard"
 	"github.com/provision-net/provision/routing/wireguard"
 )
 
@@ -69,6 +70,9 @@ type tunnels struct {
 	device string
 	// whole: an interface goes, and everything that was there for it.
 	whole bool
+	// keys are the public keys of the peers that change, or are nil where an interface does: then nothing
+	// but these of all the peers is looked at.
+	keys map[string]bool
 }
 
 // changing reads the tunnels, lets f change them, and brings the machine there: this, and whatever else
@@ -85,7 +89,7 @@ func (a *Agent) changing(ctx context.Context, o WireguardOptions, out *Wireguard
 		}
 		defer unlock()
 	}
-	t := &tunnels{file: a.Config.Routing.WireGuard}
+	t := &tunnels{file: a.Config.Routing.WireGuard, keys: map[string]bool{}}
 	var err error
 	if t.added, err = a.wireguardAdded(); err != nil {
 		return err
@@ -140,6 +144,7 @@ func (t *tunnels) copy() wireguard.Added {
 // setInterface keeps an interface; nil takes it away with its peers.
 func (t *tunnels) setInterface(name string, i *wireguard.Interface) {
 	_, had := t.added.Interfaces[name]
+	t.keys = nil
 	if i == nil {
 		for peer := range t.added.Peers[name] {
 			t.edits = append(t.edits, wireguardEdit{device: name, peer: peer})
@@ -156,7 +161,12 @@ func (t *tunnels) setInterface(name string, i *wireguard.Interface) {
 
 // setPeer keeps a peer; nil takes it away.
 func (t *tunnels) setPeer(device, name string, p *wireguard.Peer) {
-	_, had := t.added.Peers[device][name]
+	was, had := t.added.Peers[device][name]
+	if t.keys != nil {
+		if t.keys[was.PublicKey] = true; p != nil {
+			t.keys[p.PublicKey] = true
+		}
+	}
 	if p == nil {
 		t.edits = append(t.edits, wireguardEdit{device: device, peer: name})
 		delete(t.added.Peers[device], name)
@@ -183,15 +193,38 @@ func (a *Agent) tunnelGoal(ctx context.Context, f *facts.Facts) (Goal, error) {
 	return g, nil
 }
 
-// tunnelScope is what may be touched: what is wanted, what was wanted while an interface that goes was
-// there, and all that is of the device.
-func tunnelScope(d provision.Desired, old map[provision.Ref]bool, device string) func(provision.Ref) bool {
+// others reports whether a reference is a peer that does not change: a thousand of them need not be
+// looked at for one that comes.
+func (t *tunnels) others(r provision.Ref) bool {
+	if t.keys == nil || r.Kind != keys.PeerKind {
+		return false
+	}
+	device, key, _ := strings.Cut(r.Name, " ")
+	return device != t.device || !t.keys[key]
+}
+
+// concerned is d without the peers that do not change.
+func (t *tunnels) concerned(d provision.Desired) provision.Desired {
+	wants := make([]provision.Want, 0, len(d.Wants))
+	for _, w := range d.Wants {
+		if !t.others(w.Ref) {
+			wants = append(wants, w)
+		}
+	}
+	d.Wants = wants
+	return d
+}
+
+// scope is what may be touched: what is wanted, what was wanted while an interface that goes was
+// there, and all that is of the device, but for peers that do not change.
+func (t *tunnels) scope(d provision.Desired, old map[provision.Ref]bool) func(provision.Ref) bool {
 	refs := maps.Clone(old)
 	for _, w := range d.Wants {
 		refs[w.Ref] = true
 	}
+	device := t.device
 	return func(r provision.Ref) bool {
-		return refs[r] || slices.ContainsFunc(strings.Fields(r.Name), func(word string) bool { return word == device || word == "name:"+device })
+		return !t.others(r) && (refs[r] || slices.ContainsFunc(strings.Fields(r.Name), func(word string) bool { return word == device || word == "name:"+device }))
 	}
 }
 
@@ -201,7 +234,8 @@ func (a *Agent) planTunnels(ctx context.Context, t *tunnels, g Goal, old map[pro
 		return provision.Plan{}, err
 	}
 	defer done()
-	e.Scope = tunnelScope(g.Desired, old, t.device)
+	g.Desired = t.concerned(g.Desired)
+	e.Scope = t.scope(g.Desired, old)
 	return e.Plan(ctx, g.Desired)
 }
 
@@ -231,7 +265,8 @@ func (a *Agent) applyTunnels(ctx context.Context, t *tunnels, g Goal, old map[pr
 			}
 		}
 		fresh = false
-		e.Scope = tunnelScope(g.Desired, old, t.device)
+		g.Desired = t.concerned(g.Desired)
+		e.Scope = t.scope(g.Desired, old)
 		if tables, ok := e.Resources[nft.Kind].(interface{ Know(*nft.Made) }); ok {
 			tables.Know(g.Routing.Made)
 		}
