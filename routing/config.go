@@ -12,6 +12,7 @@ import (
 	"github.com/provision-net/provision/routing/forward"
 	"github.com/provision-net/provision/routing/killswitch"
 	"github.com/provision-net/provision/routing/lists"
+	"github.com/provision-net/provision/routing/overlay"
 	"github.com/provision-net/provision/routing/policy"
 	"github.com/provision-net/provision/routing/tunnel"
 	"github.com/provision-net/provision/routing/uplink"
@@ -31,6 +32,7 @@ type Config struct {
 	Policy     policy.Config       `yaml:"policy" help:"routing tables and rules beside the main one"`
 	WireGuard  wireguard.Config    `yaml:"wireguard" help:"interfaces of WireGuard by name, such as wg0; commands keep theirs in /etc/provision/wireguard.d"`
 	Tunnels    tunnel.Config       `yaml:"tunnels" help:"IPv6 by tunnels of protocol 41, by the name of their device, and networks behind them"`
+	Overlay    overlay.Config      `yaml:"overlay" help:"a network between machines that are far from each other: virtual wires in WireGuard, and a bridge with a spanning tree"`
 	Delegation delegation.Config   `yaml:"delegation" help:"IPv6 prefixes that the uplink's provider delegates, for networks behind this machine"`
 	Uplinks    uplink.Config       `yaml:"uplinks" help:"several ways to the internet, best first: the next one is used while the first does not answer"`
 	Lists      lists.Config        `yaml:"lists" help:"named lists of addresses and domains, for smart"`
@@ -47,6 +49,10 @@ type Problem struct {
 // Problems lists everything that is wrong in c without looking at a machine.
 func (c Config) Problems() []Problem {
 	var out []Problem
+	for _, p := range c.overlayProblems() {
+		out = append(out, Problem{under("overlay", p.Path), p.Text})
+	}
+	c = c.WithOverlay()
 	for _, p := range c.forward().Problems() {
 		out = append(out, Problem(p))
 	}

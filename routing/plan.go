@@ -11,6 +11,7 @@ import (
 	"github.com/provision-net/provision/provision/facts"
 	"github.com/provision-net/provision/provision/intent"
 	"github.com/provision-net/provision/provision/resource/address"
+	"github.com/provision-net/provision/provision/resource/bridge"
 	"github.com/provision-net/provision/provision/resource/dockeruser"
 	"github.com/provision-net/provision/provision/resource/link"
 	"github.com/provision-net/provision/provision/resource/nft"
@@ -19,6 +20,7 @@ import (
 	"github.com/provision-net/provision/provision/resource/rule"
 	"github.com/provision-net/provision/provision/resource/sit"
 	"github.com/provision-net/provision/provision/resource/sysctl"
+	"github.com/provision-net/provision/provision/resource/vxlan"
 	wgresource "github.com/provision-net/provision/provision/resource/wireguard"
 	"github.com/provision-net/provision/routing/firewall"
 	"github.com/provision-net/provision/routing/foreign"
@@ -76,7 +78,7 @@ type Result struct {
 // KeptKinds are the kinds of state that no manager brings back. Rules in docker's own chain are
 // lost whenever docker makes its chains anew.
 func KeptKinds() []string {
-	return []string{nft.Kind, route.Kind, rule.Kind, sysctl.Kind, dockeruser.Kind, sit.Kind, wgresource.Kind, address.Kind, link.Kind, wgresource.PeerKind, resolver.Kind}
+	return []string{nft.Kind, route.Kind, rule.Kind, sysctl.Kind, dockeruser.Kind, sit.Kind, wgresource.Kind, address.Kind, link.Kind, wgresource.PeerKind, resolver.Kind, bridge.Kind, bridge.PortKind, vxlan.Kind}
 }
 
 // Plan says what should exist. Nothing is wanted when c is empty.
@@ -88,6 +90,7 @@ func Plan(in Input, c Config) (Result, error) {
 	if err := errors.Join(problems...); err != nil {
 		return Result{}, err
 	}
+	c = c.WithOverlay()
 	var r Result
 	intents := in.Intents
 	tunnels, err := c.tunnels(in)
@@ -100,6 +103,11 @@ func Plan(in Input, c Config) (Result, error) {
 		return r, err
 	}
 	intents.Append(delegated)
+	wires, err := c.wires(in)
+	if err != nil {
+		return r, err
+	}
+	intents.Append(wires.Intents)
 	r.Served = intents.Served
 	lanes := c.lanes(in)
 	numbers, err := policy.Allocate(lanes)
@@ -140,6 +148,7 @@ func Plan(in Input, c Config) (Result, error) {
 		table = join(table, killswitch.Guard(r.Switch.Input))
 	}
 	table = join(table, c.WireGuard.Guard())
+	table = join(table, c.Overlay.Guard())
 	table = join(table, policy.Marks(lanes, numbers))
 	smart, err := lists.Plan(lists.Input{Facts: in.Facts, Config: c.Lists, Smart: c.Smart, Sets: c.Lists.WithUpstreams(c.Lists.Sets(in.Lists)),
 		Numbers: numbers, Endpoints: intents.Endpoints})
@@ -162,6 +171,7 @@ func Plan(in Input, c Config) (Result, error) {
 	}
 	// The firewall stands before a device comes up.
 	r.Desired.Append(r.WireGuard.Desired)
+	r.Desired.Append(wires.Desired)
 	if r.Switch != nil {
 		for _, s := range killswitch.Cuts(r.Switch.Input, in.Facts) {
 			r.Cuts = append(r.Cuts, firewall.Cut{Session: s, Why: fmt.Sprintf("the kill switch would hold the answers to the SSH session from %s: name its network under routing.kill-switch.manage-from", s.Remote.Addr())})

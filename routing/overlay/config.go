@@ -17,7 +17,6 @@ import (
 // Config is the key "overlay" of the slice "routing".
 type Config struct {
 	Node           string          `yaml:"node" help:"which of the nodes this machine is; all else is the same on every machine"`
-	PrivateKey     string          `yaml:"private-key" help:"the private key of this node in base64; better private-key-file"`
 	PrivateKeyFile string          `yaml:"private-key-file" help:"file of mode 0600 with the private key, such as /etc/provision/wireguard/overlay.key"`
 	Interface      string          `yaml:"interface" default:"wg-overlay" help:"name of the WireGuard device"`
 	Bridge         string          `yaml:"bridge" default:"br-overlay" help:"name of the bridge"`
@@ -73,7 +72,7 @@ const (
 
 // Enabled reports whether anything is configured.
 func (c Config) Enabled() bool {
-	return c.Node != "" || len(c.Nodes) > 0 || len(c.Wires) > 0 || c.PrivateKey != "" || c.PrivateKeyFile != "" || c.Interface != "" || c.Bridge != "" ||
+	return c.Node != "" || len(c.Nodes) > 0 || len(c.Wires) > 0 || c.PrivateKeyFile != "" || c.Interface != "" || c.Bridge != "" ||
 		c.Zone != "" || c.MTU != 0 || c.Port != 0 || c.TxChecksum || c.ForwardDelay != "" || c.HelloTime != "" || c.MaxAge != ""
 }
 

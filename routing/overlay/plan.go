@@ -15,6 +15,7 @@ import (
 	"github.com/provision-net/provision/provision/resource/link"
 	"github.com/provision-net/provision/provision/resource/nft"
 	"github.com/provision-net/provision/provision/resource/vxlan"
+	wgresource "github.com/provision-net/provision/provision/resource/wireguard"
 	"github.com/provision-net/provision/routing/match"
 	"github.com/provision-net/provision/routing/wireguard"
 )
@@ -22,6 +23,8 @@ import (
 // Input is what Plan decides from.
 type Input struct {
 	Facts *facts.Facts
+	// PrivateKey is what stands in the file; the zero key where that is not known.
+	PrivateKey wgresource.Key
 }
 
 // Result is what Plan says. The tunnel below is not in it: WireGuard has it.
@@ -38,7 +41,7 @@ func (c Config) WireGuard() wireguard.Config {
 		return nil
 	}
 	n := c.Nodes[c.Node]
-	i := wireguard.Interface{PrivateKey: c.PrivateKey, PrivateKeyFile: c.PrivateKeyFile, Addresses: n.Addresses, MTU: uint16(c.mtu()),
+	i := wireguard.Interface{PrivateKeyFile: c.PrivateKeyFile, Addresses: n.Addresses, MTU: uint16(c.mtu()),
 		ListenPort: n.ListenPort, Zone: c.zone(), Route: wireguard.RouteSplit, Peers: map[string]wireguard.Peer{}}
 	if i.ListenPort == 0 && n.Endpoint != "" {
 		_, i.ListenPort, _ = wireguard.SplitEndpoint(n.Endpoint, false) // judged
@@ -93,6 +96,9 @@ func Plan(in Input, c Config) (Result, error) {
 		return r, err
 	}
 	own, all := c.Nodes[c.Node], c.wires()
+	if k := in.PrivateKey; k != (wgresource.Key{}) && k.Public().String() != own.PublicKey {
+		return r, fmt.Errorf("routing.overlay.private-key-file: the key in %s is that of %s, and not of %s: give this machine the key of its own, or say its name under node", c.PrivateKeyFile, c.called(k.Public().String()), c.Node)
+	}
 	const key = "routing.overlay"
 	add := func(w ...provision.Want) { r.Desired.Wants = append(r.Desired.Wants, w...) }
 	delay, hello, age := c.times()
@@ -120,6 +126,16 @@ func Plan(in Input, c Config) (Result, error) {
 	r.Intents.Services = []intent.Service{{Name: "vxlan", Interfaces: []string{c.Device()}, Proto: "udp", Ports: []uint16{c.port()}, Why: key}}
 	r.notes(c, in.Facts)
 	return r, nil
+}
+
+// called is the node with a public key, in words.
+func (c Config) called(public string) string {
+	for _, name := range c.names() {
+		if c.Nodes[name].PublicKey == public {
+			return name
+		}
+	}
+	return "none of the nodes (its public key is " + public + ")"
 }
 
 // rank is the node's priority in the tree.

@@ -14,6 +14,7 @@ import (
 	"github.com/provision-net/provision/provision"
 	"github.com/provision-net/provision/provision/facts"
 	"github.com/provision-net/provision/provision/resource/vxlan"
+	wgresource "github.com/provision-net/provision/provision/resource/wireguard"
 	"github.com/provision-net/provision/routing/match"
 )
 
@@ -167,6 +168,28 @@ func TestGuard(t *testing.T) {
 	}
 }
 
+func TestKey(t *testing.T) {
+	k, err := wgresource.ParseKey(key(40))
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := five("osaka")
+	for _, tc := range []struct{ owner, text string }{{"", "none of the nodes"}, {"riga", "is that of riga, and not of osaka"}, {"osaka", ""}} {
+		if n, ok := c.Nodes[tc.owner]; ok {
+			n.PublicKey = k.Public().String()
+			c.Nodes[tc.owner] = n
+		}
+		_, err := Plan(Input{PrivateKey: k}, c)
+		if tc.text == "" && err != nil || tc.text != "" && (err == nil || !strings.Contains(err.Error(), tc.text)) {
+			t.Errorf("%q: %v", tc.owner, err)
+		}
+		if n, ok := c.Nodes[tc.owner]; ok {
+			n.PublicKey = key(99)
+			c.Nodes[tc.owner] = n
+		}
+	}
+}
+
 // clash finds two pairs of names with one VNI.
 func clash(t *testing.T) (a, b, c, d string) {
 	seen := map[uint32][2]string{}
@@ -195,8 +218,6 @@ func TestProblems(t *testing.T) {
 		{func(c *Config) { c.Node = "" }, "node", "is missing"},
 		{func(c *Config) { c.Node = "rome" }, "node", "none of the nodes: laptop, osaka"},
 		{func(c *Config) { c.PrivateKeyFile = "" }, "private-key-file", "is missing"},
-		{func(c *Config) { c.PrivateKey = key(1) }, "private-key", "cannot stand beside"},
-		{func(c *Config) { c.PrivateKeyFile, c.PrivateKey = "", key(9) }, "private-key", "does not belong"},
 		{func(c *Config) { c.PrivateKeyFile = "x" }, "private-key-file", "no whole path"},
 		{func(c *Config) { c.Interface = "a/b" }, "interface", "no name"},
 		{func(c *Config) { c.Bridge = "wg-overlay" }, "bridge", "another name"},

@@ -47,19 +47,10 @@ func (j *judge) own(c Config) {
 		j.add("node", "%q is none of the nodes: %s", c.Node, strings.Join(c.names(), ", "))
 	}
 	switch {
-	case c.PrivateKey != "" && c.PrivateKeyFile != "":
-		j.add("private-key", "cannot stand beside private-key-file: keep one of them")
-	case c.PrivateKey == "" && c.PrivateKeyFile == "":
+	case c.PrivateKeyFile == "":
 		j.add("private-key-file", "is missing: name a file of mode 0600 with the private key of this node")
-	case c.PrivateKeyFile != "" && !strings.HasPrefix(c.PrivateKeyFile, "/"):
+	case !strings.HasPrefix(c.PrivateKeyFile, "/"):
 		j.add("private-key-file", "%q is no whole path, which begins with /", c.PrivateKeyFile)
-	}
-	if c.PrivateKey != "" {
-		if k, err := wgresource.ParseKey(c.PrivateKey); err != nil || k == (wgresource.Key{}) {
-			j.add("private-key", "is no key: `wg genkey` makes one")
-		} else if n, ok := c.Nodes[c.Node]; ok && n.PublicKey != "" && k.Public().String() != n.PublicKey {
-			j.add("private-key", "does not belong to the public key of %s", c.Node)
-		}
 	}
 	if why := wireguard.BadInterface(c.Device()); why != "" {
 		j.add("interface", "%s", why)

@@ -49,6 +49,14 @@ func (c Config) Merge(added Added) (Config, []Problem) {
 	return merged, out
 }
 
+// With is c and one interface more. c is not changed.
+func (c Config) With(name string, i Interface) Config {
+	out := make(Config, len(c)+1)
+	maps.Copy(out, c)
+	out[name] = i
+	return out
+}
+
 // KeyFiles are the files with keys that Plan has to be given, sorted.
 func (c Config) KeyFiles() []string {
 	var out []string

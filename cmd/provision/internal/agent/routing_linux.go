@@ -24,6 +24,7 @@ import (
 	"github.com/provision-net/provision/provision/resource/sit"
 	"github.com/provision-net/provision/provision/resource/ufw"
 	"github.com/provision-net/provision/provision/resource/unit"
+	"github.com/provision-net/provision/provision/resource/vxlan"
 	"github.com/provision-net/provision/routing/foreign"
 	"github.com/provision-net/provision/routing/kept"
 )
@@ -35,6 +36,7 @@ func (a *Agent) routingResources(e *provision.Engine, root *host.Root) {
 	e.Resources[rule.Kind] = rule.Resource{}
 	a.wireguardResources(e)
 	e.Resources[sit.Kind] = sit.Resource{}
+	e.Resources[vxlan.Kind] = vxlan.Resource{}
 	e.Resources[resolver.Kind] = &resolver.Resource{Open: resolver.SystemBus, Index: indexOf, Files: root, Runner: a.runner}
 	e.Resources[dockeruser.Kind] = dockeruser.Resource{}
 	e.Resources[ufw.Kind] = &ufw.Resource{Files: root, Runner: a.runner}

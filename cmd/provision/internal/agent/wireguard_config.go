@@ -14,7 +14,8 @@ import (
 	"github.com/provision-net/provision/routing/wireguard"
 )
 
-// routingConfig is the slice "routing" with the interfaces and peers that commands added.
+// routingConfig is the slice "routing" with the interfaces and peers that commands added, and the tunnel
+// of the overlay.
 func (a *Agent) routingConfig() (routing.Config, error) {
 	added, err := a.wireguardAdded()
 	if errors.Is(err, fs.ErrPermission) && os.Geteuid() != 0 {
@@ -24,7 +25,7 @@ func (a *Agent) routingConfig() (routing.Config, error) {
 	if err == nil {
 		c.WireGuard, err = mergeWireguard(c.WireGuard, added)
 	}
-	return c, err
+	return c.WithOverlay(), err
 }
 
 func mergeWireguard(c wireguard.Config, added wireguard.Added) (wireguard.Config, error) {
