@@ -51,6 +51,6 @@ func (c Config) Updates() []update.Tunnel {
 func (c Config) lines(outside []string) []string {
 	return slices.DeleteFunc(slices.Clone(outside), func(name string) bool {
 		_, ours := c.Tunnels[name]
-		return ours
+		return ours || c.WireGuard.Has(name)
 	})
 }
