@@ -179,3 +179,65 @@ func TestWireguardUsage(t *testing.T) {
 		}
 	}
 }
+
+// Keys leave the program by the files that are asked for, and by nothing else.
+func TestWireguardSecretsNeverLeave(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("needs root: the files that are written belong to root")
+	}
+	root := images()[0].unpack(t)
+	for _, args := range [][]string{{"init", "--endpoint", "vpn.example.org", "--manage", "no"}, {"add", "phone", "--keep-key"}, {"add", "laptop"}} {
+		if code, _, errs := call(t, append(append([]string{"wireguard"}, args...), "--root", root)...); code != 0 {
+			t.Fatalf("%v: status %d: %s", args, code, errs)
+		}
+	}
+	var secrets []string
+	for name, f := range files(t, root) {
+		if !strings.HasPrefix(name, "/etc/provision/wireguard.d/") {
+			continue
+		}
+		for _, l := range strings.Split(f.text, "\n") {
+			key, value, _ := strings.Cut(strings.TrimSpace(l), ": ")
+			if key == "private-key" || key == "preshared-key" {
+				secrets = append(secrets, strings.Trim(value, `"`))
+			}
+		}
+	}
+	if len(secrets) != 4 {
+		t.Fatalf("%d secrets", len(secrets))
+	}
+	for _, args := range [][]string{{"plan"}, {"apply", "--dry-run"}, {"apply"}, {"verify"}, {"detect"}, {"facts"}, {"validate"}, {"firewall", "show"},
+		{"wireguard", "list"}, {"wireguard", "remove", "laptop", "--dry-run"}, {"wireguard", "remove", "laptop"}, {"wireguard", "init", "--manage", "yes"},
+		{"wireguard", "remove", "--interface", "wg0", "--all"}} {
+		for _, format := range []string{"table", "json", "yaml"} {
+			_, out, errs := call(t, append([]string{"--root", root, "-v", "-o", format}, args...)...)
+			for _, s := range secrets {
+				if i := strings.Index(out+errs, s); i >= 0 {
+					t.Errorf("%v -o %s shows a key: ...%q", args, format, (out + errs)[max(0, i-120):i])
+				}
+			}
+		}
+	}
+}
+
+// A key in a configuration file that others may read is refused, and so is the file.
+func TestInlineKeysAreForRootAlone(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("needs root: for others the file's mode is nothing")
+	}
+	const secret = "MDrbc0k14xknC3910lICs2X758sAYHh73RN1RJ8sIUs="
+	file := filepath.Join(t.TempDir(), "provision.yaml")
+	if err := os.WriteFile(file, []byte("version: 1\nrouting:\n  wireguard:\n    wg0:\n      private-key: "+secret+"\n      addresses: [10.97.98.1/24]\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	code, out, errs := call(t, "validate", file)
+	if code != exitUsage || !strings.Contains(out+errs, "routing.wireguard.wg0.private-key: others may read this key (mode 0644)") || strings.Contains(out+errs, secret) {
+		t.Errorf("status %d, %s%s", code, out, errs)
+	}
+	if err := os.Chmod(file, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if code, out, errs := call(t, "validate", file); code != 0 {
+		t.Errorf("status %d, %s%s", code, out, errs)
+	}
+}

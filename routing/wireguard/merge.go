@@ -89,6 +89,24 @@ func (c Config) Hosts() []string {
 	return slices.Compact(out)
 }
 
+// Inline is where a key stands in c itself and not in a file of its own; empty where none does.
+func (c Config) Inline() string {
+	for _, name := range sortedKeys(c) {
+		if c[name].PrivateKey != "" {
+			return name + ".private-key"
+		}
+		for _, peer := range sortedKeys(c[name].Peers) {
+			switch p := c[name].Peers[peer]; {
+			case p.PresharedKey != "":
+				return name + ".peers." + peer + ".preshared-key"
+			case p.Client != nil && p.Client.PrivateKey != "":
+				return name + ".peers." + peer + ".client.private-key"
+			}
+		}
+	}
+	return ""
+}
+
 // Has reports whether a device is one of c.
 func (c Config) Has(device string) bool {
 	_, ok := c[device]

@@ -8,7 +8,9 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"sort"
 	"strings"
@@ -104,8 +106,11 @@ func load(file, name string, boot bool) (Config, Source, error) {
 		}
 	}
 	c, err := Parse(name, text)
-	if err == nil && boot {
+	switch {
+	case err == nil && boot:
 		err = harmless(name, c)
+	case err == nil:
+		err = secretly(file, name, c)
 	}
 	return c, src, err
 }
@@ -118,6 +123,20 @@ func harmless(name string, c Config) error {
 		}
 	}
 	return nil
+}
+
+// secretly refuses keys in a file that others may read: who has read one can be this machine.
+func secretly(file, name string, c Config) error {
+	at := c.Routing.WireGuard.Inline()
+	if at == "" || runtime.GOOS == "windows" {
+		return nil
+	}
+	info, err := os.Stat(file)
+	if err != nil || info.Mode().Perm()&0o077 == 0 {
+		return err
+	}
+	return fmt.Errorf("%w: %s: routing.wireguard.%s: others may read this key (mode %04o): chmod 600 %s, or put it into a file of its own (%s-file), and make a new one if somebody could have read it",
+		ErrConfig, name, at, info.Mode().Perm(), name, at[strings.LastIndexByte(at, '.')+1:])
 }
 
 // Parse reads a configuration from text; name stands in messages.

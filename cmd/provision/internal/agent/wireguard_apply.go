@@ -15,6 +15,7 @@ import (
 	"github.com/provision-net/provision/provision/guard"
 	"github.com/provision-net/provision/provision/resource/nft"
 	keys "github.com/provision-net/provision/provision/resource/wireguard"
+	"github.com/provision-net/provision/routing/foreign"
 	"github.com/provision-net/provision/routing/wireguard"
 )
 
@@ -73,6 +74,8 @@ type tunnels struct {
 	// keys are the public keys of the peers that change, or are nil where an interface does: then nothing
 	// but these of all the peers is looked at.
 	keys map[string]bool
+	// flows are what the policy lets through.
+	flows []foreign.Flow
 }
 
 // changing reads the tunnels, lets f change them, and brings the machine there: this, and whatever else
@@ -121,6 +124,7 @@ func (a *Agent) changing(ctx context.Context, o WireguardOptions, out *Wireguard
 	if err != nil {
 		return err
 	}
+	t.flows = g.Routing.Flows
 	if o.DryRun {
 		out.Plan, err = a.planTunnels(ctx, t, g, old)
 		return err

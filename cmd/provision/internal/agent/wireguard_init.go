@@ -12,6 +12,7 @@ import (
 	"strconv"
 
 	keys "github.com/provision-net/provision/provision/resource/wireguard"
+	"github.com/provision-net/provision/routing/foreign"
 	"github.com/provision-net/provision/routing/wireguard"
 	"github.com/provision-net/provision/routing/wireguard/addressing"
 	"github.com/provision-net/provision/routing/wireguard/key"
@@ -44,8 +45,9 @@ func (a *Agent) WireguardInit(ctx context.Context, o WireguardInit) (WireguardOu
 		name = "wg0"
 	}
 	out := WireguardOutcome{Interface: name, File: wireguardFile(name, "")}
+	var made *tunnels
 	err := a.changing(ctx, o.WireguardOptions, &out, func(t *tunnels) error {
-		t.device = name
+		t.device, made = name, t
 		if why := wireguard.BadInterface(name); why != "" {
 			return UsageError{errors.New(why)}
 		}
@@ -76,7 +78,38 @@ func (a *Agent) WireguardInit(ctx context.Context, o WireguardInit) (WireguardOu
 		t.setInterface(name, &i)
 		return nil
 	})
+	if err == nil && !a.offline() {
+		a.warnOfOthers(ctx, made, &out)
+	}
 	return out, err
+}
+
+// warnOfOthers tells what other firewalls would still drop of what comes to the tunnel and out of it.
+func (a *Agent) warnOfOthers(ctx context.Context, t *tunnels, out *WireguardOutcome) {
+	seen, err := a.seen(ctx, t.facts)
+	if err != nil {
+		a.Log.Warn("other firewalls are not judged", "error", err)
+		return
+	}
+	flows := slices.DeleteFunc(slices.Clone(t.flows), func(f foreign.Flow) bool { return f.In != out.Interface })
+	// The device was not there when the policy was made into flows.
+	reach := t.added.Interfaces[out.Interface].Reach
+	for _, l := range t.facts.Links {
+		if len(t.facts.Defaults(l.Index, 4))+len(t.facts.Defaults(l.Index, 6)) == 0 || l.Name == out.Interface {
+			continue
+		}
+		if out.ListenPort != 0 {
+			flows = append(flows, foreign.Flow{In: l.Name, Proto: "udp", Port: out.ListenPort, Why: out.Interface + ": peers call"})
+		}
+		if slices.Contains(reach, wireguard.ReachInternet) && !slices.ContainsFunc(flows, func(f foreign.Flow) bool { return f.Out == l.Name }) {
+			flows = append(flows, foreign.Flow{In: out.Interface, Out: l.Name, Why: out.Interface + ": reach: internet"})
+		}
+	}
+	for _, f := range foreign.Report(seen, flows) {
+		if !f.Harmless {
+			out.note("warning", out.Interface, "another firewall is in the way: %s%s", f, map[bool]string{true: "; " + f.Cure, false: ""}[f.Cure != ""])
+		}
+	}
 }
 
 // WireguardKnows reports whether a command made this interface (empty: wg0).

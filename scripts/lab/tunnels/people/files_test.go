@@ -177,3 +177,18 @@ routing:
 		}
 	}
 }
+
+// A firewall of somebody else that would drop what peers send is named, with what it drops.
+func TestOthersInTheWay(t *testing.T) {
+	w := newWorld(t)
+	w.box.sh(`nft add table inet filter
+nft 'add chain inet filter input { type filter hook input priority 0; policy drop; }'
+nft 'add rule inet filter input tcp dport 22 accept'
+nft 'add chain inet filter forward { type filter hook forward priority 0; policy drop; }'`)
+	out := w.box.provision("wireguard", "init", "--endpoint", box4, "--manage", "no")
+	for _, want := range []string{"another firewall is in the way", "51820", "chain forward"} {
+		if !strings.Contains(out, want) {
+			t.Errorf("init does not say %q:\n%s", want, out)
+		}
+	}
+}
