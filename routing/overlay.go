@@ -1,6 +1,9 @@
 package routing
 
 import (
+	"errors"
+	"fmt"
+	"io/fs"
 	"reflect"
 	"strings"
 
@@ -38,7 +41,12 @@ func (c Config) overlayProblems() []overlay.Problem {
 
 // wires plans what is above the tunnel.
 func (c Config) wires(in Input) (overlay.Result, error) {
-	// What is wrong with the file the tunnel's plan says.
-	k, _ := wgresource.ParseKey(strings.TrimSpace(string(in.WireGuard.Keys[c.Overlay.PrivateKeyFile].Text)))
+	path := c.Overlay.PrivateKeyFile
+	f, known := in.WireGuard.Keys[path]
+	if c.Overlay.Enabled() && (!known || errors.Is(f.Err, fs.ErrNotExist)) {
+		return overlay.Result{}, fmt.Errorf("routing.overlay.private-key-file: %s is not there: `(umask 077; wg genkey > %s)` makes a key, and `wg pubkey < %s` prints what %s has under public-key", path, path, path, c.Overlay.Node)
+	}
+	// What else is wrong with the file the tunnel's plan says.
+	k, _ := wgresource.ParseKey(strings.TrimSpace(string(f.Text)))
 	return overlay.Plan(overlay.Input{Facts: in.Facts, PrivateKey: k}, c.Overlay)
 }

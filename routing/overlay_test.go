@@ -49,6 +49,9 @@ func TestOverlayInThePlan(t *testing.T) {
 	if !guarded {
 		t.Error("anybody can put frames on the wires")
 	}
+	if _, err := Plan(Input{Facts: machine("eth0"), Units: units}, c); err == nil || !strings.Contains(err.Error(), "wg genkey > /k") {
+		t.Errorf("no key: %v", err)
+	}
 	if again := c.WithOverlay(); !again.WireGuard.Has("wg-overlay") || len(again.Problems()) > 0 || len(again.WithOverlay().Problems()) > 0 {
 		t.Errorf("%v", again.Problems())
 	}
