@@ -160,7 +160,7 @@ func (p *planner) networkManager(l Link) {
 		"[ipv4]\nmethod=auto\nroute-metric=%d\n\n[ipv6]\nmethod=auto\nroute-metric=%d\n", facts.Marker, l.Name, uuid(l.Name), l.Name, m, m)
 	w := file.Secret(profilePrefix+l.Name+".nmconnection", []byte(text), 0o600, why(l))
 	p.d.Wants = append(p.d.Wants, w)
-	p.trigger("networkmanager-client-"+l.Name, w.Ref, daemon.NMReloadConnections(selector(l)), "NetworkManager reads the profile; it activates it when the NIC is there and has a carrier")
+	p.trigger("networkmanager-client-"+l.Name, w.Ref, daemon.NMManaged(daemon.NMReloadConnections(selector(l)), nmConf), "NetworkManager reads the profile; it activates it when the NIC is there and has a carrier")
 }
 
 // finish wants NetworkManager's configuration before the profiles.

@@ -44,6 +44,7 @@ const (
 	argIfname    = "ifname"
 	argMetric    = "metric"
 	argMaster    = "master"
+	argManaged   = "managed"
 )
 
 // NetworkdReload makes systemd-networkd read its files again (network1.Manager.Reload)
@@ -68,6 +69,19 @@ func NMReload() provision.Action { return provision.Action{Kind: KindNMReload} }
 // NetworkManager knows it (1.42), else by saving them.
 func NMReapply(selectors ...string) provision.Action {
 	return withSelectors(KindNMReapply, selectors)
+}
+
+// NMManaged returns a, which is NMReloadConnections, with the demand that a device that is there already is managed if the
+// file conf has a line "match-device=interface-name:=IFNAME" for it, and not if it has none or is gone: NetworkManager reads
+// device.managed (NetworkManager.conf(5)) when a device appears, and never again for the same one.
+func NMManaged(a provision.Action, conf string) provision.Action {
+	args := map[string]string{argManaged: conf}
+	for k, v := range a.Args {
+		if k != argManaged {
+			args[k] = v
+		}
+	}
+	return provision.Action{Kind: a.Kind, Args: args}
 }
 
 // NMRestart restarts NetworkManager.service and waits until the selected devices
@@ -171,6 +185,7 @@ type request struct {
 	ifname    string
 	metric    uint32
 	master    bool
+	managed   string // file that says which devices are managed
 }
 
 func parse(a provision.Action) (request, error) {
@@ -199,6 +214,10 @@ func parse(a provision.Action) (request, error) {
 			var m uint64
 			m, err = strconv.ParseUint(v, 10, 32)
 			r.metric = uint32(m)
+		case argManaged:
+			if r.managed = v; !strings.HasPrefix(v, "/") || a.Kind != KindNMReloadConnections {
+				err = fmt.Errorf("no file for it: %q", v)
+			}
 		case argIfname:
 			r.ifname, err = v, checkIfname(v)
 		default:

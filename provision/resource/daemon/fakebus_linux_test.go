@@ -112,7 +112,12 @@ func (f *fakeBus) methods(path dbus.ObjectPath, iface string, m map[string]any) 
 		}
 		return v, nil
 	}
-	if err := f.conn.ExportMethodTable(map[string]any{"Get": get}, path, "org.freedesktop.DBus.Properties"); err != nil {
+	set := func(i, n string, v dbus.Variant) *dbus.Error {
+		f.call("Set %s %v", n, v.Value())
+		f.set(path, i, n, v.Value())
+		return nil
+	}
+	if err := f.conn.ExportMethodTable(map[string]any{"Get": get, "Set": set}, path, "org.freedesktop.DBus.Properties"); err != nil {
 		f.t.Fatal(err)
 	}
 }

@@ -4,6 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
+	"os"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -53,14 +56,23 @@ func (x *Actor) networkManager(ctx context.Context, r request) error {
 			return err
 		}
 	}
-	d := disturbance{name: "NetworkManager", links: links, standing: b.nmStanding, kick: make(chan struct{}, 1)}
+	// What a device has that changes hands is its last owner's, and goes.
+	kept := links
+	turn := map[string]bool{}
+	if r.managed != "" {
+		if turn, err = x.turning(ctx, b, links, r.managed); err != nil {
+			return err
+		}
+		kept = slices.DeleteFunc(slices.Clone(links), func(l link) bool { _, ok := turn[l.name]; return ok })
+	}
+	d := disturbance{name: "NetworkManager", links: kept, standing: b.nmStanding, kick: make(chan struct{}, 1)}
 	if err := b.watch(ctx, d.kick); err != nil {
 		return err
 	}
 	if r.kind == KindNMReapply {
 		d.do = func(ctx context.Context) error { return x.reapply(ctx, b, links) }
 	} else {
-		d.do = func(ctx context.Context) error { return x.reloadConnections(ctx, b, links) }
+		d.do = func(ctx context.Context) error { return x.reloadConnections(ctx, b, links, turn) }
 	}
 	return x.around(ctx, d)
 }
@@ -139,18 +151,58 @@ func (b *bus) nmOwns(ctx context.Context, dev dbus.ObjectPath) (bool, error) {
 	return flags&nmActivationExternal == 0, err
 }
 
-func (x *Actor) reloadConnections(ctx context.Context, b *bus, links []link) error {
+func (x *Actor) reloadConnections(ctx context.Context, b *bus, links []link, turn map[string]bool) error {
 	var ok bool
 	if err := b.call(ctx, nmSettings, nmName+".Settings.ReloadConnections", nil, &ok); err != nil {
 		return err
 	}
 	var errs []error
 	for _, l := range links {
+		if managed, ok := turn[l.name]; ok {
+			if err := b.manage(ctx, l, managed); err != nil {
+				errs = append(errs, fmt.Errorf("cannot say whose %s is: %w", l.name, err))
+				continue
+			}
+		}
 		if err := x.activate(ctx, b, l); err != nil {
 			errs = append(errs, fmt.Errorf("cannot activate %s: %w", l.name, err))
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// turning says which devices are to be managed from now on, or no more, as the file conf says.
+func (x *Actor) turning(ctx context.Context, b *bus, links []link, conf string) (map[string]bool, error) {
+	text, err := os.ReadFile(x.path(conf))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	lines := strings.Split(string(text), "\n")
+	out := map[string]bool{}
+	for _, l := range links {
+		want := slices.Contains(lines, "match-device=interface-name:="+l.name)
+		dev, err := b.nmDevicePath(ctx, l)
+		var is bool
+		if err == nil {
+			is, err = property[bool](ctx, b, dev, nmDevice, "Managed")
+		}
+		if err != nil && !named(err, nmName+".UnknownDevice") {
+			return nil, fmt.Errorf("cannot ask NetworkManager about %s: %w", l.name, err)
+		}
+		if err == nil && is != want {
+			out[l.name] = want
+		}
+	}
+	return out, nil
+}
+
+// manage has a device managed, or not. A managed one that a profile fits is activated by NetworkManager.
+func (b *bus) manage(ctx context.Context, l link, managed bool) error {
+	dev, err := b.nmDevicePath(ctx, l)
+	if err != nil {
+		return err
+	}
+	return b.call(ctx, dev, "org.freedesktop.DBus.Properties.Set", []any{nmDevice, "Managed", dbus.MakeVariant(managed)})
 }
 
 // activate brings up a device that lies idle though a profile fits it. On the way

@@ -1,6 +1,8 @@
 package daemon
 
 import (
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -174,6 +176,37 @@ func TestReloadConnectionsActivatesIdleDevices(t *testing.T) {
 		t.Error(err)
 	}
 	want := "ReloadConnections, ReloadConnections, Activate /org/freedesktop/NetworkManager/Settings/3 " + string(devPath) + ", ReloadConnections"
+	if got := strings.Join(r.called(), ", "); got != want {
+		t.Errorf("calls: %s", got)
+	}
+}
+
+func TestManagedFollowsTheFile(t *testing.T) {
+	r := newRig(t)
+	r.networkManager("1.42.4", fine)
+	r.set(devPath, nmDevice, "Managed", false)
+	const conf = "/etc/NetworkManager/conf.d/x.conf"
+	a := NMManaged(NMReloadConnections("name:eth0"), conf)
+	r.actor.Root = t.TempDir()
+	path := r.actor.path(conf)
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for _, text := range []string{"[x]\nmatch-device=interface-name:=eth01\n", "[x]\nmatch-device=interface-name:=eth0\nmanaged=1\n", ""} {
+		err := os.WriteFile(path, []byte(text), 0o644)
+		if text == "" { // on the way back
+			err = os.Remove(path)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		for range 2 {
+			if err := r.do(a); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	want := "ReloadConnections, ReloadConnections, ReloadConnections, Set Managed true, ReloadConnections, ReloadConnections, Set Managed false, ReloadConnections"
 	if got := strings.Join(r.called(), ", "); got != want {
 		t.Errorf("calls: %s", got)
 	}

@@ -78,6 +78,21 @@ func TestSystemd(t *testing.T) {
 			if !strings.Contains(said, "unmanaged") || strings.Contains(said, "dynamic") {
 				t.Errorf("the gadget's interface: %s", said)
 			}
+			if tt.root != "bookworm-nm" {
+				return
+			}
+			// The laptop shares its connection: a server of its own on its NIC, and NetworkManager asks it on ours.
+			v.MustRun(t, "sh", "-c", `echo 'version: 1
+gadget: {profile: modern, router: client}' > /etc/provision/provision.yaml
+echo 'version: 1
+serve: {links: [{match: {name: `+nic+`}, router: full}]}' > /root/laptop.yaml`)
+			apply()
+			v.MustRun(t, "sh", "-c", `systemctl stop provision-serve; nmcli device set `+nic+` managed no; ip addr flush dev `+nic+`; ip link set `+nic+` up; ip addr add 192.168.137.1/24 dev `+nic+`
+systemd-run --unit laptop provision serve -c /root/laptop.yaml --state-dir /root/laptop --socket /run/laptop.sock`)
+			said = await("a lease of ours", "ip -4 -o addr show dev usb0; nmcli -g GENERAL.STATE device show usb0; ip -4 route show default", func(s string) bool {
+				return strings.Contains(s, "192.168.137.") && strings.Contains(s, "100 (connected)") && strings.Contains(s, "via 192.168.137.1 dev usb0")
+			})
+			t.Log(said)
 		})
 	}
 }
