@@ -106,7 +106,7 @@ func parseFakeHwclock(text []byte) (time.Time, error) {
 		s = s[:64]
 	}
 	t, err := time.Parse(time.DateTime, s)
-	if err != nil {
+	if err != nil || !strings.HasPrefix(s, t.Format(time.DateTime)) { // time.Parse takes an hour of one digit too
 		return time.Time{}, fmt.Errorf("%q is no time like 2016-04-15 00:00:00", s)
 	}
 	return t, nil
