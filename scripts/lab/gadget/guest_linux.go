@@ -140,6 +140,13 @@ func scripts() string {
 func Build(t testing.TB, pkg string, test bool, flags ...string) string {
 	t.Helper()
 	out := filepath.Join(t.TempDir(), "program")
+	BuildTo(t, out, pkg, test, flags...)
+	return out
+}
+
+// BuildTo is Build into a file that outlives the test, for what several tests share.
+func BuildTo(t testing.TB, out, pkg string, test bool, flags ...string) {
+	t.Helper()
 	argv := []string{"build"}
 	if test {
 		argv = []string{"test", "-c"}
@@ -151,5 +158,4 @@ func Build(t testing.TB, pkg string, test bool, flags ...string) string {
 	if said, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("cannot build %s: %v\n%s", pkg, err, said)
 	}
-	return out
 }

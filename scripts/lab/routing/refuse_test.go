@@ -30,7 +30,12 @@ func TestBadInput(t *testing.T) {
 	} {
 		t.Run(strings.ReplaceAll(c.name, " ", "-"), func(t *testing.T) {
 			w.config(c.config)
-			for _, command := range []string{"validate", "plan", "apply", "watch"} {
+			commands := []string{"validate", "plan", "apply", "watch"}
+			if c.name == "tunnel without endpoint" {
+				// Files beside the configuration may tell it, which only those read that look at the machine.
+				commands = []string{"plan", "apply"}
+			}
+			for _, command := range commands {
 				out, msg, code := w.run(nil, "timeout", "10", program, command)
 				if code != 64 || !strings.Contains(out+msg, c.says) {
 					t.Errorf("%s: status %d, and it does not say %q:\n%s%s", command, code, c.says, out, msg)

@@ -41,7 +41,11 @@ func TestMain(m *testing.M) {
 			c.Close()
 		}
 	}
-	os.Exit(m.Run())
+	status := m.Run()
+	if programDir != "" {
+		os.RemoveAll(programDir)
+	}
+	os.Exit(status)
 }
 
 // machine is a namespace with a network, mounts, /etc, /run and /var/lib of its own.
@@ -245,7 +249,9 @@ type world struct {
 	net, box, phone, tablet, home *machine
 }
 
-var programPath string
+// programPath is the program under test, in programDir where it was built here: all tests of the
+// package share it, so it ends with the package.
+var programPath, programDir string
 
 func newWorld(t *testing.T) *world {
 	t.Helper()
@@ -257,7 +263,13 @@ func newWorld(t *testing.T) *world {
 	}
 	if programPath == "" {
 		if programPath = os.Getenv("PROVISION_BINARY"); programPath == "" {
-			programPath = gadget.Build(t, "./cmd/provision", false)
+			dir, err := os.MkdirTemp("", "people")
+			if err != nil {
+				t.Fatal(err)
+			}
+			programDir = dir
+			gadget.BuildTo(t, filepath.Join(dir, "provision"), "./cmd/provision", false)
+			programPath = filepath.Join(dir, "provision")
 		}
 	}
 	w := &world{}
