@@ -57,8 +57,7 @@ func beFrugal(ctx context.Context) {
 		runtime.ReadMemStats(&m)
 		debug.SetMemoryLimit(frugal(m.HeapAlloc))
 	}
-	set()
-	go func() {
+	go func() { // not at once: who has just started has somebody waiting, and nothing collected yet
 		tick := time.NewTicker(frugalTick)
 		defer tick.Stop()
 		for {
