@@ -1,5 +1,5 @@
-// Looking for a container's share of the processors (Go 1.25 and later) is a twentieth of what it takes from the start to the
-// first answer of the server. No command of ours is busy enough to make use of it.
+// A container's share of the processors (Go 1.25 and later) is not looked at again and again, and makes no difference: no command
+// of ours is busy enough to make use of it. The runtime reads it once at the start in any case.
 
 //go:debug containermaxprocs=0
 //go:debug updatemaxprocs=0
