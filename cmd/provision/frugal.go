@@ -37,36 +37,46 @@ func frugal(live uint64) int64 {
 	return int64(max(frugalFloor, frugalRest+live+live/4))
 }
 
-// beFrugal bounds the memory of a program that runs for long, until ctx ends. Who has set the collector up by its own
-// variables means it.
+// beFrugal bounds the memory of a program that runs for long, from a moment after its start until ctx ends: who has just
+// started has somebody waiting, and nothing to collect yet. Who has set the collector up by its own variables means it.
 func beFrugal(ctx context.Context) {
 	if os.Getenv("GOMEMLIMIT") != "" || os.Getenv("GOGC") != "" {
 		return
 	}
-	debug.SetGCPercent(100)
-	// What runtime/metrics prepares before main takes a fortieth of the time to the server's first answer. The heap right
-	// after a collection is nearly what is live; between two it would be what is waste as well.
-	var cycles debug.GCStats
-	seen := int64(-1)
-	set := func() {
-		if debug.ReadGCStats(&cycles); cycles.NumGC == seen {
-			return
-		}
-		seen = cycles.NumGC
-		var m runtime.MemStats
-		runtime.ReadMemStats(&m)
-		debug.SetMemoryLimit(frugal(m.HeapAlloc))
-	}
-	go func() { // not at once: who has just started has somebody waiting, and nothing collected yet
+	go func() {
 		tick := time.NewTicker(frugalTick)
 		defer tick.Stop()
-		for {
+		var b bound
+		for n := 0; ; n++ {
 			select {
 			case <-ctx.Done():
 				return
 			case <-tick.C:
-				set()
 			}
+			if n == 0 {
+				debug.SetGCPercent(100)
+				giveBack()
+			}
+			b.follow()
 		}
 	}()
+}
+
+// bound follows the heap. Package runtime/metrics has the figure, but what it prepares before main takes a fortieth of the time to
+// the server's first answer.
+type bound struct {
+	stats debug.GCStats
+	seen  int64 // collections
+}
+
+// follow sets the limit once after each collection: right after one the heap is nearly what is live, and between two it would be
+// what is waste as well.
+func (b *bound) follow() {
+	if debug.ReadGCStats(&b.stats); b.stats.NumGC == b.seen && b.seen > 0 {
+		return
+	}
+	b.seen = b.stats.NumGC
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	debug.SetMemoryLimit(frugal(m.HeapAlloc))
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"math"
+	"runtime"
 	"runtime/debug"
 	"testing"
 )
@@ -12,16 +13,25 @@ func TestFrugal(t *testing.T) {
 			t.Errorf("%d in use: %d, want %d", live, got, want)
 		}
 	}
-	t.Setenv("GOMEMLIMIT", "")
-	t.Setenv("GOGC", "")
 	before := debug.SetMemoryLimit(-1)
 	defer debug.SetMemoryLimit(before)
 	debug.SetMemoryLimit(math.MaxInt64)
-	beFrugal(t.Context())
+	var b bound
+	runtime.GC()
+	b.follow()
 	if got := debug.SetMemoryLimit(-1); got == math.MaxInt64 {
 		t.Error("there is no limit")
 	}
 	debug.SetMemoryLimit(math.MaxInt64)
-	t.Setenv("GOGC", "200")
-	beFrugal(t.Context())
+	percent := debug.SetGCPercent(-1) // nothing is collected meanwhile
+	b.follow()
+	debug.SetGCPercent(percent)
+	if got := debug.SetMemoryLimit(-1); got != math.MaxInt64 {
+		t.Errorf("nothing was collected, and the limit is %d", got)
+	}
+	runtime.GC()
+	b.follow()
+	if got := debug.SetMemoryLimit(-1); got == math.MaxInt64 {
+		t.Error("the limit does not follow")
+	}
 }
