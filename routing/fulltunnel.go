@@ -24,6 +24,9 @@ const tableMain = 254
 func (c Config) tunnel(n policy.Numbers, device string) policy.Tunnel {
 	t := n.Tunnel(device)
 	t.Families = c.WireGuard.Families(device)
+	if _, ok := c.Tunnels[device]; ok {
+		t.Families = []int{6} // a device of protocol 41 takes no IPv4
+	}
 	return t
 }
 

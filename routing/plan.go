@@ -93,7 +93,12 @@ func Plan(in Input, c Config) (Result, error) {
 	c = c.WithOverlay()
 	var r Result
 	intents := in.Intents
-	tunnels, err := c.tunnels(in)
+	lanes := c.lanes(in)
+	numbers, err := policy.Allocate(lanes)
+	if err != nil {
+		return r, fmt.Errorf("no numbers can be given out for routing.policy: %w", err)
+	}
+	tunnels, err := c.tunnels(in, c.tunnelMarks(lanes.Tunnels, numbers))
 	if err != nil {
 		return r, err
 	}
@@ -109,11 +114,6 @@ func Plan(in Input, c Config) (Result, error) {
 	}
 	intents.Append(wires.Intents)
 	r.Served = intents.Served
-	lanes := c.lanes(in)
-	numbers, err := policy.Allocate(lanes)
-	if err != nil {
-		return r, fmt.Errorf("no numbers can be given out for routing.policy: %w", err)
-	}
 	if r.WireGuard, err = wireguardPlan(in, c.outer(lanes.Tunnels), numbers, in.WireGuard, c.WireGuard); err != nil {
 		return r, err
 	}

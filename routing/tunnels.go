@@ -6,14 +6,29 @@ import (
 	"sort"
 
 	"github.com/provision-net/provision/provision/intent"
+	"github.com/provision-net/provision/routing/policy"
 	"github.com/provision-net/provision/routing/tunnel"
 	"github.com/provision-net/provision/routing/tunnel/update"
 )
 
-// tunnels plans those of protocol 41.
-func (c Config) tunnels(in Input) (tunnel.Result, error) {
-	return tunnel.Plan(tunnel.Input{Facts: in.Facts, Outside: c.Zones.Outside(),
+// tunnels plans those of protocol 41, whose outer packets have those marks.
+func (c Config) tunnels(in Input, marks map[string]uint32) (tunnel.Result, error) {
+	return tunnel.Plan(tunnel.Input{Facts: in.Facts, Outside: c.Zones.Outside(), Marks: marks,
 		ZoneOf: func(iface string) string { return c.Zones.Of(iface, in.Intents.Members) }}, c.Tunnels)
+}
+
+// tunnelMarks are those of outer packets of protocol 41. Where something else is the way out, they go
+// beside it: the server knows its client by the IPv4 address that they come from, and through another
+// tunnel they had that one's. No list of addresses takes them either.
+func (c Config) tunnelMarks(full []string, n policy.Numbers) map[string]uint32 {
+	if len(full) == 0 && len(c.Smart) == 0 {
+		return nil
+	}
+	out := make(map[string]uint32, len(c.Tunnels))
+	for name := range c.Tunnels {
+		out[name] = n.Direct
+	}
+	return out
 }
 
 // Served are the links on which prefixes are announced, as far as the configuration alone tells.

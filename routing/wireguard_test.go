@@ -2,11 +2,13 @@ package routing
 
 import (
 	"net/netip"
+	"strconv"
 	"strings"
 	"testing"
 
 	"github.com/provision-net/provision/provision/facts"
 	"github.com/provision-net/provision/provision/resource/nft"
+	"github.com/provision-net/provision/provision/resource/route"
 	"github.com/provision-net/provision/routing/packet"
 )
 
@@ -237,5 +239,72 @@ wireguard:
 	r, err := Plan(Input{Facts: f, Units: units}, config(t, strings.Replace(text, "lan-access: br0", "lan-access: eth0", 1)))
 	if err != nil || len(r.WireGuard.Proxies) > 0 || !strings.Contains(r.WireGuard.Desired.Notes[0].Text, "no peer has an address") {
 		t.Errorf("a LAN without their addresses: %+v %v", r.WireGuard.Desired.Notes, err)
+	}
+}
+
+const besideHE = `
+tunnels: {he6: {remote: 203.0.113.41, address: "2001:db8:41::2/64", routed: ["2001:db8:42::/64"], lan: [{interface: lan0}]}}
+`
+
+// A tunnel of protocol 41 beside what everything else leaves by: its own packets have the mark of what
+// no tunnel takes and leave for its server, with a kill switch as well, which judges what goes into it.
+func TestSixInFourBesideATunnel(t *testing.T) {
+	a := netip.MustParseAddr
+	for name, text := range map[string]string{"full tunnel": wgClient, "kill switch": guarded, "its own kill switch": strings.NewReplacer("wg0", "he6", `, endpoints: ["203.0.113.9:51820"]`, "").Replace(guarded)} {
+		t.Run(name, func(t *testing.T) {
+			f := machine("usb0", "wlan0", "wg0", "he6", "lan0")
+			for own, link := range map[string]int{"192.0.2.1/24": 3, "10.97.98.5/32": 4, "2001:db8:41::2/64": 5, "2001:db8:42::1/64": 6} {
+				p := netip.MustParsePrefix(own)
+				f.Addrs = append(f.Addrs, facts.Address{Link: link, Prefix: p, Scope: "global"})
+				f.Routes = append(f.Routes, facts.Route{Dst: netip.PrefixFrom(p.Addr(), p.Addr().BitLen()), Link: link, Table: 255, Type: "local"},
+					facts.Route{Dst: p.Masked(), Link: link, Table: 254, Type: "unicast"})
+			}
+			f.Routes = append(f.Routes, facts.Route{Dst: netip.MustParsePrefix("0.0.0.0/0"), Link: 3, Table: 254, Type: "unicast"}, facts.Route{Dst: netip.MustParsePrefix("::/0"), Link: 5, Table: 254, Type: "unicast"})
+			r, err := Plan(Input{Facts: f, Units: units}, config(t, text+besideHE))
+			if err != nil {
+				t.Fatal(err)
+			}
+			hex := r.Desired.Wants[at(r.Desired.Wants, "sit:he6")].Attrs["fwmark"]
+			mark, err := strconv.ParseUint(strings.TrimPrefix(hex, "0x"), 16, 32)
+			if err != nil || mark == 0 {
+				t.Fatalf("its packets have the mark %q", hex)
+			}
+			table := uint32(15800)
+			way := 4
+			if name == "its own kill switch" {
+				way = 5
+				if at(r.Desired.Wants, "route:inet table 15800 default dev") >= 0 {
+					t.Error("IPv4 goes into a tunnel that takes none")
+				}
+			}
+			// As it is when all of that is there, also for what the tunnel carries.
+			for _, family := range []int{4, 6} {
+				everything := route.Any(family)
+				f.Routes = append(f.Routes, facts.Route{Dst: everything, Link: way, Table: table, Type: "unicast"})
+				f.Rules = append(f.Rules, facts.Rule{Family: family, Priority: 0, Table: 255, Action: "lookup"}, facts.Rule{Family: family, Priority: 5100, Table: 254, Action: "lookup", Suppresses: true},
+					facts.Rule{Family: family, Priority: 5101, Invert: true, Mark: uint32(mark), Mask: 0xff000000, Table: table, Action: "lookup"}, facts.Rule{Family: family, Priority: 32766, Table: 254, Action: "lookup"})
+			}
+			w := packet.World{Facts: f}
+			if r.Table != nil {
+				w.Tables = []nft.Table{*r.Table}
+			}
+			for _, x := range []struct {
+				what string
+				packet.Packet
+				dev string // empty: it does not leave
+			}{
+				{"its own", packet.Packet{To: a("203.0.113.41"), Proto: "41", Mark: uint32(mark)}, "wlan0"},
+				{"another server's", packet.Packet{To: a("203.0.113.42"), Proto: "41", Mark: uint32(mark)}, map[string]string{"full tunnel": "wlan0"}[name]},
+				{"without its mark, by the device", packet.Packet{To: a("203.0.113.41"), Proto: "41", Out: "wlan0"}, map[string]string{"full tunnel": "wlan0"}[name]},
+				{"IPv6 of this machine", packet.Packet{To: a("2620:fe::fe"), Proto: "tcp", Dport: 443}, f.Links[way-1].Name},
+				{"IPv6 of this machine into it, by the device", packet.Packet{From: a("2001:db8:41::2"), To: a("2620:fe::fe"), Proto: "tcp", Dport: 443, Out: "he6"}, map[string]string{"full tunnel": "he6", "its own kill switch": "he6"}[name]},
+				{"IPv4 of this machine beside", packet.Packet{To: a("9.9.9.9"), Proto: "udp", Dport: 53, Out: "wlan0"}, map[string]string{"full tunnel": "wlan0"}[name]},
+			} {
+				got := packet.Explain(w, x.Packet)
+				if got.Passes() != (x.dev != "") || got.Passes() && got.Dev != x.dev {
+					t.Errorf("%s: by %q, want %q: %+v", x.what, got.Dev, x.dev, got)
+				}
+			}
+		})
 	}
 }

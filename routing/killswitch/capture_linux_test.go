@@ -136,7 +136,7 @@ func transport(proto byte, b []byte, src, dst netip.Addr) frame {
 
 // probe is one packet that somebody tries to send.
 type probe struct {
-	kind  string // udp, tcp, ping
+	kind  string // udp, tcp, ping, 6in4 (protocol 41)
 	to    string
 	port  uint16
 	mark  int    // SO_MARK
@@ -172,6 +172,8 @@ func (p probe) send() error {
 	switch p.kind {
 	case "tcp":
 		typ = unix.SOCK_STREAM
+	case "6in4":
+		typ, proto, payload = unix.SOCK_RAW, unix.IPPROTO_IPV6, make([]byte, 40)
 	case "ping":
 		typ, proto, payload = unix.SOCK_RAW, unix.IPPROTO_ICMP, []byte{8, 0, 0xf7, 0xfd, 0, 1, 0, 1}
 		if dst.Is6() {

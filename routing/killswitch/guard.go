@@ -15,7 +15,7 @@ type Input struct {
 	Config Config
 	// Inside are the interfaces of the zones that are forwarded from, where Config.Inside is empty.
 	Inside []string
-	// Intents: the endpoints of the tunnel.
+	// Intents: the endpoints of the tunnel, and of tunnels of protocol 41 beside it.
 	Intents intent.Set
 	// Probes are what the ways out are checked with: packets with the mark, to these hosts only
 	// (proto icmp, tcp or udp).

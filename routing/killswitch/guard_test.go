@@ -22,6 +22,7 @@ func inputs() map[string]Input {
 		{Tunnel: "wg0", Proto: "udp", Addr: netip.MustParseAddr("203.0.113.7"), Port: 51820, Mark: 0x2a0000},
 		{Tunnel: "wg0", Proto: "udp", Addr: netip.MustParseAddr("2001:db8:7::7"), Port: 51820, Mark: 0x2a0000},
 		{Tunnel: "he0", Proto: "41", Addr: netip.MustParseAddr("198.51.100.1")},
+		{Tunnel: "he1", Proto: "41", Addr: netip.MustParseAddr("198.51.100.41"), Mark: 0x2a0000},
 	}}
 	return map[string]Input{
 		"gadget": {Config: Config{Tunnel: "wg0", BootstrapDNS: []string{"192.0.2.53", "2001:db8::53"}, NTP: []string{"192.0.2.123"}},

@@ -42,6 +42,9 @@ func (g *guard) own() nft.Chain {
 	for _, e := range g.endpoints() {
 		rules = append(rules, g.endpoint("the tunnel's endpoint", e))
 	}
+	for _, e := range g.beside() {
+		rules = append(rules, g.endpoint(e.Tunnel+", whose own packets the guard has judged", e))
+	}
 	for _, e := range g.Probes {
 		if e.Mark != 0 { // without a mark anybody could ask that host
 			rules = append(rules, g.endpoint("a check of the way out", e))
@@ -108,6 +111,19 @@ func (g *guard) endpoints() []intent.Endpoint {
 	for _, s := range g.Config.Endpoints {
 		if ap, err := netip.ParseAddrPort(s); err == nil {
 			out = append(out, intent.Endpoint{Proto: "udp", Addr: ap.Addr().Unmap(), Port: ap.Port()})
+		}
+	}
+	return out
+}
+
+// beside are the ends of other tunnels that carry IPv6 in packets that say so (protocol 41). The guard
+// sees each packet twice, and judges it when it goes into the tunnel; by its mark, which only the tunnel
+// gives, what comes out of it is known for one of those.
+func (g *guard) beside() []intent.Endpoint {
+	var out []intent.Endpoint
+	for _, e := range g.Intents.Endpoints {
+		if e.Tunnel != g.Config.Tunnel && e.Proto == "41" && e.Mark != 0 && e.Addr.IsValid() {
+			out = append(out, e)
 		}
 	}
 	return out
