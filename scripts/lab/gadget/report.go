@@ -54,6 +54,9 @@ func Outcomes(said, status string) ([]Outcome, error) {
 		return all, errors.New("the guest was ended before its tests were done\n" + rest.String())
 	case len(all) == 0:
 		return nil, errors.New("the guest ran no test\n" + rest.String())
+	case strings.Contains(rest.String(), "panic: "):
+		// It stands behind the line that ends the test it was in, and the tests that were to come are missing.
+		return all, errors.New("a test panicked, and those after it did not run\n" + rest.String())
 	case status != "0" && !failed:
 		return all, fmt.Errorf("every test passed and the exit status is %s\n%s", status, rest.String())
 	}

@@ -18,7 +18,8 @@ func TestOutcomes(t *testing.T) {
 		{"cut off between two", "=== RUN   TestA\n--- PASS: TestA (0.1s)\n", "", []string{"TestA PASS"}, "before its tests were done"},
 		{"nothing ran", "testing: warning: no tests to run\nPASS\n", "0", nil, "ran no test"},
 		{"nothing at all", "", "", nil, "before its tests were done"},
-		{"a status of its own", "=== RUN   TestA\n--- PASS: TestA (0.1s)\npanic: after\n", "2", []string{"TestA PASS"}, "exit status is 2"},
+		{"a status of its own", "=== RUN   TestA\n--- PASS: TestA (0.1s)\nos.Exit\n", "2", []string{"TestA PASS"}, "exit status is 2"},
+		{"a panic", "=== RUN   TestA\n--- FAIL: TestA (0.1s)\npanic: index out of range\n", "2", []string{"TestA FAIL"}, "index out of range"},
 		{"a skip is one", "=== RUN   TestA\n    a.go:1: no tool\n--- SKIP: TestA (0.0s)\nPASS\n", "0", []string{"TestA SKIP"}, ""},
 	} {
 		got, err := Outcomes(tt.said, tt.status)

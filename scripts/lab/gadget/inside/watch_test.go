@@ -154,7 +154,11 @@ func TestWatchSilent(t *testing.T) {
 	began := time.Now()
 	waitFor(t, time.Minute, "classic", func() bool {
 		d, err := bed.Find(0)
-		return err == nil && len(d.Interfaces()) > 0 && d.Interfaces()[0].Driver == "cdc_ether"
+		if err != nil {
+			return false
+		}
+		all := d.Interfaces() // asked once: they go while the watch changes them
+		return len(all) > 0 && all[0].Driver == "cdc_ether"
 	})
 	t.Logf("classic after %.1f s of silence", time.Since(began).Seconds())
 	s := p.up()
