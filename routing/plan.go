@@ -114,7 +114,7 @@ func Plan(in Input, c Config) (Result, error) {
 	}
 	intents.Append(wires.Intents)
 	r.Served = intents.Served
-	if r.WireGuard, err = wireguardPlan(in, c.outer(lanes.Tunnels), numbers, in.WireGuard, c.WireGuard); err != nil {
+	if r.WireGuard, err = wireguardPlan(in, c.outer(lanes.Tunnels), numbers, c.static(), in.WireGuard, c.WireGuard); err != nil {
 		return r, err
 	}
 	intents.Append(r.WireGuard.Intents)

@@ -26,20 +26,31 @@ func (i Interface) Families() []int {
 
 // everything reports whether peers take all addresses of a family.
 func (i Interface) everything(family int) bool {
-	halves := map[netip.Addr]bool{}
+	return i.allows(func(a netip.Prefix) bool { return familyOf(a) == family && a.Bits() == 0 }) || i.halves(family)
+}
+
+// halves reports whether peers take all addresses of a family as its two halves, which a main table
+// prefers to a default route.
+func (i Interface) halves(family int) bool {
+	for _, half := range []bool{false, true} {
+		if !i.allows(func(a netip.Prefix) bool {
+			return familyOf(a) == family && a.Bits() == 1 && a.Addr().IsUnspecified() != half
+		}) {
+			return false
+		}
+	}
+	return true
+}
+
+func (i Interface) allows(is func(netip.Prefix) bool) bool {
 	for _, p := range i.Peers {
 		for _, text := range p.AllowedIPs {
-			a, why := ParseAllowed(text)
-			switch {
-			case why != "" || familyOf(a) != family || a.Bits() > 1:
-			case a.Bits() == 0:
+			if a, why := ParseAllowed(text); why == "" && is(a) {
 				return true
-			default:
-				halves[a.Addr()] = true
 			}
 		}
 	}
-	return len(halves) == 2
+	return false
 }
 
 func familyOf(p netip.Prefix) int {

@@ -24,6 +24,11 @@ type Input struct {
 	Resolved map[string][]netip.Addr
 	// Marks are the packet marks of what tunnels send themselves, by device; an Interface's own wins.
 	Marks map[string]uint32
+	// Tables are those of devices by which everything leaves: what these send themselves does not look
+	// there, by its mark.
+	Tables map[string]uint32
+	// Static are routes of the main table that the configuration has beside.
+	Static []Way
 	// MTU is what the path leaves, by device, in bytes. What is missing is taken from Facts.
 	MTU map[string]int
 }
@@ -73,6 +78,7 @@ func Plan(in Input, c Config) (Result, error) {
 	for _, name := range sortedKeys(c) {
 		p.device(name, c[name])
 	}
+	p.loops(c)
 	if len(p.errs) > 0 {
 		return Result{}, errors.Join(p.errs...)
 	}

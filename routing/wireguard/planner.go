@@ -17,8 +17,9 @@ import (
 
 type planner struct {
 	Input
-	r    Result
-	errs []error
+	r     Result
+	errs  []error
+	calls []call
 }
 
 func (p *planner) fail(at, format string, args ...any) {
@@ -65,7 +66,9 @@ func (p *planner) device(name string, i Interface) {
 		}
 	}
 	for _, dst := range missing(routed, own) {
-		p.want(route.Want(route.Spec{Key: route.Key{Dst: dst, Dev: selector, Metric: i.Metric}}, why+": allowed-ips"))
+		if table, wanted := p.table(name, i, dst); wanted {
+			p.want(route.Want(route.Spec{Key: route.Key{Dst: dst, Dev: selector, Metric: i.Metric, Table: table}}, why+": allowed-ips"))
+		}
 	}
 	p.dns(name, i)
 	p.lan(name, i)
@@ -130,6 +133,7 @@ func (p *planner) endpoint(device, name, at string, mark uint32, public wireguar
 	}
 	// Each address may be the one that answers, and a kill switch has to let all of them out.
 	for _, a := range list {
+		p.calls = append(p.calls, call{device, name, a.WithZone("")})
 		p.r.Intents.Endpoints = append(p.r.Intents.Endpoints, intent.Endpoint{Tunnel: device, Proto: "udp", Addr: a.WithZone(""), Port: port, Mark: mark, Why: "peer " + name + " of " + device})
 	}
 	return netip.AddrPortFrom(list[0], port)

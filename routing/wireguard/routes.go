@@ -20,6 +20,22 @@ func missing(list, own []netip.Prefix) []netip.Prefix {
 	return slices.Compact(out)
 }
 
+// table is where the route to dst of a device's allowed-ips is, and whether there is one of its own. By
+// which everything leaves, the two halves of everything need none. What its own peers are called in goes
+// into its table, in which its own packets do not look; the main table (0) is before that.
+func (p *planner) table(name string, i Interface, dst netip.Prefix) (table uint32, wanted bool) {
+	lane := p.Tables[name]
+	switch {
+	case lane == 0:
+		return 0, true
+	case dst.Bits() == 1 && i.everything(familyOf(dst)):
+		return 0, false
+	case slices.ContainsFunc(p.calls, func(x call) bool { return x.device == name && dst.Contains(x.to) }):
+		return lane, true
+	}
+	return 0, true
+}
+
 func less(a, b netip.Prefix) bool {
 	if c := a.Addr().Compare(b.Addr()); c != 0 {
 		return c < 0

@@ -77,8 +77,22 @@ func (m *importer) route() string {
 		m.line(at, "Table = "+table, Left, became)
 		return wireguard.RouteNone
 	}
+	halves := map[netip.Prefix]bool{}
 	for _, p := range m.f.Peers {
-		if slices.ContainsFunc(p.AllowedIPs, func(a netip.Prefix) bool { return a.Bits() == 0 }) {
+		for _, a := range p.AllowedIPs {
+			if a.Bits() == 0 {
+				return wireguard.RouteFull
+			}
+			if a.Bits() == 1 {
+				halves[a.Masked()] = true
+			}
+		}
+	}
+	// To wg-quick these are routes of the main table, and packets of the tunnel go into it unless somebody
+	// gives the endpoint a route of its own.
+	for _, low := range []string{"0.0.0.0/1", "::/1"} {
+		l := netip.MustParsePrefix(low)
+		if high := map[bool]string{true: "128.0.0.0/1", false: "8000::/1"}[l.Addr().Is4()]; halves[l] && halves[netip.MustParsePrefix(high)] {
 			return wireguard.RouteFull
 		}
 	}

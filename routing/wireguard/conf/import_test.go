@@ -81,6 +81,8 @@ PostUp = iptables -P FORWARD ACCEPT
 		"a client of some": {"[Interface]\nPrivateKey = PRIV\nAddress = 10.0.0.5/24\nDNS = 10.0.0.1\nFwMark = 51820\nSaveConfig = true\n[Peer]\nPublicKey = KEYB\nAllowedIPs = 10.0.0.7/24\nEndpoint = 192.0.2.1:5\n",
 			"route=split zone= reach=[] nat= fwmark=51820 dns=[10.0.0.1] [~.]\n4 policy\n6 left out\n7 partly\n"},
 		"quotes, nothing, and who cares": {head + "PostUp = \"\"; '' ; true\nPostDown = iptables -D FORWARD -i wg0 -j ACCEPT 2>/dev/null || true\n" + peers, "route=split zone=vpn reach=[] nat=\n5 left out\n6 built in\n"},
+		"everything in two halves":       {"[Interface]\nPrivateKey = PRIV\nAddress = 10.0.0.5\n[Peer]\nPublicKey = KEYB\nAllowedIPs = 0.0.0.0/1, 128.0.0.0/1\nEndpoint = 192.0.2.1:51820\n", "route=full zone= reach=[] nat=\n"},
+		"one half":                       {"[Interface]\nPrivateKey = PRIV\nAddress = 10.0.0.5\n[Peer]\nPublicKey = KEYB\nAllowedIPs = 0.0.0.0/1, ::/1\nEndpoint = 192.0.2.1:51820\n", "route=split zone= reach=[] nat=\n"},
 		"a table of its own":             {"[Interface]\nPrivateKey = PRIV\nTable = 123\n[Peer]\nPublicKey = KEYB\nAllowedIPs = 0.0.0.0/0\n", "route=none zone= reach=[] nat=\n3 left out\n"},
 		"no routes":                      {"[Interface]\nPrivateKey = PRIV\nTable = off\n[Peer]\nPublicKey = KEYB\nAllowedIPs = 0.0.0.0/0\n", "route=none zone= reach=[] nat=\n3 policy\n"},
 		"another firewall's":             {head + "PostUp = ufw route allow in on wg0 out on eth0\nPreDown = ufw route delete allow in on wg0 out on eth0\n" + peers, "route=split zone=vpn reach=[internet] nat=no\n5 policy\n6 built in\n"},
