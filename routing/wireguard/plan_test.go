@@ -91,6 +91,7 @@ address:name:wg0 fd12:3456:789a:1::1/64 flags=nodad
 link:name:wg0 mtu=1412 up=true
 wireguard-peer:wg0 ` + keyB + ` allowed-ips=10.97.98.2/32, fd12:3456:789a:1::2/128
 wireguard-peer:wg0 ` + keyC + ` allowed-ips=10.20.0.0/16, 10.97.98.3/32 endpoint=[2001:db8::7]:51820 persistent-keepalive=25
+wireguard-endpoints:wg0 endpoints=` + keyC + ` office.example.org:51820 [2001:db8::7]:51820
 route:inet table 254 10.20.0.0/16 dev name:wg0 proto=158
 member vpn [wg0] joins=true manage=
 service wireguard udp [51820]
@@ -107,6 +108,8 @@ address:name:wg0 10.9.0.5/32
 link:name:wg0 mtu=1280 up=true
 wireguard-peer:wg0 ` + keyB + ` allowed-ips=0.0.0.0/0, ::/0
 wireguard-peer:wg0 ` + keyC + ` allowed-ips=10.20.0.0/16 endpoint=192.0.2.9:1
+wireguard-endpoints:wg0 endpoints=` + keyC + ` 192.0.2.9:1
+` + keyB + ` vpn.example.org:51820
 route:inet table 254 10.20.0.0/16 dev name:wg0 proto=158
 endpoint wg0 udp 192.0.2.9 1 mark=10000
 named wg0 exit vpn.example.org:51820

@@ -4,7 +4,9 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net"
 	"net/netip"
+	"strconv"
 	"strings"
 
 	"github.com/provision-net/provision/provision"
@@ -20,6 +22,7 @@ type planner struct {
 	r     Result
 	errs  []error
 	calls []call
+	told  []wireguard.Configured // of the present device
 }
 
 func (p *planner) fail(at, format string, args ...any) {
@@ -57,6 +60,7 @@ func (p *planner) device(name string, i Interface) {
 	}
 	p.want(link.UpMTU(selector, p.mtu(name, i, own), why))
 
+	p.told = nil
 	public := private.Public()
 	var routed []netip.Prefix
 	for _, peer := range sortedKeys(i.Peers) {
@@ -64,6 +68,9 @@ func (p *planner) device(name string, i Interface) {
 		if i.Route != RouteNone {
 			routed = append(routed, allowed...)
 		}
+	}
+	if len(p.told) > 0 {
+		p.want(wireguard.WantEndpoints(name, p.told, why+": who is told when an endpoint is configured anew"))
 	}
 	for _, dst := range missing(routed, own) {
 		if table, wanted := p.table(name, i, dst); wanted {
@@ -110,6 +117,8 @@ func (p *planner) peer(device, name string, mark uint32, own wireguard.Key, c Pe
 	}
 	if c.Endpoint != "" {
 		s.Endpoint = p.endpoint(device, name, at, mark, s.PublicKey, c)
+		host, port, _ := SplitEndpoint(c.Endpoint, false) // judged before
+		p.told = append(p.told, wireguard.Configured{PublicKey: s.PublicKey, Endpoint: net.JoinHostPort(host, strconv.Itoa(int(port))), Address: s.Endpoint})
 	}
 	w := wireguard.WantPeer(s, "peer "+name+" of "+device)
 	if p.Unprivileged && c.PresharedKeyFile != "" && s.PresharedKey == (wireguard.Key{}) {

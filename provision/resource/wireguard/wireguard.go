@@ -8,7 +8,7 @@
 // else differs.
 //
 // A peer's reference is its device's name and its public key: "wg0 BASE64". Attributes:
-// "preshared-key" (secret, empty for none); "endpoint" (initial: a peer that roams has another one),
+// "preshared-key" (secret, empty for none); "endpoint" (initial: a peer that roams has another one, see EndpointsKind),
 // "192.0.2.1:51820" or "[2001:db8::1]:51820"; "persistent-keepalive" in seconds, empty for none;
 // "allowed-ips", masked prefixes, sorted as package netip compares them, separated by a comma and a blank.
 package wireguard

@@ -34,7 +34,7 @@ func (a *Agent) routingResources(e *provision.Engine, root *host.Root) {
 	e.Resources[nft.Kind] = &nft.Resource{Blobs: a.blobs(root)}
 	e.Resources[route.Kind] = route.Resource{}
 	e.Resources[rule.Kind] = rule.Resource{}
-	a.wireguardResources(e)
+	a.wireguardResources(e, root)
 	e.Resources[sit.Kind] = sit.Resource{}
 	e.Resources[vxlan.Kind] = vxlan.Resource{}
 	e.Resources[resolver.Kind] = &resolver.Resource{Open: resolver.SystemBus, Index: indexOf, Files: root, Runner: a.runner}

@@ -5,15 +5,17 @@ import (
 
 	"github.com/provision-net/provision/cmd/provision/internal/userspace"
 	"github.com/provision-net/provision/provision"
+	"github.com/provision-net/provision/provision/host"
 	"github.com/provision-net/provision/provision/host/wguser"
 	"github.com/provision-net/provision/provision/resource/unit"
 	"github.com/provision-net/provision/provision/resource/wireguard"
 )
 
-// wireguardResources registers WireGuard devices and their peers.
-func (a *Agent) wireguardResources(e *provision.Engine) {
+// wireguardResources registers WireGuard devices, their peers, and where these are configured to be.
+func (a *Agent) wireguardResources(e *provision.Engine, root *host.Root) {
 	e.Resources[wireguard.Kind] = wireguard.Resource{Userspace: a.userspace()}
 	e.Resources[wireguard.PeerKind] = wireguard.Peers{}
+	e.Resources[wireguard.EndpointsKind] = wireguard.EndpointsResource{Files: root}
 }
 
 // userspace makes devices where the kernel has no WireGuard; nil where this program cannot be started
