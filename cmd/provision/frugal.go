@@ -15,6 +15,8 @@ const (
 	frugalFloor = 14 << 20 // the runtime itself has 5 MB of it
 	frugalRest  = 8 << 20
 	frugalTick  = time.Second
+	// A reload needs again much of what the start needed. What serves comes back fault by fault, so this is seldom.
+	frugalAgain = 10 * time.Minute
 )
 
 // A command that ends soon has no use for a small heap: the collector is a sixth of the time that a policy of 1,000 rules
@@ -55,12 +57,17 @@ func beFrugal(ctx context.Context) {
 			}
 			if n == 0 {
 				debug.SetGCPercent(100)
+			}
+			if givesBack(n) {
 				giveBack()
 			}
 			b.follow()
 		}
 	}()
 }
+
+// givesBack says whether the nth tick is one at which code is given back.
+func givesBack(n int) bool { return n%int(frugalAgain/frugalTick) == 0 }
 
 // bound follows the heap. Package runtime/metrics has the figure, but what it prepares before main takes a fortieth of the time to
 // the server's first answer.

@@ -4,6 +4,7 @@ import (
 	"math"
 	"runtime"
 	"runtime/debug"
+	"slices"
 	"testing"
 )
 
@@ -33,5 +34,18 @@ func TestFrugal(t *testing.T) {
 	b.follow()
 	if got := debug.SetMemoryLimit(-1); got == math.MaxInt64 {
 		t.Error("the limit does not follow")
+	}
+}
+
+// Code is given back right after the start, and then seldom.
+func TestGivesBack(t *testing.T) {
+	var at []int
+	for n := range 1300 {
+		if givesBack(n) {
+			at = append(at, n)
+		}
+	}
+	if want := []int{0, 600, 1200}; !slices.Equal(at, want) {
+		t.Errorf("in the seconds %v, want %v", at, want)
 	}
 }

@@ -110,5 +110,5 @@ func program(t *testing.T) string {
 	if ready := os.Getenv("PROVISION_BINARY"); ready != "" {
 		return ready
 	}
-	return Build(t, "./cmd/provision", false)
+	return Shipped(t)
 }

@@ -34,4 +34,8 @@ for c in 0 1 2 3 4 5 6 7 8 9; do # ten clients, by their client identifiers
   grep -o 'lease of [0-9.]*' /tmp/client
 done
 echo "leases: $(provision leases -o json | grep -o '"address"' | wc -l)"
-grep -E '^(VmRSS|RssAnon|VmHWM|Threads)' /proc/$server/status
+memory() { echo "memory $1:" $(grep -E '^VmRSS' /proc/$server/status) $(grep -E '^(RssAnon|VmHWM|Threads)' /proc/$server/status); }
+memory "with ten leases"
+kill -HUP $server
+until_ok 60 grep -q "was read again" /tmp/serve.log || fail "no reload"
+memory "after a reload"

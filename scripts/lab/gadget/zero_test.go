@@ -5,8 +5,6 @@ package gadget
 import (
 	_ "embed"
 	"os"
-	"os/exec"
-	"path/filepath"
 	"regexp"
 	"strconv"
 	"strings"
@@ -22,18 +20,12 @@ var zero string
 const mostMemory = 14 << 10
 
 // TestZero has the release binary for ARMv6 on an ARMv6 kernel: it makes and binds the gadget, serves ten leases over it, and its memory is
-// counted.
+// counted, then and after it has read its configuration again.
 func TestZero(t *testing.T) {
 	lab.Need(t, lab.Raspi0)
 	program := os.Getenv("PROVISION_BINARY_ARMV6")
 	if program == "" {
-		program = filepath.Join(t.TempDir(), "provision")
-		build := exec.Command("go", "build", "-trimpath", "-ldflags", "-s -w", "-o", program, "./cmd/provision")
-		build.Dir = filepath.Join(scripts(), "..", "..", "..")
-		build.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS=linux", "GOARCH=arm", "GOARM=6")
-		if out, err := build.CombinedOutput(); err != nil {
-			t.Fatalf("cannot build for ARMv6: %v\n%s", err, out)
-		}
+		program = Shipped(t, "GOOS=linux", "GOARCH=arm", "GOARM=6")
 	}
 	e := RunZero(t, Guest{Script: zero, Files: map[string]string{"provision": program}})
 	t.Logf("the guest took %.1f s, %.1f s of CPU\n%s", e.Took.Seconds(), e.CPU.Seconds(), last(e.Said, 60))
@@ -46,8 +38,10 @@ func TestZero(t *testing.T) {
 	if n := number(t, e.Said, `leases: (\d+)`); n != 10 {
 		t.Errorf("the server has %d leases, want 10", n)
 	}
-	if kb := number(t, e.Said, `VmRSS:\s+(\d+) kB`); kb > mostMemory {
-		t.Errorf("the server holds %d kB, which is over %d", kb, mostMemory)
+	for _, when := range []string{"with ten leases", "after a reload"} {
+		if kb := number(t, e.Said, `memory `+when+`:\s+VmRSS:\s+(\d+) kB`); kb > mostMemory {
+			t.Errorf("%s the server holds %d kB, which is over %d", when, kb, mostMemory)
+		}
 	}
 }
 
