@@ -5,7 +5,7 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unkn
 export CGO_ENABLED = 0
 LDFLAGS := -s -w -X main.version=$(VERSION)
 
-.PHONY: help build build-all size run test test-fast test-all lint fuzz bench golden clean
+.PHONY: help build build-all packages size run test test-fast test-all lint fuzz bench golden clean
 
 help: ## list these targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' Makefile
@@ -15,6 +15,9 @@ build: ## bin/provision for this machine
 
 build-all: ## every platform into dist/, and refuse a binary over its ceiling
 	scripts/build-all '$(LDFLAGS)'
+
+packages: ## .deb, .rpm, .apk, tarballs, bills of materials and checksums of every platform into dist/packages
+	VERSION=$(VERSION) scripts/package
 
 run: build ## detect this machine, then (as root) a safe demonstration in namespaces
 	bin/provision --detect
