@@ -13,6 +13,7 @@ import (
 	"github.com/provision-net/provision/dnsdhcp/lease/journal"
 	"github.com/provision-net/provision/provision"
 	"github.com/provision-net/provision/provision/resource/usbgadget"
+	"github.com/provision-net/provision/vagrant/vbox"
 )
 
 // Exit statuses, the same for all commands; 64 to 77 are those of sysexits.h.
@@ -76,15 +77,15 @@ func exitStatus(err error) int {
 		return exitDone
 	case errors.Is(err, errDifferences):
 		return exitDifferences
-	case errors.As(err, &stuck):
+	case errors.As(err, &stuck), errors.Is(err, vbox.ErrStuck):
 		return exitStuck
-	case errors.As(err, &conflict), errors.As(err, &held), errors.Is(err, agent.ErrConflict):
+	case errors.As(err, &conflict), errors.As(err, &held), errors.Is(err, agent.ErrConflict), errors.Is(err, vbox.ErrTaken):
 		return exitConflict
 	case errors.As(err, &locked), errors.Is(err, journal.ErrInUse):
 		return exitLocked
 	case errors.As(err, &usage), errors.Is(err, agent.ErrConfig):
 		return exitUsage
-	case errors.Is(err, agent.ErrMissing), errors.Is(err, control.ErrNotRunning), errors.Is(err, usbgadget.ErrNoController), errors.Is(err, usbgadget.ErrNoFunction):
+	case errors.Is(err, agent.ErrMissing), errors.Is(err, control.ErrNotRunning), errors.Is(err, usbgadget.ErrNoController), errors.Is(err, usbgadget.ErrNoFunction), errors.Is(err, vbox.ErrMissing):
 		return exitMissing
 	case errors.Is(err, fs.ErrPermission), errors.Is(err, syscall.EPERM), errors.Is(err, syscall.EACCES):
 		return exitPermission

@@ -18,6 +18,7 @@ import (
 	"github.com/provision-net/provision/routing/killswitch"
 	"github.com/provision-net/provision/routing/watch"
 	"github.com/provision-net/provision/routing/wireguard/egress"
+	"github.com/provision-net/provision/vagrant/vbox"
 )
 
 // outputs are the types that the commands print as JSON.
@@ -54,6 +55,9 @@ func outputs() []struct {
 		{"wireguard list", agent.WireguardList{}},
 		{"wireguard import", agent.WireguardImported{}},
 		{"wireguard export", agent.WireguardExported{}},
+		{"host list", hostList{}},
+		{"host list VM", vbox.Machine{}},
+		{"host bridge, hostonly, natnet, forward", hostOutcome{}},
 		{"validate problems", strict.Problem{}},
 	}
 }

@@ -21,7 +21,7 @@ func room(path string) string {
 		return slices.ContainsFunc(dirs, func(d string) bool { return rel == d || strings.HasPrefix(rel, d+"/") })
 	}
 	switch {
-	case rel == "provision/host/nstest", rel == "provision/enginetest", rel == "backends/backendtest":
+	case rel == "provision/host/nstest", rel == "provision/enginetest", rel == "backends/backendtest", rel == "vagrant/vbox/vboxtest":
 		return "test kit"
 	case rel == "provision":
 		return "engine"
@@ -45,6 +45,8 @@ func room(path string) string {
 		return "routing"
 	case in("dnsdhcp"):
 		return "dnsdhcp"
+	case in("vagrant"):
+		return "vagrant"
 	case in("cmd"):
 		return "roof"
 	case in("scripts"):
@@ -57,7 +59,8 @@ func room(path string) string {
 // engine and the host know nobody; a kind of resource knows neither facts nor plans;
 // a wing plans from facts and speaks of resources, and reaches no host and no other
 // wing; the readers of the managers' formats serve detection and planners alike, so
-// they know neither; the DHCP and DNS server knows nothing of plans.
+// they know neither; the DHCP and DNS server knows nothing of plans, and the VM host's side
+// nothing of the guest's.
 func leansOn() map[string][]string {
 	wing := []string{"engine", "facts", "intent", "resource"}
 	return map[string][]string{
@@ -72,9 +75,10 @@ func leansOn() map[string][]string {
 		"gadget":   append([]string{"gadget", "reader"}, wing...),
 		"routing":  append([]string{"routing"}, wing...),
 		"dnsdhcp":  {"dnsdhcp"},
+		"vagrant":  {"vagrant"},
 		"test kit": append([]string{"host", "backends"}, wing...),
-		"roof":     append([]string{"roof", "host", "guard", "backends", "gadget", "routing", "dnsdhcp"}, wing...),
-		"scripts":  append([]string{"scripts", "test kit", "roof", "host", "guard", "reader", "backends", "gadget", "routing", "dnsdhcp"}, wing...),
+		"roof":     append([]string{"roof", "host", "guard", "backends", "gadget", "routing", "dnsdhcp", "vagrant"}, wing...),
+		"scripts":  append([]string{"scripts", "test kit", "roof", "host", "guard", "reader", "backends", "gadget", "routing", "dnsdhcp", "vagrant"}, wing...),
 	}
 }
 
@@ -183,6 +187,9 @@ func TestTheRuleItself(t *testing.T) {
 		{"backends", "backends/backendtest", false},
 		{"provision/guard", "provision", false},
 		{"cmd/provision", "scripts/lab", false},
+		{"cmd/provision", "vagrant/vbox", true},
+		{"cmd/provision", "vagrant/vbox/vboxtest", false},
+		{"vagrant/vbox", "provision", false},
 		{"scripts/lab/e2e", "cmd/provision/internal/agent", true},
 	} {
 		if got := allowed(module+tt.from, module+tt.to); got != tt.want {
