@@ -324,6 +324,9 @@ func (a *Agent) Apply(ctx context.Context, o ApplyOptions) (Outcome, error) {
 	if err != nil {
 		return out, err
 	}
+	if err := a.firstLists(ctx); err != nil && !o.Force {
+		return out, err
+	}
 	var watch *guard.Watch
 	defer func() { watch.Close() }()
 	var ready func(context.Context) (provision.Desired, provision.ApplyOptions, error)

@@ -67,18 +67,36 @@ var (
 // What another process does at the same time is of no harm: copies are replaced whole.
 func (a *Agent) refreshLists(ctx context.Context, c lists.Config, names []string, force bool) (ListOutcome, error) {
 	begin := time.Now()
+	out, now, err := a.gatherLists(ctx, 0, c, names, force)
+	if err != nil {
+		return out, err
+	}
+	out.Changed, err = a.refill(ctx, c.WithUpstreams(c.Sets(now)))
+	out.Took = time.Since(begin)
+	return out, err
+}
+
+// gatherLists reads lists anew for at most limit (0: as long as it takes), and keeps what is good. What
+// it returns are all copies that there are then.
+func (a *Agent) gatherLists(ctx context.Context, limit time.Duration, c lists.Config, names []string, force bool) (ListOutcome, map[string]lists.Copy, error) {
+	begin := time.Now()
 	out := ListOutcome{Refreshed: []string{}, Changed: []string{}, Problems: []string{}}
 	old, errs := a.copies(c)
 	for _, err := range errs {
 		a.Log.Warn("a list has to be fetched anew", "err", err)
 	}
-	got := c.Gather(ctx, names, old, sourceDocs{a.Root}, begin, force)
+	reading, cancel := ctx, func() {}
+	if limit > 0 {
+		reading, cancel = context.WithTimeout(ctx, limit)
+	}
+	got := c.Gather(reading, names, old, sourceDocs{a.Root}, begin, force)
+	cancel()
 	if err := ctx.Err(); err != nil {
-		return out, err
+		return out, old, err
 	}
 	root, err := host.OpenRoot(a.Root)
 	if err != nil {
-		return out, err
+		return out, old, err
 	}
 	defer root.Close()
 	for _, n := range names {
@@ -91,17 +109,43 @@ func (a *Agent) refreshLists(ctx context.Context, c lists.Config, names []string
 			continue
 		}
 		if err := keepList(root, lists.FileName(n), o.Copy.Bytes()); err != nil {
-			return out, err
+			return out, old, err
 		}
 		out.Refreshed = append(out.Refreshed, n)
 		old[n] = o.Copy
 	}
-	if err := keepList(root, lists.AttemptsFile, a.attempts().After(c, got, begin).Bytes()); err != nil {
-		return out, err
+	return out, old, keepList(root, lists.AttemptsFile, a.attempts().After(c, got, begin).Bytes())
+}
+
+// firstListsLimit is how long an apply waits for lists that have no copy: what is not there by then the
+// watch fetches.
+const firstListsLimit = 20 * time.Second
+
+// firstLists fetches lists that rules ask for and that have no copy yet. They are of no use to anybody who
+// waits for them until something is committed, so nothing is put in force. The error says which rules would
+// block nothing; that a list cannot be had is none, and told.
+func (a *Agent) firstLists(ctx context.Context) error {
+	c, rules := a.Config.Routing.Lists, a.Config.Routing.Smart
+	if len(rules) == 0 || a.offline() || a.goodLists() != nil { // the plan says what is wrong
+		return nil
 	}
-	out.Changed, err = a.refill(ctx, c.WithUpstreams(c.Sets(old)))
-	out.Took = time.Since(begin)
-	return out, err
+	copies, _ := a.copies(c)
+	names, open := c.Lacks(rules, copies)
+	if len(names) == 0 {
+		return nil
+	}
+	a.Log.Info("lists are fetched that have no copy yet", "lists", names, "at most", firstListsLimit)
+	out, copies, err := a.gatherLists(ctx, firstListsLimit, c, names, false)
+	if err != nil {
+		return err
+	}
+	for _, p := range out.Problems {
+		a.Log.Warn("a list could not be fetched: it is empty until `provision watch` or `provision lists refresh` has it", "err", p)
+	}
+	if _, open = c.Lacks(rules, copies); len(open) == 0 {
+		return nil
+	}
+	return fmt.Errorf("refused, nothing was changed: %s could not be fetched, so routing.smart would block nothing of it: `provision lists refresh` says why and tries again (--force applies without it, and `provision watch` fetches it)", strings.Join(open, ", "))
 }
 
 // keepList writes a file in the lists' directory, durably.

@@ -12,3 +12,5 @@ import (
 func (a *Agent) refreshLists(context.Context, lists.Config, []string, bool) (ListOutcome, error) {
 	return ListOutcome{}, fmt.Errorf("%w: lists are kept on Linux only", ErrMissing)
 }
+
+func (a *Agent) firstLists(context.Context) error { return nil }
