@@ -105,7 +105,7 @@ func (a *Agent) changing(ctx context.Context, o WireguardOptions, out *Wireguard
 	if err != nil {
 		return err
 	}
-	t.flows = g.Routing.Flows
+	t.flows, t.notes = g.Routing.Flows, g.Routing.WireGuard.Desired.Notes
 	if o.DryRun {
 		out.Plan, err = a.planTunnels(ctx, t, g, old)
 		return err

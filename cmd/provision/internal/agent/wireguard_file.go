@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/provision-net/provision/provision"
 	keys "github.com/provision-net/provision/provision/resource/wireguard"
 	"github.com/provision-net/provision/routing/wireguard"
 	"github.com/provision-net/provision/routing/wireguard/conf"
@@ -56,8 +57,9 @@ func (a *Agent) WireguardImport(ctx context.Context, o WireguardImport) (Wiregua
 	imported := conf.Import(name, f)
 	out.Interface, out.File = name, wireguardFile(name, "")
 	out.Lines = append(out.Lines, imported.Lines...)
+	var notes func() []provision.Note
 	err = a.changing(ctx, o.WireguardOptions, &out.WireguardOutcome, func(t *tunnels) error {
-		t.device = name
+		t.device, notes = name, func() []provision.Note { return t.notes }
 		switch _, there := t.all[name]; {
 		case there:
 			return UsageError{fmt.Errorf("there is an interface %s already: import it under another name with --interface, or `provision wireguard remove --interface %s --all` first", name, name)}
@@ -84,7 +86,20 @@ func (a *Agent) WireguardImport(ctx context.Context, o WireguardImport) (Wiregua
 		}
 		return nil
 	})
+	if err == nil {
+		out.nameless(name, notes())
+	}
 	return out, err
+}
+
+// nameless warns of endpoints that are names without an address: who imports a file has most often made a
+// mistake in it, or copied it from where another name server answers.
+func (o *WireguardImported) nameless(device string, notes []provision.Note) {
+	for _, n := range notes {
+		if strings.HasPrefix(n.Subject, "routing.wireguard."+device+".peers.") && strings.HasSuffix(n.Subject, ".endpoint") {
+			o.note("warning", n.Subject, "%s; is it written right, and does this machine reach a name server now?", n.Text)
+		}
+	}
 }
 
 func (o WireguardImport) read() ([]byte, error) {

@@ -3,6 +3,7 @@ package agent
 import (
 	"maps"
 
+	"github.com/provision-net/provision/provision"
 	"github.com/provision-net/provision/provision/facts"
 	"github.com/provision-net/provision/routing/foreign"
 	"github.com/provision-net/provision/routing/wireguard"
@@ -21,6 +22,8 @@ type tunnels struct {
 	// keys are the public keys of the peers that change, or are nil where an interface does: then nothing
 	// but these of all the peers is looked at.
 	keys map[string]bool
+	// notes are what the plan says of the tunnels.
+	notes []provision.Note
 	// flows are what the policy lets through.
 	flows []foreign.Flow
 }
