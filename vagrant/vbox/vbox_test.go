@@ -494,6 +494,19 @@ func TestFailuresAreTakenBack(t *testing.T) {
 	if got := now().VMs[0].NICs[1].Rules; !slices.Equal(got, []string{"ssh,tcp,,53507,,22"}) {
 		t.Errorf("%q", got)
 	}
+	// A rule was replaced by one of its name before another failed: what is taken back goes in the other order.
+	h.Fail = "controlvm witty-kelpie natpf1 two"
+	r, now = start(t, h)
+	replaced, err := PlanForward(m, 1, forwards(t, "ssh=53508:22", "two=2:2"), []string{"ssh"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err = Do(ctx, r, m, replaced); err == nil || errors.Is(err, ErrStuck) {
+		t.Errorf("%v", err)
+	}
+	if got := now().VMs[0].NICs[1].Rules; !slices.Equal(got, []string{"ssh,tcp,,53507,,22"}) {
+		t.Errorf("%q", got)
+	}
 	// Going back fails too.
 	h.Fail = "controlvm witty-kelpie natpf1"
 	r, _ = start(t, h)
