@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/netip"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -27,7 +26,21 @@ func lines(text string) []string {
 	return out
 }
 
-var uuid = regexp.MustCompile(`^[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$`)
+// isUUID reports whether s has the form 8-4-4-4-12.
+func isUUID(s string) bool {
+	parts := strings.Split(s, "-")
+	if len(parts) != 5 {
+		return false
+	}
+	for i, n := range []int{8, 4, 4, 4, 12} {
+		if len(parts[i]) != n || !isHex(parts[i]) {
+			return false
+		}
+	}
+	return true
+}
+
+func isHex(s string) bool { return strings.Trim(s, "0123456789abcdefABCDEF") == "" }
 
 // ParseVMs reads `VBoxManage list vms` or `list runningvms`: "NAME" {UUID}. A name may have quotes and braces.
 func ParseVMs(text string) ([]VM, error) {
@@ -37,7 +50,7 @@ func ParseVMs(text string) ([]VM, error) {
 			continue
 		}
 		i := strings.LastIndex(l, ` {`)
-		if i < 2 || l[0] != '"' || l[i-1] != '"' || !strings.HasSuffix(l, "}") || !uuid.MatchString(l[i+2:len(l)-1]) {
+		if i < 2 || l[0] != '"' || l[i-1] != '"' || !strings.HasSuffix(l, "}") || !isUUID(l[i+2:len(l)-1]) {
 			return nil, unexpected("VBoxManage list vms", l)
 		}
 		out = append(out, VM{Name: l[1 : i-1], UUID: strings.ToLower(l[i+2 : len(l)-1])})
@@ -45,7 +58,19 @@ func ParseVMs(text string) ([]VM, error) {
 	return out, nil
 }
 
-var nicKey = regexp.MustCompile(`^(nic|macaddress|cableconnected|bridgeadapter|hostonlyadapter|nat-network|hostonly-network|intnet|generic|cloud-network)([0-9]{1,2})$`)
+// nicKey takes apart a key that is about a NIC: macaddress2 is "macaddress" and 2. Other keys give "".
+func nicKey(key string) (what string, number int) {
+	what = strings.TrimRight(key, "0123456789")
+	if len(key) == len(what) {
+		return "", 0
+	}
+	switch what {
+	case "nic", "macaddress", "cableconnected", "bridgeadapter", "hostonlyadapter", "nat-network", "hostonly-network", "intnet", "generic", "cloud-network":
+		number, _ = strconv.Atoi(key[len(what):]) // one that is too large is no number of a NIC either
+		return what, number
+	}
+	return "", 0
+}
 
 // ParseMachine reads `VBoxManage showvminfo VM --machinereadable`. Its keys are never translated.
 func ParseMachine(text string) (Machine, error) {
@@ -89,11 +114,10 @@ func ParseMachine(text string) (Machine, error) {
 		case "groups":
 			m.Groups = strings.Split(value, ",")
 		}
-		match := nicKey.FindStringSubmatch(key)
-		if match == nil {
+		kind, number := nicKey(key)
+		if kind == "" {
 			continue
 		}
-		number, _ := strconv.Atoi(match[2])
 		if number < 1 || number > 64 {
 			return Machine{}, unexpected(what, l)
 		}
@@ -103,7 +127,7 @@ func ParseMachine(text string) (Machine, error) {
 			halves[number] = h
 		}
 		last = number
-		switch match[1] {
+		switch kind {
 		case "nic":
 			h.attachment = strings.ToLower(value)
 		case "macaddress":
@@ -149,11 +173,9 @@ func unquote(s string) string {
 	return strings.NewReplacer(`\\`, `\`, `\"`, `"`).Replace(s)
 }
 
-var hexMAC = regexp.MustCompile(`^[0-9a-fA-F]{12}$`)
-
 // colons writes a MAC address as Linux does.
 func colons(s string) (string, bool) {
-	if s = strings.ReplaceAll(s, ":", ""); !hexMAC.MatchString(s) {
+	if s = strings.ReplaceAll(s, ":", ""); len(s) != 12 || !isHex(s) {
 		return "", false
 	}
 	s = strings.ToLower(s)
