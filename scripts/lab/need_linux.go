@@ -24,6 +24,8 @@ const (
 	Gadget Tier = "gadget" // QEMU, and the programs of a USB host in its guest
 	Raspi0 Tier = "raspi0" // QEMU's Pi Zero
 	Wifi   Tier = "wifi"   // QEMU, an access point and a station in its guest
+
+	Packages Tier = "packages" // tier2, and what judges packages and manual pages
 )
 
 var setups sync.Map // Tier -> func() error
