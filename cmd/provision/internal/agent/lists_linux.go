@@ -130,7 +130,7 @@ func (a *Agent) firstLists(ctx context.Context) error {
 		return nil
 	}
 	copies, _ := a.copies(c)
-	names, open := c.Lacks(rules, copies)
+	names, _ := c.Lacks(rules, copies)
 	if len(names) == 0 {
 		return nil
 	}
@@ -142,7 +142,8 @@ func (a *Agent) firstLists(ctx context.Context) error {
 	for _, p := range out.Problems {
 		a.Log.Warn("a list could not be fetched: it is empty until `provision watch` or `provision lists refresh` has it", "err", p)
 	}
-	if _, open = c.Lacks(rules, copies); len(open) == 0 {
+	_, open := c.Lacks(rules, copies)
+	if len(open) == 0 {
 		return nil
 	}
 	return fmt.Errorf("refused, nothing was changed: %s could not be fetched, so routing.smart would block nothing of it: `provision lists refresh` says why and tries again (--force applies without it, and `provision watch` fetches it)", strings.Join(open, ", "))
