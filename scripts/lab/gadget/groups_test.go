@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -25,13 +27,40 @@ var groups = map[string][]string{
 // more are tests of what others show as well, each in its way; they are run under PROVISION_LAB_FULL.
 var more = []string{"TestBed.*", "TestLifeChange", "TestWatchDead", "TestWatchSleep"}
 
+// shared is the directory of what several tests need and none of them takes away.
+var shared string
+
+func TestMain(m *testing.M) {
+	var err error
+	if shared, err = os.MkdirTemp("", "gadgetlab"); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	code := m.Run()
+	_ = os.RemoveAll(shared)
+	os.Exit(code)
+}
+
+// inside is the test binary of package inside, linked by the first test that asks.
+func inside(t *testing.T) string {
+	t.Helper()
+	linking.Lock()
+	defer linking.Unlock()
+	out := filepath.Join(shared, "inside")
+	if _, err := os.Stat(out); err != nil {
+		BuildTo(t, out, "./scripts/lab/gadget/inside", true, "-tags", "lab")
+	}
+	return out
+}
+
+var linking sync.Mutex
+
 // group boots a guest, runs the tests of the package inside that are in the group of this test, and makes subtests of them.
 func group(t *testing.T, files map[string]string) {
 	t.Helper()
 	lab.Need(t, lab.Gadget)
 	t.Parallel() // a guest has one processor
-	inside := Build(t, "./scripts/lab/gadget/inside", true, "-tags", "lab")
-	all := map[string]string{"inside": inside}
+	all := map[string]string{"inside": inside(t)}
 	for name, file := range files {
 		all[name] = file
 	}
@@ -62,7 +91,7 @@ func group(t *testing.T, files map[string]string) {
 
 // TestEveryGroupRuns fails for a test inside that no boot would run.
 func TestEveryGroupRuns(t *testing.T) {
-	out, err := exec.Command(Build(t, "./scripts/lab/gadget/inside", true, "-tags", "lab"), "-test.list", ".").Output()
+	out, err := exec.Command(inside(t), "-test.list", ".").Output()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -23,6 +23,7 @@ const mostMemory = 14 << 10
 // counted, then and after it has read its configuration again.
 func TestZero(t *testing.T) {
 	lab.Need(t, lab.Raspi0)
+	t.Parallel()
 	program := os.Getenv("PROVISION_BINARY_ARMV6")
 	if program == "" {
 		program = Shipped(t, "GOOS=linux", "GOARCH=arm", "GOARM=6")
