@@ -24,6 +24,7 @@ type Config struct {
 	MTU            uint16          `yaml:"mtu" default:"1420" help:"largest packet in the tunnel in bytes, at least 1350; a wire has 50 less over IPv4 and 70 less over IPv6, and the bridge the smallest of all wires"`
 	Port           uint16          `yaml:"port" default:"4789" help:"UDP port of the wires in the tunnel"`
 	TxChecksum     bool            `yaml:"tx-checksum" default:"false" help:"let hardware below the wires sum up what they send: less work for the processor, and frames with wrong sums where a driver gets it wrong"`
+	Costs          string          `yaml:"costs" enum:"fixed,measured" default:"fixed" help:"measured: while provision watch runs, wires cost what the times of answers say, but for those whose cost is written; changed in steps, and at most every five minutes"`
 	ForwardDelay   string          `yaml:"forward-delay" default:"4s" help:"pause in each of two steps before a wire carries frames, 2s to 30s; below half of max-age and a second more, loops can live for a while (IEEE 802.1D-1998 section 8.10.2)"`
 	HelloTime      string          `yaml:"hello-time" default:"1s" help:"time between the root's messages, 1s to 10s"`
 	MaxAge         string          `yaml:"max-age" default:"6s" help:"how long a node is believed in that is not heard of any more, 6s to 40s"`
@@ -46,7 +47,7 @@ type Node struct {
 type Wire struct {
 	Between []string `yaml:"between" help:"the two nodes"`
 	VNI     uint32   `yaml:"vni" help:"its network identifier, 1 to 16777215; default: follows from the names"`
-	Cost    uint16   `yaml:"cost" help:"what the way by it costs, 1 to 65535: frames take the cheapest way to the root; default: 100, and 1000 to a node without an endpoint"`
+	Cost    uint16   `yaml:"cost" help:"what the way by it costs, 1 to 65535: frames take the cheapest way to the root; default: 100, and 1000 to a node without an endpoint, or what costs says"`
 }
 
 // Problem is something wrong in the configuration. Path is relative to the key "overlay".
@@ -62,9 +63,13 @@ const (
 	DefaultZone      = "vpn"
 	DefaultMTU       = 1420 // 1500 of Ethernet less 80 of WireGuard over IPv6
 
+	CostsFixed    = "fixed"
+	CostsMeasured = "measured"
+
 	minMTU    = 1350 // a wire over IPv6 that carries the 1280 bytes of IPv6 (RFC 8200 section 5)
 	nearCost  = 100
 	leafCost  = 1000
+	leafExtra = 20000  // through such a node it is twice: more than three of the slowest wires that are measured
 	priority  = 0x8000 // IEEE 802.1D-1998 table 8-4
 	leafRank  = 0xf000 // never the root while there is another one
 	keepalive = 25
@@ -73,7 +78,7 @@ const (
 // Enabled reports whether anything is configured.
 func (c Config) Enabled() bool {
 	return c.Node != "" || len(c.Nodes) > 0 || len(c.Wires) > 0 || c.PrivateKeyFile != "" || c.Interface != "" || c.Bridge != "" ||
-		c.Zone != "" || c.MTU != 0 || c.Port != 0 || c.TxChecksum || c.ForwardDelay != "" || c.HelloTime != "" || c.MaxAge != ""
+		c.Zone != "" || c.MTU != 0 || c.Port != 0 || c.TxChecksum || c.Costs != "" || c.ForwardDelay != "" || c.HelloTime != "" || c.MaxAge != ""
 }
 
 // Device is the name of the WireGuard device, and Switch that of the bridge.

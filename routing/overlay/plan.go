@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"strconv"
 
 	"github.com/provision-net/provision/provision"
@@ -104,15 +105,20 @@ func Plan(in Input, c Config) (Result, error) {
 	delay, hello, age := c.times()
 	add(bridge.WantTree(c.Switch(), mac("bridge", c.Node), bridge.Tree{Priority: own.rank(), ForwardDelay: delay, HelloTime: hello, MaxAge: age}, key))
 	size := c.size(all)
+	near := c.Neighbours()
 	for _, w := range all {
 		name, local, remote, ok := w.other(c.Node)
 		if !ok {
 			continue
 		}
 		dev, why := wireName(name), "wire to "+name
+		port := bridge.CostPort("name:"+dev, c.Switch(), w.cost, why)
+		if n := near[slices.IndexFunc(near, func(n Neighbour) bool { return n.Node == name })]; n.Measured {
+			port = bridge.FirstCostPort("name:"+dev, c.Switch(), n.Cost, why)
+		}
 		add(vxlan.Want(vxlan.Spec{Name: dev, VNI: w.vni, Local: local, Remote: remote, Port: c.port(), Dev: c.Device(),
 			MAC: mac("wire", c.Node, name), TxChecksum: c.TxChecksum}, why),
-			bridge.CostPort("name:"+dev, c.Switch(), w.cost, why),
+			port,
 			link.UpMTU("name:"+dev, c.mtu()-vxlan.Overhead(remote), why))
 	}
 	selector := "name:" + c.Switch()

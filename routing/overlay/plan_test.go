@@ -75,7 +75,9 @@ func text(t *testing.T, c Config) string {
 func TestGolden(t *testing.T) {
 	quick := five("quito")
 	quick.ForwardDelay, quick.Port, quick.MTU, quick.TxChecksum = "2s", 8472, 1400, true
-	for name, c := range map[string]Config{"osaka": five("osaka"), "laptop": five("laptop"), "quick": quick} {
+	measured := five("osaka")
+	measured.Costs = CostsMeasured
+	for name, c := range map[string]Config{"osaka": five("osaka"), "laptop": five("laptop"), "quick": quick, "measured": measured} {
 		got, path := text(t, c), "testdata/"+name+".txt"
 		if os.Getenv("UPDATE_GOLDEN") != "" {
 			if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
@@ -147,6 +149,34 @@ func agree(t *testing.T, c Config) {
 }
 
 func TestAgree(t *testing.T) { agree(t, five("osaka")) }
+
+// What the job of the watch is given agrees with the plan.
+func TestNeighbours(t *testing.T) {
+	c := five("osaka")
+	c.Costs = CostsMeasured
+	got := fmt.Sprint(c.Neighbours(), c.Others(), c.OnBridge("paris"), c.OnBridge("riga"))
+	want := "[{laptop vx-laptop 10.97.99.5 20100 20000 true} {paris vx-paris 10.97.99.2 250 0 false} {quito vx-quito fd97::3 100 0 true} {riga vx-riga 10.97.99.4 100 0 true}]" +
+		" [laptop paris quito riga] 10.97.100.2 invalid IP"
+	if got != want {
+		t.Errorf("%s\nwant\n%s", got, want)
+	}
+	for _, n := range c.names() {
+		if back, ok := c.NodeOf(mac("bridge", n)); !ok || back != n {
+			t.Errorf("%s is found as %q", n, back)
+		}
+	}
+	if n, ok := c.NodeOf("02:00:00:00:00:01"); ok {
+		t.Errorf("a stranger is %s", n)
+	}
+	c.Costs, c.Wires = "", nil
+	if n := c.Neighbours()[0]; n.Cost != 1000 || n.Measured {
+		t.Errorf("fixed: %v", n)
+	}
+	c.Node = ""
+	if n := c.Neighbours(); n != nil {
+		t.Errorf("of a configuration with problems: %v", n)
+	}
+}
 
 func TestStable(t *testing.T) {
 	if VNI("osaka", "paris") != VNI("paris", "osaka") || VNI("osaka", "paris") == VNI("osaka", "pari") {
@@ -226,6 +256,7 @@ func TestProblems(t *testing.T) {
 		{func(c *Config) { c.ForwardDelay = "1s" }, "forward-delay", "2s to 30s"},
 		{func(c *Config) { c.HelloTime = "often" }, "hello-time", "1s to 10s"},
 		{func(c *Config) { c.HelloTime = "3s" }, "max-age", "less than twice"},
+		{func(c *Config) { c.Costs = "guessed" }, "costs", "neither fixed nor measured"},
 		{func(c *Config) { c.Nodes["Big"] = c.Nodes["riga"] }, "nodes.Big", "no name of a node"},
 		{func(c *Config) { c.Nodes["thirteen-long"] = c.Nodes["riga"] }, "nodes.thirteen-long", "no name of a node"},
 		{change("riga", func(n *Node) { n.PublicKey = "x" }), "nodes.riga.public-key", "no key"},

@@ -82,6 +82,9 @@ func (j *judge) tree(c Config) {
 			j.add(t.key, "%q is none of %s to %s, in hundredths of a second", t.text, t.low, t.high)
 		}
 	}
+	if c.Costs != "" && c.Costs != CostsFixed && c.Costs != CostsMeasured {
+		j.add("costs", "%q is neither %s nor %s", c.Costs, CostsFixed, CostsMeasured)
+	}
 	if hello > 0 && age > 0 && age < 2*(hello+time.Second) {
 		j.add("max-age", "%s is less than twice the hello time and a second (%s): one message that is lost would turn the tree over", age, 2*(hello+time.Second))
 	}

@@ -17,6 +17,8 @@ type wire struct {
 	cost   uint16
 	ends   [2]netip.Addr // of a and of b, in the tunnel; invalid where they have no family in common
 	chosen bool          // the VNI is written
+	priced bool          // the cost is
+	leaf   bool          // one of the two has no endpoint
 	at     string        // path of the entry of wires, if there is one
 }
 
@@ -48,7 +50,7 @@ func (c Config) wires() []wire {
 			}
 			w := wire{a: a, b: b, vni: VNI(a, b), cost: nearCost, ends: ends(c.Nodes[a], c.Nodes[b])}
 			if c.Nodes[a].Endpoint == "" || c.Nodes[b].Endpoint == "" {
-				w.cost = leafCost
+				w.cost, w.leaf = leafCost, true
 			}
 			if n := c.entry(a, b); n >= 0 {
 				w.at = entryPath(n)
@@ -56,7 +58,7 @@ func (c Config) wires() []wire {
 					w.vni, w.chosen = e.VNI, true
 				}
 				if e := c.Wires[n]; e.Cost != 0 {
-					w.cost = e.Cost
+					w.cost, w.priced = e.Cost, true
 				}
 			}
 			out = append(out, w)
