@@ -41,6 +41,13 @@ type memory struct {
 	// nowhere.
 	Own   []string `json:"own,omitempty"`
 	Lease pd.Lease `json:"lease,omitzero"`
+	// Device is where the server of the lease is.
+	Device string `json:"device,omitempty"`
+}
+
+// owes reports whether a lease has to be given back: delegation was taken away, and nothing uses it any more.
+func (j *Job) owes() bool {
+	return !j.Config.Enabled() && len(j.mem.Own) == 0 && len(j.mem.Lease.Prefixes) > 0
 }
 
 var (
@@ -122,6 +129,9 @@ func (j *Job) Look(s *watch.State) []watch.Repair {
 		default:
 			out = append(out, watch.Repair{Key: name, Why: "the prefix is another one now", Set: &watch.Fix{Want: provision.Want{Ref: ref(name)}, Have: have}})
 		}
+	}
+	if j.owes() {
+		j.poke()
 	}
 	if j.Config.Enabled() && !prefix.IsValid() {
 		if j.trouble != "" {
@@ -215,7 +225,7 @@ func (j *Job) Remember() (any, bool) {
 	defer j.mu.Unlock()
 	changed := j.changed
 	j.changed = false
-	return memory{slices.Clone(j.mem.Own), j.mem.Lease}, changed
+	return memory{slices.Clone(j.mem.Own), j.mem.Lease, j.mem.Device}, changed
 }
 
 // Recall implements watch.Rememberer.

@@ -79,6 +79,7 @@ type provider struct {
 	prefix string
 	busy   error
 	sent   []pd.Type
+	back   []pd.Prefix // what was given back
 	in     chan pd.Message
 	closed chan struct{}
 }
@@ -100,6 +101,11 @@ func (p *provider) Close() error {
 func (p *provider) Send(m pd.Message, length int) error {
 	p.sent = append(p.sent, m.Type)
 	if p.prefix == "" {
+		return nil
+	}
+	if m.Type == pd.Release {
+		p.back = append(p.back, m.Prefix...)
+		p.in <- pd.Message{Type: pd.Reply, XID: m.XID, Client: m.Client, Server: []byte("s"), IAID: m.IAID}
 		return nil
 	}
 	a := pd.Message{Type: pd.Reply, XID: m.XID, Client: m.Client, Server: []byte("s"), IAID: m.IAID, HasIA: true, T1: time.Hour, T2: 2 * time.Hour, Pref: 255,
@@ -205,6 +211,71 @@ func TestOwn(t *testing.T) {
 		cancel()
 		<-done
 	})
+}
+
+// Delegation that is taken away gives the prefix back, after the addresses are gone, once; a server that
+// does not answer is waited for a few seconds.
+func TestGivenBack(t *testing.T) {
+	for _, answers := range []bool{true, false} {
+		synctest.Test(t, func(t *testing.T) {
+			isp := &provider{prefix: "2001:db8:100::/56"}
+			m := &machine{have: map[provision.Ref]provision.Attrs{}, carrier: true}
+			run := func(j *Job) (stop func()) {
+				ctx, cancel := context.WithCancel(t.Context())
+				done := make(chan struct{})
+				go func() { defer close(done); _ = j.Run(ctx) }()
+				return func() { cancel(); <-done }
+			}
+			j := &Job{Config: conf(), Link: isp}
+			stop := run(j)
+			m.look(t, j)
+			time.Sleep(10 * time.Second) // of the fake clock
+			synctest.Wait()
+			if m.look(t, j); !strings.Contains(m.String(), networks) {
+				t.Fatal(m.String())
+			}
+			stop()
+			state, _ := j.Remember()
+			text, err := json.Marshal(state)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if len(isp.back) > 0 {
+				t.Error("who only stops gives nothing back")
+			}
+			isp.sent = nil
+			if !answers {
+				isp.prefix = ""
+			}
+			off := &Job{Link: isp}
+			stop = run(off)
+			defer func() { stop() }()
+			if err := off.Recall(text); err != nil {
+				t.Fatal(err)
+			}
+			synctest.Wait()
+			if len(isp.sent) > 0 {
+				t.Errorf("%v is sent while the addresses are there", isp.sent)
+			}
+			m.look(t, off)
+			time.Sleep(releaseLimit + time.Second)
+			synctest.Wait()
+			m.look(t, off)
+			want := []pd.Type{pd.Release}
+			if !answers {
+				want = append(want, pd.Release, pd.Release) // at 0, 1 and 3 s
+			}
+			if m.String() != "" || !slices.Equal(isp.sent, want) {
+				t.Errorf("answers %v: %v is sent, there is %s", answers, isp.sent, m)
+			}
+			if answers && (len(isp.back) != 1 || isp.back[0] != (pd.Prefix{Prefix: netip.MustParsePrefix("2001:db8:100::/56")})) {
+				t.Errorf("given back is %v", isp.back)
+			}
+			if state, changed := off.Remember(); !changed || len(state.(memory).Lease.Prefixes) > 0 {
+				t.Errorf("it would be given back again: %+v", state)
+			}
+		})
+	}
 }
 
 func TestProblems(t *testing.T) {

@@ -48,6 +48,7 @@ func (j *Job) Run(ctx context.Context) error {
 		case <-j.wake:
 		case <-timer.C:
 		}
+		j.giveBack(ctx)
 		for j.asks() && ctx.Err() == nil {
 			err := j.session(ctx)
 			if ctx.Err() != nil {
@@ -156,7 +157,7 @@ func (j *Job) took(l pd.Lease) {
 	same := slices.Equal(l.Prefixes, j.mem.Lease.Prefixes)
 	news := !slices.EqualFunc(l.Prefixes, j.mem.Lease.Prefixes, func(a, b pd.Delegated) bool { return a.Prefix == b.Prefix })
 	if !same {
-		j.mem.Lease, j.changed = l, true
+		j.mem.Lease, j.mem.Device, j.changed = l, j.Config.Interface, true
 	}
 	j.mu.Unlock()
 	if !same && j.Tell != nil {

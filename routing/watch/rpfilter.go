@@ -87,11 +87,16 @@ func (j *RPFilter) restore(s *State) []Repair {
 
 // Loosened reports whether m remembers, of this boot, filters that a watch has loosened.
 func Loosened(m Memory, boot string) bool {
+	j := &RPFilter{}
+	state := Remembered(m, boot, j.Name())
+	return len(state) > 0 && j.Recall(state) == nil && len(j.old) > 0
+}
+
+// Remembered is what m has, of this boot, of a job; nil for nothing.
+func Remembered(m Memory, boot, job string) json.RawMessage {
 	e := Engine{Memory: m, Boot: boot, Log: slog.New(slog.DiscardHandler)}
 	e.recall()
-	j := &RPFilter{}
-	state := e.past[j.Name()].State
-	return len(state) > 0 && j.Recall(state) == nil && len(j.old) > 0
+	return e.past[job].State
 }
 
 // Remember implements Rememberer.

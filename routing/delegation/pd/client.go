@@ -15,6 +15,8 @@ const (
 	renewing   // with the server of the lease
 	rebinding  // with any server
 	confirming // after a start, or when the link may be another one
+	releasing  // what is delegated is given back
+	released
 )
 
 // Client is one requesting router on one link. It belongs to one goroutine.
@@ -52,6 +54,20 @@ func (c *Client) Start(now time.Time, lease Lease) {
 	c.delay(now)
 }
 
+// Release gives back a lease (section 18.2.7). Whoever calls it no longer uses the prefixes.
+func (c *Client) Release(now time.Time, lease Lease) {
+	*c = Client{DUID: c.DUID, IAID: c.IAID, Rand: c.Rand, XID: c.XID}
+	c.lease = lease
+	if c.expire(now); len(c.lease.Prefixes) == 0 {
+		c.state = released
+		return
+	}
+	c.enter(releasing, now)
+}
+
+// Released reports whether a server has what was given back, or nobody has answered four times.
+func (c *Client) Released() bool { return c.state == released }
+
 // Link says that the link may be another one now: its carrier came back.
 func (c *Client) Link(now time.Time) {
 	if len(c.lease.Prefixes) > 0 {
@@ -85,7 +101,14 @@ func (c *Client) Wake() time.Time {
 // Step does what is due now, and says what is to be sent, if anything: to all servers
 // (ff02::1:2), port 547.
 func (c *Client) Step(now time.Time) *Message {
+	if c.state == released {
+		return nil
+	}
 	if c.expire(now) && len(c.lease.Prefixes) == 0 {
+		if c.state == releasing {
+			c.end()
+			return nil
+		}
 		c.enter(soliciting, now)
 	}
 	if c.next.IsZero() || now.Before(c.next) {
@@ -112,6 +135,11 @@ func (c *Client) Step(now time.Time) *Message {
 		if !c.lease.T2.IsZero() && !now.Before(c.lease.T2) {
 			c.enter(rebinding, now)
 		}
+	case releasing:
+		if c.count >= relMaxRC {
+			c.end() // the server takes it back when it ends
+			return nil
+		}
 	case confirming:
 		if !now.Before(c.begin.Add(cnfMaxRD)) {
 			// Nobody answers: what is known goes on (section 18.2.12).
@@ -121,6 +149,8 @@ func (c *Client) Step(now time.Time) *Message {
 	}
 	return c.transmit(now)
 }
+
+func (c *Client) end() { c.state, c.open, c.lease, c.next = released, false, Lease{}, time.Time{} }
 
 // request takes the best advertisement.
 func (c *Client) request(now time.Time) *Message {
@@ -139,12 +169,12 @@ func (c *Client) enter(s state, now time.Time) {
 
 // transmit makes the message of the exchange and settles when it goes again (section 15).
 func (c *Client) transmit(now time.Time) *Message {
-	m := &Message{Type: map[state]Type{soliciting: Solicit, requesting: Request, renewing: Renew, rebinding: Rebind, confirming: Rebind}[c.state],
+	m := &Message{Type: map[state]Type{soliciting: Solicit, requesting: Request, renewing: Renew, rebinding: Rebind, confirming: Rebind, releasing: Release}[c.state],
 		XID: c.xid, Client: c.DUID, IAID: c.IAID, HasIA: true, Elapsed: now.Sub(c.begin)}
 	switch c.state {
 	case requesting:
 		m.Server, m.Prefix = c.best.Server, c.best.Prefix
-	case renewing:
+	case renewing, releasing:
 		m.Server = c.lease.Server
 		m.Prefix = c.held(now)
 	case rebinding, confirming:
@@ -193,6 +223,8 @@ func (c *Client) times() (initial, most time.Duration) {
 		return rebTimeout, rebMaxRT
 	case confirming:
 		return cnfTimeout, cnfMaxRT
+	case releasing:
+		return relTimeout, relMaxRT
 	}
 	return solTimeout, c.maxRT
 }
@@ -216,6 +248,10 @@ func (c *Client) Receive(m Message, now time.Time) *Message {
 	}
 	if m.Type == Advertise {
 		return c.advertised(m, now)
+	}
+	if c.state == releasing {
+		c.end() // whatever its status: NoBinding means that the server knew nothing of it
+		return nil
 	}
 	c.replied(m, now)
 	return nil

@@ -86,6 +86,9 @@ const (
 	cnfTimeout  = time.Second
 	cnfMaxRT    = 4 * time.Second
 	cnfMaxRD    = 10 * time.Second
+	relTimeout  = time.Second
+	relMaxRC    = 4
+	relMaxRT    = time.Hour // there is none: four transmissions take 15 s
 	// A server that gives nothing is not asked again and again at once.
 	nothingPause = time.Minute
 	leastT1      = 5 * time.Second

@@ -25,7 +25,7 @@ const delegating = `
 `
 
 // kea delegates prefixes of a pool on up0 in the namespace of the provider.
-func kea(t *testing.T, ns *lab.NetNS, pool string) (stop func()) {
+func kea(t *testing.T, ns *lab.NetNS, pool string) (said *log, stop func()) {
 	t.Helper()
 	dir := t.TempDir()
 	p := netip.MustParsePrefix(pool)
@@ -42,7 +42,7 @@ func kea(t *testing.T, ns *lab.NetNS, pool string) (stop func()) {
 	if err := os.WriteFile(file, text, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	said := &log{}
+	said = &log{}
 	d, err := ns.Start(said, "env", "KEA_PIDFILE_DIR="+dir, "KEA_LOCKFILE_DIR=none", "kea-dhcp6", "-c", file)
 	if err != nil {
 		t.Fatal(err)
@@ -54,7 +54,7 @@ func kea(t *testing.T, ns *lab.NetNS, pool string) (stop func()) {
 			t.Logf("kea said:\n%s", said)
 		}
 	})
-	return stop
+	return said, stop
 }
 
 // TestDelegation: the provider delegates a prefix; the host behind the box has an address of it, reaches the internet, and is not
@@ -67,7 +67,7 @@ func TestDelegation(t *testing.T) {
 		"ip -6 route add 2001:db8:1000::/36 via fe80::ff:fe00:2 dev up0; ip -6 route add 2001:db8:2000::/36 via fe80::ff:fe00:2 dev up0")
 	w.sh("ip -6 route add default via fe80::1 dev wlan0")
 	w.settled("local fe80::ff:fe00:1 dev usb0", "local fe80::ff:fe00:2 dev wlan0")
-	stop := kea(t, w.net, "2001:db8:1000::/36")
+	_, stop := kea(t, w.net, "2001:db8:1000::/36")
 
 	w.config(strings.ReplaceAll(delegating, "{interfaces: [wlan0]}", "{interfaces: [eth9]}"))
 	if out := w.must(64, "apply"); !strings.Contains(out, "no firewall before them") {
@@ -103,11 +103,11 @@ func TestDelegation(t *testing.T) {
 	}
 	// The daemon is killed and comes back: the prefix stays.
 	watching.kill9()
-	w.watch()
+	watching = w.watch()
 	lab.Await(t, 10*time.Second, func() error { _, err := dial(w.client, target6); return err })
 
 	stop()
-	kea(t, w.net, "2001:db8:2000::/36")
+	server, _ := kea(t, w.net, "2001:db8:2000::/36")
 	begin := time.Now()
 	second := host(t, w, "2001:db8:2000::/36")
 	t.Logf("renumbered after %.1f s", time.Since(begin).Seconds())
@@ -124,6 +124,26 @@ func TestDelegation(t *testing.T) {
 	if out := w.sh("ip -6 addr show dev usb0; ip -6 route show type unreachable"); strings.Contains(out, "2001:db8:1") || !strings.Contains(out, "unreachable 2001:db8:2") {
 		t.Errorf("the box has %s", out)
 	}
+
+	// Delegation is taken back, when nothing watches any more (serve may be who does): the addresses go, and
+	// then the server is told.
+	watching.kill9()
+	d.Stop(syscall.SIGKILL)
+	if out := server.String(); strings.Contains(out, "DHCP6_RELEASE_PD") {
+		t.Errorf("given back before: %s", out)
+	}
+	begin = time.Now()
+	w.must(0, "revert")
+	t.Logf("reverted after %.1f s", time.Since(begin).Seconds())
+	if out := w.sh("ip -6 addr show dev usb0; ip -6 route show type unreachable"); strings.Contains(out, "2001:db8:2") {
+		t.Errorf("after the revert the box has %s", out)
+	}
+	lab.Await(t, 5*time.Second, func() error {
+		if out := server.String(); !strings.Contains(out, "DHCP6_RELEASE_PD ") {
+			return errors.New("the server was not told")
+		}
+		return nil
+	})
 }
 
 // host waits until the client has an address in the prefix.

@@ -72,9 +72,9 @@ func (a *Agent) Watch(ctx context.Context, o WatchOptions) (watch.Status, error)
 		return watch.Status{}, err
 	}
 	if k.idle() {
-		if watch.Loosened(watching.MemoryPath, watching.BootID()) {
-			// What an earlier configuration had loosened is put back first.
-			if _, err := eng.Once(ctx); err != nil {
+		if watchLeft() {
+			// What an earlier configuration had loosened, or addressed, is put back first.
+			if err := k.settle(ctx, eng); err != nil {
 				return watch.Status{}, err
 			}
 		}
@@ -127,10 +127,30 @@ func (a *Agent) Watch(ctx context.Context, o WatchOptions) (watch.Status, error)
 	return eng.Status(), err
 }
 
+// watchLeft reports whether a watch of this boot has changed what has to be put back without it.
+func watchLeft() bool {
+	boot := watching.BootID()
+	return watch.Loosened(watching.MemoryPath, boot) || delegation.Left(watch.Remembered(watching.MemoryPath, boot, (*delegation.Job)(nil).Name()))
+}
+
+// settle puts back what an earlier watch has left. A prefix is given back when its addresses are gone,
+// which the look after their removal finds, and the one after that writes it down.
+func (k *keeper) settle(ctx context.Context, eng *watch.Engine) error {
+	for n := range 3 {
+		if n == 2 {
+			k.given.Settle(ctx)
+		}
+		if _, err := eng.Once(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // unwatch puts back the filters that a watch had loosened. One that runs puts them back itself, and
 // is told to take over the configuration, which may not want them loose any more.
 func (a *Agent) unwatch(ctx context.Context) error {
-	if a.offline() || !watch.Loosened(watching.MemoryPath, watching.BootID()) {
+	if a.offline() || !watchLeft() {
 		return nil
 	}
 	f, err := watchLock(WatchSocket)

@@ -14,6 +14,7 @@ type Delegation struct {
 	Link delegation.Link
 	Feed func(watch.Event)
 	jobs latest[*delegation.Job]
+	last *delegation.Job
 }
 
 // Job makes the job of a configuration; Run asks for it, and no longer for the one before. One
@@ -22,9 +23,13 @@ func (d *Delegation) Job(c delegation.Config) *delegation.Job {
 	j := &delegation.Job{Config: c, Link: d.Link, Tell: func(what string) {
 		d.Feed(watch.Event{Parts: facts.PartAddrs, Count: 1, Causes: []watch.Cause{{What: what}}})
 	}}
+	d.last = j
 	d.jobs.put(j)
 	return j
 }
+
+// Settle gives back what the last job has to, for whoever does not Run.
+func (d *Delegation) Settle(ctx context.Context) { d.last.Settle(ctx) }
 
 // Run asks for prefixes until ctx ends.
 func (d *Delegation) Run(ctx context.Context) error {
