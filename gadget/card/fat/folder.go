@@ -14,6 +14,7 @@ type folder struct {
 	entries []Entry      // what will be there
 	end     int          // the slot at which the directory ends
 	leaving map[int]bool // slots of what is removed: they are not free before that is done
+	written map[int]bool // slots of entries that lead to something new by now
 	fresh   bool         // made by this plan: it is written whole
 }
 
@@ -30,7 +31,7 @@ func (p *planner) folder(first uint32) (*folder, error) {
 	if err != nil {
 		return nil, err
 	}
-	f := &folder{v: p.v, first: first, chain: chain, raw: raw, entries: p.v.parse(raw), leaving: map[int]bool{}}
+	f := &folder{v: p.v, first: first, chain: chain, raw: raw, entries: p.v.parse(raw), leaving: map[int]bool{}, written: map[int]bool{}}
 	for f.end < f.count() && raw[f.end*slotSize] != 0 {
 		f.end++
 	}

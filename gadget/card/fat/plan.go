@@ -134,6 +134,9 @@ func (p *planner) change(c Change) error {
 		}
 	}
 	e, ok := find(f.entries, name)
+	if ok && f.written[e.slot] && c.Op != Mkdir {
+		return fmt.Errorf("another change is about %s, which is the same file", e.Name)
+	}
 	switch c.Op {
 	case Write:
 		return p.write(f, e, ok, name, c.Data)
@@ -187,6 +190,7 @@ func (p *planner) write(f *folder, e Entry, exists bool, name string, data []byt
 	aim(s, first, int64(len(data)), p.now)
 	s[attrAt] |= attrArchive
 	p.set(f, stageEntries, e.slot, s)
+	f.written[e.slot] = true
 	return p.release(e)
 }
 
@@ -206,7 +210,7 @@ func (p *planner) mkdir(f *folder, name string) (*folder, error) {
 	if err := p.add(f, name, attrFolder, chain[0], 0); err != nil {
 		return nil, err
 	}
-	made := &folder{v: v, first: chain[0], chain: chain, raw: raw, end: 2, fresh: true}
+	made := &folder{v: v, first: chain[0], chain: chain, raw: raw, end: 2, written: map[int]bool{}, fresh: true}
 	p.folders[made.first] = made
 	p.fresh = append(p.fresh, made)
 	return made, nil
@@ -272,6 +276,7 @@ func (p *planner) add(f *folder, name string, attr byte, first uint32, size int6
 			p.set(f, stageNames, next, make([]byte, slotSize))
 		}
 	}
+	f.written[at+n] = true
 	f.entries = append(f.entries, Entry{Name: name, Short: s.text(0), Dir: attr&attrFolder != 0, Size: size, first: first, raw: s, slot: at + n, from: at})
 	return nil
 }

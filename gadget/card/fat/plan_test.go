@@ -113,6 +113,9 @@ func TestRefused(t *testing.T) {
 		{"dot at the end", []Change{{Write, "a.", nil}}, "takes away", nil},
 		{"dots", []Change{{Write, "../x", nil}}, "no name", nil},
 		{"too long", []Change{{Write, strings.Repeat("ö", 256), nil}}, "255", nil},
+		{"twice, by both of its names", []Change{{Write, "overlays/ALONGN~1.DTB", []byte("1")}, {Write, "overlays/A long name of a file.dtbo", []byte("2")}}, "same file", nil},
+		{"made and removed, by both of its names", []Change{{Write, "A long name.txt", []byte("1")}, {Remove, "ALONGN~1.TXT", nil}}, "same file", nil},
+		{"filled and removed, by both of its names", []Change{{Write, "A long folder/x", []byte("1")}, {RemoveAll, "ALONGF~1", nil}}, "same file", nil},
 		{"unknown", []Change{{"rename", "x", nil}}, "no such operation", nil},
 	} {
 		d := small(t, 32)
