@@ -115,11 +115,7 @@ func (j *Job) Run(ctx context.Context) error {
 		<-ctx.Done()
 		return ctx.Err()
 	}
-	every := j.Every
-	if every == 0 {
-		every = defaultEvery
-	}
-	tick := time.NewTicker(every)
+	tick := time.NewTicker(j.every())
 	defer tick.Stop()
 	for {
 		j.round(ctx)
@@ -131,9 +127,16 @@ func (j *Job) Run(ctx context.Context) error {
 	}
 }
 
+func (j *Job) every() time.Duration {
+	if j.Every != 0 {
+		return j.Every
+	}
+	return defaultEvery
+}
+
 // round asks each node once, all at the same time, and looks at the tree.
 func (j *Job) round(ctx context.Context) {
-	rtts := ask(ctx, j.World, j.Config.Device(), echoLimit, slices.DeleteFunc(slices.Clone(j.neighbours()), func(n overlay.Neighbour) bool { return !n.Measured }))
+	rtts := ask(ctx, j.World, j.Config.Device(), min(echoLimit, j.every()), slices.DeleteFunc(slices.Clone(j.neighbours()), func(n overlay.Neighbour) bool { return !n.Measured }))
 	reading, cancel := context.WithTimeout(ctx, readLimit)
 	spanning, _ := j.World.Spanning(reading, j.Config.Switch()) // it is looked at again soon
 	cancel()

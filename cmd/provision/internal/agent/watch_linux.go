@@ -24,6 +24,7 @@ import (
 	"github.com/provision-net/provision/routing"
 	"github.com/provision-net/provision/routing/delegation"
 	"github.com/provision-net/provision/routing/kept"
+	"github.com/provision-net/provision/routing/overlay"
 	"github.com/provision-net/provision/routing/tunnel/update"
 	"github.com/provision-net/provision/routing/uplink"
 	"github.com/provision-net/provision/routing/watch"
@@ -59,6 +60,7 @@ func (a *Agent) Watch(ctx context.Context, o WatchOptions) (watch.Status, error)
 	told := &watching.Told{Sender: teller{mark: mark}, Feed: sys.Feed}
 	given := &watching.Delegation{Link: watching.Links{}, Feed: sys.Feed}
 	k := &keeper{agent: a, engine: e, config: cfg, ups: ups, given: given, told: told}
+	k.measured = &watching.Overlay{Feed: sys.Feed}
 	k.named = &watching.Names{Feed: sys.Feed, World: endpoints{agent: a, guards: k.guards, tables: &nft.Resource{}}}
 	eng := &watch.Engine{
 		Source: sys, Hand: sys, Runner: sys, Resources: e.Resources, Memory: watching.MemoryPath,
@@ -68,6 +70,7 @@ func (a *Agent) Watch(ctx context.Context, o WatchOptions) (watch.Status, error)
 	k.uplinks(a.Config.Routing.Uplinks)
 	k.updates(a.Config.Routing.Updates())
 	k.delegation(a.Config.Routing.Delegation)
+	k.overlay(a.Config.Routing.Overlay)
 	if err := k.load(); err != nil {
 		return watch.Status{}, err
 	}
@@ -100,6 +103,7 @@ func (a *Agent) Watch(ctx context.Context, o WatchOptions) (watch.Status, error)
 	g.Go(func() error { return told.Run(ctx) })
 	g.Go(func() error { return k.named.Run(ctx) })
 	g.Go(func() error { return given.Run(ctx) })
+	g.Go(func() error { return k.measured.Run(ctx) })
 	sw := &switcher{agent: a, engine: e, poked: make(chan struct{}, 1)}
 	if k.keeps() {
 		if tables, ok := e.Resources[nft.Kind].(*nft.Resource); ok {
@@ -225,6 +229,8 @@ type keeper struct {
 	told   *watching.Told
 	given  *watching.Delegation
 	named  *watching.Names
+	// measured has what the wires of an overlay cost.
+	measured *watching.Overlay
 
 	mu       sync.Mutex
 	config   watch.Config
@@ -236,7 +242,8 @@ type keeper struct {
 	uplink   watch.Job
 	update   watch.Job
 	prefix   watch.Job
-	guarded  string // the tunnel of a kill switch
+	wires    watch.Job // nil: there is no overlay
+	guarded  string    // the tunnel of a kill switch
 }
 
 // uplinks has these ways out checked. The job is there with none too: it takes away the routes
@@ -252,6 +259,16 @@ func (k *keeper) delegation(c delegation.Config) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.prefixes, k.prefix = c.Enabled(), k.given.Job(c)
+}
+
+// overlay has the spanning tree looked after.
+func (k *keeper) overlay(c overlay.Config) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	j := k.measured.Job(c) // also with none: the one before ends
+	if k.wires = nil; len(c.Neighbours()) > 0 {
+		k.wires = j
+	}
 }
 
 // updates has these servers told.
@@ -291,7 +308,7 @@ func (k *keeper) empty() bool {
 func (k *keeper) idle() bool {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	return !k.prefixes && len(k.wants)+k.ways+k.ends+len(k.config.Jobs()) == 0
+	return !k.prefixes && k.wires == nil && len(k.wants)+k.ways+k.ends+len(k.config.Jobs()) == 0
 }
 
 // load reads what was committed and hands out the jobs.
@@ -304,6 +321,9 @@ func (k *keeper) load() error {
 	defer k.mu.Unlock()
 	k.text, k.wants = text, nil
 	jobs := append(k.config.Jobs(), k.uplink, k.update, k.prefix)
+	if k.wires != nil {
+		jobs = append(jobs, k.wires)
+	}
 	if len(k.config.RPFilter.Loose) == 0 {
 		jobs = append(jobs, &watch.RPFilter{}) // it puts back what an earlier configuration had loosened
 	}
@@ -417,6 +437,7 @@ func (k *keeper) take(read func() (routing.Config, error)) error {
 	k.uplinks(c.Uplinks)
 	k.updates(c.Updates())
 	k.delegation(c.Delegation)
+	k.overlay(c.Overlay)
 	if err := k.load(); err != nil {
 		return err
 	}

@@ -20,8 +20,13 @@ import (
 	"github.com/provision-net/provision/provision/host"
 	"github.com/provision-net/provision/provision/host/netdev"
 	"github.com/provision-net/provision/provision/host/nstest"
+	"github.com/provision-net/provision/provision/resource/address"
+	"github.com/provision-net/provision/provision/resource/bridge"
+	"github.com/provision-net/provision/provision/resource/link"
 	"github.com/provision-net/provision/provision/resource/nft"
 	"github.com/provision-net/provision/provision/resource/sysctl"
+	"github.com/provision-net/provision/provision/resource/vxlan"
+	"github.com/provision-net/provision/routing/overlay"
 	"github.com/provision-net/provision/routing/watch"
 )
 
@@ -36,6 +41,8 @@ type childConfig struct {
 	Path   string // of commands
 	Keep   []provision.Want
 	Under  []string // a command that runs it
+	// Overlay has its costs measured, each 200 ms.
+	Overlay *overlay.Config
 }
 
 // childEnd is what a watch prints when it is ended.
@@ -75,7 +82,8 @@ func child() error {
 		Log: slog.New(slog.NewJSONHandler(os.Stdout, &slog.HandlerOptions{Level: slog.LevelDebug})),
 	}
 	tables := &nft.Resource{}
-	e.Resources = watch.Resources{"sysctl": &sysctl.Resource{Files: root, Devices: netdev.Read}, nft.Kind: tables}
+	e.Resources = watch.Resources{"sysctl": &sysctl.Resource{Files: root, Devices: netdev.Read}, nft.Kind: tables,
+		bridge.Kind: bridge.Resource{}, bridge.PortKind: bridge.Ports{}, vxlan.Kind: vxlan.Resource{}, link.Kind: link.Resource{}, address.Kind: address.Resource{}}
 	jobs := c.Watch.Jobs()
 	for _, j := range jobs {
 		if m, ok := j.(*watch.MartianJob); ok {
@@ -83,7 +91,16 @@ func child() error {
 		}
 	}
 	if c.Keep != nil {
-		jobs = append(jobs, &watch.Keep{Wants: c.Keep})
+		jobs = append(jobs, &watch.Keep{Wants: c.Keep, Class: func(kind, attr string) provision.Class {
+			if k, ok := e.Resources[kind].(provision.Classifier); ok {
+				return k.Class(attr)
+			}
+			return provision.Exact
+		}})
+	}
+	measuring := &Overlay{Feed: sys.Feed, Every: 200 * time.Millisecond}
+	if c.Overlay != nil {
+		jobs = append(jobs, measuring.Job(*c.Overlay))
 	}
 	e.SetJobs(jobs...)
 	ctx, cancel := signal.NotifyContext(context.Background(), syscall.SIGTERM)
@@ -97,6 +114,7 @@ func child() error {
 	} else {
 		go func() { _ = sys.Follow(ctx) }()
 		go func() { _ = sys.FollowTables(ctx, tables) }()
+		go func() { _ = measuring.Run(ctx) }()
 		go func() {
 			for range usr { // the status, while it runs
 				e.Log.Info("status", "end", ending(e, nil))
