@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"time"
 )
 
@@ -175,6 +176,7 @@ func (e *Engine) finishBack(j *journal) error {
 			if err != nil {
 				return err
 			}
+			first = maps.Clone(first)
 			for _, s := range j.snap.Given {
 				first[s.Ref.ref()] = Attrs(s.Value)
 			}

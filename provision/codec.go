@@ -26,7 +26,7 @@ const stateMagic = "provision-state"
 // encodeState frames a body: one line with magic, format, kind, length and
 // checksum, then the body and a newline. Journal lines may follow.
 func encodeState(kind string, body any) ([]byte, error) {
-	js, err := json.Marshal(body)
+	js, err := marshal(body)
 	if err != nil {
 		return nil, fmt.Errorf("cannot encode %s: %w", kind, err)
 	}
@@ -76,7 +76,7 @@ func decodeState(file, kind string, data []byte, body any) (tail []byte, err err
 	if f[4] != hex.EncodeToString(sum[:]) {
 		return nil, damaged("its checksum is wrong")
 	}
-	if err := json.Unmarshal(rest[:n], body); err != nil {
+	if err := unmarshal(rest[:n], body); err != nil {
 		return nil, damaged("its body is malformed: %v", err)
 	}
 	return rest[n+1:], nil

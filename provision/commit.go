@@ -2,7 +2,6 @@ package provision
 
 import (
 	"bytes"
-	"encoding/json"
 	"errors"
 	"slices"
 )
@@ -115,8 +114,8 @@ func remembers(old, next *ledger) bool {
 	}
 	n := *next
 	n.Seq, n.Time = old.Seq, old.Time
-	x, err1 := json.Marshal(old)
-	y, err2 := json.Marshal(&n)
+	x, err1 := marshal(old)
+	y, err2 := marshal(&n)
 	return err1 == nil && err2 == nil && bytes.Equal(x, y)
 }
 

@@ -39,6 +39,9 @@ type Store struct {
 	mu     sync.Mutex
 	raw    []byte // the ledger as it was read last,
 	parsed *ledger
+	// The first-seen values as they were read last.
+	rawFirst []byte
+	seen     map[Ref]Attrs
 }
 
 // Option adjusts a Store.
@@ -158,7 +161,7 @@ func (s *Store) readLedger() (*ledger, error) {
 	return l, nil
 }
 
-// readFirst returns the first-seen values; a missing file is an empty one.
+// readFirst returns the first-seen values, which nobody may change; a missing file is an empty one.
 func (s *Store) readFirst() (map[Ref]Attrs, error) {
 	first := map[Ref]Attrs{}
 	data, err := s.files.Read(firstName)
@@ -168,6 +171,11 @@ func (s *Store) readFirst() (map[Ref]Attrs, error) {
 	if err != nil {
 		return nil, fmt.Errorf("cannot read the state: %w", err)
 	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.seen != nil && bytes.Equal(s.rawFirst, data) {
+		return s.seen, nil
+	}
 	var f firstFile
 	if _, err := decodeState(s.file(firstName), "first", data, &f); err != nil {
 		return nil, err
@@ -175,6 +183,7 @@ func (s *Store) readFirst() (map[Ref]Attrs, error) {
 	for _, e := range f.Seen {
 		first[e.Ref.ref()] = Attrs(e.Value)
 	}
+	s.rawFirst, s.seen = data, first
 	return first, nil
 }
 
