@@ -17,8 +17,16 @@ type links struct {
 	conn    conn
 	sockets string
 	table   *netdev.Table
-	seen    map[string]*Device
+	seen    map[string]*Device // by socket
 }
+
+// Share returns a context in which each device is read once: its dump has all its peers, and the device and its peers are
+// asked for one after the other. Who has it changes no device, and uses it on one thread (see netdev.Share).
+func Share(ctx context.Context) context.Context {
+	return context.WithValue(ctx, sharing{}, map[string]*Device{})
+}
+
+type sharing struct{}
 
 func look(ctx context.Context, sockets string) (*links, error) {
 	if sockets == "" {
@@ -28,7 +36,11 @@ func look(ctx context.Context, sockets string) (*links, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &links{sockets: sockets, table: t, seen: map[string]*Device{}}, nil
+	seen, _ := ctx.Value(sharing{}).(map[string]*Device)
+	if seen == nil {
+		seen = map[string]*Device{}
+	}
+	return &links{sockets: sockets, table: t, seen: seen}, nil
 }
 
 func (l *links) close() { l.conn.close() }
@@ -36,7 +48,8 @@ func (l *links) close() { l.conn.close() }
 // find is the device of this name, nil when there is none; other is the kind of one that is no
 // WireGuard.
 func (l *links) find(ctx context.Context, name string) (d *Device, other string, err error) {
-	if d, ok := l.seen[name]; ok {
+	at := filepath.Join(l.sockets, name)
+	if d, ok := l.seen[at]; ok {
 		return d, "", nil
 	}
 	for _, n := range l.table.Devices {
@@ -48,10 +61,10 @@ func (l *links) find(ctx context.Context, name string) (d *Device, other string,
 		case "wireguard":
 			err = l.conn.kernelRead(ctx, d)
 		case "tun":
-			if d.Userspace = true; !answers(l.sockets, name) {
+			d.Userspace = true
+			if err = userRead(ctx, l.sockets, d); nobody(err) {
 				return nil, "tun device without a WireGuard process", nil
 			}
-			err = userRead(ctx, l.sockets, d)
 		default:
 			if n.Kind == "" {
 				return nil, "network card", nil
@@ -64,17 +77,21 @@ func (l *links) find(ctx context.Context, name string) (d *Device, other string,
 		if err != nil {
 			return nil, "", err
 		}
-		l.seen[name] = d
+		l.seen[at] = d
 		return d, "", nil
 	}
 	return nil, "", nil
 }
 
-// answers reports whether somebody listens on the socket; a file alone is what a killed process leaves.
+// nobody reports whether an error of dialling means that nobody listens on a socket; its file alone is what a killed
+// process leaves.
+func nobody(err error) bool { return errors.Is(err, unix.ECONNREFUSED) || errors.Is(err, unix.ENOENT) }
+
+// answers reports whether somebody listens on the socket.
 func answers(sockets, name string) bool {
 	s, err := net.Dial("unix", filepath.Join(sockets, name+".sock"))
 	if err != nil {
-		return !errors.Is(err, unix.ECONNREFUSED) && !errors.Is(err, unix.ENOENT)
+		return !nobody(err)
 	}
 	s.Close()
 	return true

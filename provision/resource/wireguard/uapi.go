@@ -2,13 +2,13 @@ package wireguard
 
 import (
 	"bufio"
+	"bytes"
 	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
 	"net/netip"
 	"strconv"
-	"strings"
 	"time"
 )
 
@@ -71,24 +71,25 @@ type errno int
 
 func (e errno) Error() string { return "error " + strconv.Itoa(int(e)) }
 
-// decodeUAPI reads one answer into d, up to its empty line.
+// decodeUAPI reads one answer into d, up to its empty line. A device of a thousand peers has ten thousand lines, so none of
+// them is made a string before it has to be one.
 func decodeUAPI(d *Device, r *bufio.Reader) error {
 	p := (*Peer)(nil)
 	for {
-		text, err := r.ReadString('\n')
+		text, err := r.ReadSlice('\n') // no line is as long as the reader's buffer
 		if errors.Is(err, io.EOF) {
 			err = io.ErrUnexpectedEOF
 		}
 		if err != nil {
 			return fmt.Errorf("%w: %w", errUAPI, err)
 		}
-		text = strings.TrimSuffix(text, "\n")
-		if text == "" {
+		text = text[:len(text)-1]
+		if len(text) == 0 {
 			return errUAPI // errno comes before the end
 		}
-		key, value, _ := strings.Cut(text, "=")
-		if key == "errno" {
-			n, err := strconv.Atoi(value)
+		key, value, _ := bytes.Cut(text, []byte("="))
+		if string(key) == "errno" {
+			n, err := strconv.Atoi(string(value))
 			if end, e := r.ReadString('\n'); err != nil || e != nil || end != "\n" {
 				return errUAPI
 			}
@@ -97,7 +98,7 @@ func decodeUAPI(d *Device, r *bufio.Reader) error {
 			}
 			break
 		}
-		if key == "public_key" {
+		if string(key) == "public_key" {
 			d.Peers = append(d.Peers, Peer{})
 			p = &d.Peers[len(d.Peers)-1]
 		}
@@ -114,13 +115,13 @@ func decodeUAPI(d *Device, r *bufio.Reader) error {
 
 // line takes over one line, about p when it is one about a peer. What is not known is left out: newer
 // devices say more.
-func line(d *Device, p *Peer, key, value string) bool {
+func line(d *Device, p *Peer, key, value []byte) bool {
 	n := func(bits int) (n uint64, ok bool) {
-		n, err := strconv.ParseUint(value, 10, bits)
+		n, err := strconv.ParseUint(string(value), 10, bits)
 		return n, err == nil
 	}
 	if p == nil {
-		switch key {
+		switch string(key) {
 		case "private_key":
 			return parseHex(&d.PrivateKey, value)
 		case "listen_port":
@@ -136,14 +137,14 @@ func line(d *Device, p *Peer, key, value string) bool {
 	}
 	ok := true
 	var v uint64
-	switch key {
+	switch string(key) {
 	case "public_key":
 		return parseHex(&p.PublicKey, value)
 	case "preshared_key":
 		return parseHex(&p.PresharedKey, value)
 	case "endpoint":
 		var err error
-		p.Endpoint, err = netip.ParseAddrPort(value)
+		p.Endpoint, err = netip.ParseAddrPort(string(value))
 		return err == nil
 	case "persistent_keepalive_interval":
 		v, ok = n(16)
@@ -163,17 +164,17 @@ func line(d *Device, p *Peer, key, value string) bool {
 	case "tx_bytes":
 		p.Sent, ok = n(64)
 	case "allowed_ip":
-		a, err := netip.ParsePrefix(value)
+		a, err := netip.ParsePrefix(string(value))
 		p.AllowedIPs = append(p.AllowedIPs, a)
 		return err == nil
 	}
 	return ok
 }
 
-func parseHex(k *Key, value string) bool {
+func parseHex(k *Key, value []byte) bool {
 	if len(value) != 2*len(k) {
 		return false
 	}
-	_, err := hex.Decode(k[:], []byte(value))
+	_, err := hex.Decode(k[:], value)
 	return err == nil
 }

@@ -19,6 +19,7 @@ import (
 	"github.com/provision-net/provision/provision/resource/bridge"
 	"github.com/provision-net/provision/provision/resource/linkname"
 	"github.com/provision-net/provision/provision/resource/usbgadget"
+	"github.com/provision-net/provision/provision/resource/wireguard"
 )
 
 // gadgetResources registers the sorts of state that the wing of the USB side plans.
@@ -43,8 +44,8 @@ type serveActor struct{ socket string }
 // Aloof implements provision.Aloof: the server has sockets and leases, and no state of the machine.
 func (serveActor) Aloof() bool { return true }
 
-// lookOnce has the gadget's kinds share what one reading asks the kernel.
-func lookOnce(ctx context.Context) context.Context { return netdev.Share(ctx) }
+// lookOnce has the kinds share what one reading asks the kernel.
+func lookOnce(ctx context.Context) context.Context { return wireguard.Share(netdev.Share(ctx)) }
 
 // Do implements provision.Actor.
 func (s serveActor) Do(ctx context.Context, _ provision.Action) error {

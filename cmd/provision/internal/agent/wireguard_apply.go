@@ -172,6 +172,7 @@ func (a *Agent) planTunnels(ctx context.Context, t *tunnels, g Goal, old map[pro
 		return provision.Plan{}, err
 	}
 	defer done()
+	e.Look = lookOnce
 	g.Desired = t.concerned(g.Desired)
 	e.Scope = t.scope(g.Desired, old)
 	return e.Plan(ctx, g.Desired)
@@ -183,6 +184,7 @@ func (a *Agent) applyTunnels(ctx context.Context, t *tunnels, g Goal, old map[pr
 		return provision.Result{}, err
 	}
 	defer done()
+	e.Look = lookOnce
 	before, err := e.Status(ctx)
 	if err != nil {
 		return provision.Result{}, err
