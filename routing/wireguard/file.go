@@ -7,6 +7,7 @@ import (
 	"io"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"gopkg.in/yaml.v3"
 )
@@ -70,7 +71,7 @@ func line(err error) string {
 // EncodeInterface is the file of i without its peers. DecodeInterface reads the same from it.
 func EncodeInterface(i Interface) []byte {
 	var w writer
-	w.b.WriteString(Header)
+	w.b = append(w.b, Header...)
 	w.text("private-key", i.PrivateKey)
 	w.text("private-key-file", i.PrivateKeyFile)
 	w.list("addresses", i.Addresses)
@@ -95,7 +96,7 @@ func EncodeInterface(i Interface) []byte {
 // EncodePeer is the file of p. DecodePeer reads the same from it.
 func EncodePeer(p Peer) []byte {
 	var w writer
-	w.b.WriteString(Header)
+	w.b = append(w.b, Header...)
 	w.text("public-key", p.PublicKey)
 	w.text("preshared-key", p.PresharedKey)
 	w.text("preshared-key-file", p.PresharedKeyFile)
@@ -106,9 +107,10 @@ func EncodePeer(p Peer) []byte {
 		w.line("nested", "true")
 	}
 	if c := p.Client; c != nil {
-		w.line("client", "")
+		w.key("client")
+		w.b[len(w.b)-1] = '\n'
 		w.indent = "  "
-		empty := w.b.Len()
+		empty := len(w.b)
 		w.text("private-key", c.PrivateKey)
 		w.list("addresses", c.Addresses)
 		w.list("allowed-ips", c.AllowedIPs)
@@ -116,9 +118,8 @@ func EncodePeer(p Peer) []byte {
 		w.number("mtu", uint64(c.MTU))
 		w.text("endpoint", c.Endpoint)
 		w.number("persistent-keepalive", uint64(c.PersistentKeepalive))
-		if w.b.Len() == empty {
-			w.b.Truncate(empty - 1)
-			w.b.WriteString(" {}\n")
+		if len(w.b) == empty {
+			w.b = append(w.b[:empty-1], " {}\n"...)
 		}
 	}
 	return w.bytes()
@@ -126,29 +127,33 @@ func EncodePeer(p Peer) []byte {
 
 // writer writes keys that say something.
 type writer struct {
-	b      bytes.Buffer
+	b      []byte
 	indent string
 	any    bool
 }
 
-func (w *writer) line(key, value string) {
+// key begins a line that has a value.
+func (w *writer) key(key string) {
 	w.any = true
-	w.b.WriteString(w.indent + key + ":")
-	if value != "" {
-		w.b.WriteString(" " + value)
-	}
-	w.b.WriteByte('\n')
+	w.b = append(append(append(w.b, w.indent...), key...), ": "...)
+}
+
+func (w *writer) line(key, value string) {
+	w.key(key)
+	w.b = append(append(w.b, value...), '\n')
 }
 
 func (w *writer) text(key, value string) {
 	if value != "" {
-		w.line(key, quote(value))
+		w.key(key)
+		w.b = append(quote(w.b, value), '\n')
 	}
 }
 
 func (w *writer) number(key string, n uint64) {
 	if n != 0 {
-		w.line(key, strconv.FormatUint(n, 10))
+		w.key(key)
+		w.b = append(strconv.AppendUint(w.b, n, 10), '\n')
 	}
 }
 
@@ -156,34 +161,32 @@ func (w *writer) list(key string, list []string) {
 	if len(list) == 0 {
 		return
 	}
-	quoted := make([]string, len(list))
+	w.key(key)
 	for i, s := range list {
-		quoted[i] = quote(s)
+		w.b = quote(append(w.b, [2]string{"[", ", "}[min(i, 1)]...), s)
 	}
-	w.line(key, "["+strings.Join(quoted, ", ")+"]")
+	w.b = append(w.b, "]\n"...)
 }
 
 func (w *writer) bytes() []byte {
 	if !w.any {
-		w.b.WriteString("{}\n")
+		w.b = append(w.b, "{}\n"...)
 	}
-	return w.b.Bytes()
+	return w.b
 }
 
-// quote is a YAML string in double quotes (YAML 1.2 section 5.7); what is not UTF-8 becomes U+FFFD.
-func quote(s string) string {
-	var b strings.Builder
-	b.WriteByte('"')
+// quote adds a YAML string in double quotes (YAML 1.2 section 5.7); what is not UTF-8 becomes U+FFFD.
+func quote(b []byte, s string) []byte {
+	b = append(b, '"')
 	for _, r := range s {
 		switch {
 		case r == '"' || r == '\\':
-			b.WriteByte('\\')
-			b.WriteRune(r)
+			b = append(b, '\\', byte(r))
 		case r < 0x20 || r >= 0x7f && r < 0xa0 || r == 0x2028 || r == 0x2029 || r == 0xfeff || r == 0xfffe || r == 0xffff:
-			fmt.Fprintf(&b, "\\u%04x", r)
+			b = fmt.Appendf(b, "\\u%04x", r)
 		default:
-			b.WriteRune(r)
+			b = utf8.AppendRune(b, r)
 		}
 	}
-	return b.String() + `"`
+	return append(b, '"')
 }
