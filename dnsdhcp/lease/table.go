@@ -1,7 +1,6 @@
 package lease
 
 import (
-	"cmp"
 	"errors"
 	"maps"
 	"net/netip"
@@ -97,7 +96,8 @@ func (t *Table) Configure(networks []Network) error {
 		}
 	}
 	var all []*entry
-	for _, n := range slices.SortedFunc(maps.Values(before), func(a, b *network) int { return cmp.Compare(a.Name, b.Name) }) {
+	for _, name := range slices.Sorted(maps.Keys(before)) {
+		n := before[name]
 		for e := n.old.first(); e != nil; e = n.old.first() { // in their order
 			n.old.remove(e)
 			all = append(all, e)
@@ -113,8 +113,12 @@ func (t *Table) Configure(networks []Network) error {
 		}
 	}
 	old := len(seen)
-	slices.SortFunc(all[old:], func(a, b *entry) int { return cmp.Or(cmp.Compare(a.Since, b.Since), a.Addr.Compare(b.Addr)) })
-	for _, e := range append(all[old:], all[:old]...) { // live ones first: they keep their client's slot
+	live := all[old:]
+	sort.Slice(live, func(i, j int) bool {
+		a, b := live[i], live[j]
+		return a.Since < b.Since || a.Since == b.Since && a.Addr.Less(b.Addr)
+	})
+	for _, e := range append(live, all[:old]...) { // live ones first: they keep their client's slot
 		t.adopt(e)
 	}
 	return nil

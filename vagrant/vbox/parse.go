@@ -4,7 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/netip"
-	"slices"
+	"sort"
 	"strconv"
 	"strings"
 )
@@ -156,7 +156,7 @@ func ParseMachine(text string) (Machine, error) {
 		m.NICs = append(m.NICs, NIC{Number: number, Attachment: h.attachment, To: h.to, MAC: mac, Unplugged: h.cable == "off",
 			Guest: GuestName(m.Chipset, number), Forwards: forwards[number]})
 	}
-	slices.SortFunc(m.NICs, func(a, b NIC) int { return a.Number - b.Number })
+	sort.Slice(m.NICs, func(i, j int) bool { return m.NICs[i].Number < m.NICs[j].Number })
 	return m, nil
 }
 
@@ -315,6 +315,6 @@ func ParseMultipass(text string) ([]Instance, error) {
 			return nil, fmt.Errorf("cannot read what multipass prints: an instance has no name")
 		}
 	}
-	slices.SortFunc(out, func(a, b Instance) int { return strings.Compare(a.Name, b.Name) })
+	sort.Slice(out, func(i, j int) bool { return out[i].Name < out[j].Name })
 	return out, nil
 }

@@ -1,13 +1,12 @@
 package bridge
 
 import (
-	"cmp"
 	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"net"
-	"slices"
+	"sort"
 
 	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
@@ -39,7 +38,7 @@ func ReadSpanning(ctx context.Context, name string) (*Spanning, error) {
 	}
 	if out != nil {
 		out.Ports = ports[index]
-		slices.SortFunc(out.Ports, func(a, b SpanningPort) int { return cmp.Compare(a.Name, b.Name) })
+		sort.Slice(out.Ports, func(i, j int) bool { return out.Ports[i].Name < out.Ports[j].Name })
 	}
 	return out, nil
 }

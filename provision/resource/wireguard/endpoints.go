@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"sort"
 	"strings"
 
 	"github.com/provision-net/provision/provision"
@@ -87,6 +88,6 @@ func moved(have, want map[string]Configured, d *Device) []Configured {
 		}
 		out = append(out, w)
 	}
-	slices.SortFunc(out, func(a, b Configured) int { return strings.Compare(a.PublicKey.String(), b.PublicKey.String()) })
+	sort.Slice(out, func(i, j int) bool { return out[i].PublicKey.String() < out[j].PublicKey.String() })
 	return out
 }

@@ -17,6 +17,7 @@ import (
 	"context"
 	"net/netip"
 	"slices"
+	"sort"
 	"strconv"
 	"strings"
 
@@ -119,7 +120,7 @@ func sorted(list []netip.Prefix) []netip.Prefix {
 	for i, p := range list {
 		out[i] = p.Masked()
 	}
-	slices.SortFunc(out, comparePrefix)
+	sort.Slice(out, func(i, j int) bool { return comparePrefix(out[i], out[j]) < 0 })
 	return slices.Compact(out)
 }
 

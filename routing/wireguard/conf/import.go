@@ -3,6 +3,7 @@ package conf
 import (
 	"net/netip"
 	"slices"
+	"sort"
 	"strconv"
 	"strings"
 
@@ -39,7 +40,7 @@ func Import(device string, f File) Imported {
 		}
 	}
 	m.peers()
-	slices.SortStableFunc(out.Lines, func(a, b Line) int { return a.Line - b.Line })
+	sort.SliceStable(out.Lines, func(i, j int) bool { return out.Lines[i].Line < out.Lines[j].Line })
 	return m.out
 }
 
