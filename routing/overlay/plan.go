@@ -114,7 +114,7 @@ func Plan(in Input, c Config) (Result, error) {
 		dev, why := wireName(name), "wire to "+name
 		port := bridge.CostPort("name:"+dev, c.Switch(), w.cost, why)
 		if n := near[slices.IndexFunc(near, func(n Neighbour) bool { return n.Node == name })]; n.Measured {
-			port = bridge.FirstCostPort("name:"+dev, c.Switch(), n.Cost, why)
+			port = bridge.Port("name:"+dev, c.Switch(), why) // the watch has its cost
 		}
 		add(vxlan.Want(vxlan.Spec{Name: dev, VNI: w.vni, Local: local, Remote: remote, Port: c.port(), Dev: c.Device(),
 			MAC: mac("wire", c.Node, name), TxChecksum: c.TxChecksum}, why),

@@ -10,8 +10,7 @@
 //
 // A port's reference is a device selector. Attributes: "bridge", the name of the device that it is a
 // port of, empty for none; "cost", 1 to 65535, of the way by this port; "priority", 0 to 63, of the port
-// among those of the same cost. Both are empty where it is a port of no bridge. "first-cost" (initial) is
-// what it costs when it becomes a port, where somebody else sets "cost" from then on.
+// among those of the same cost. Both are empty where it is a port of no bridge.
 package bridge
 
 import (
@@ -42,8 +41,7 @@ const (
 	AttrOwner    = "owner"
 
 	AttrBridge = "bridge"
-	AttrCost   = "cost"       // beside AttrPriority, of a port
-	AttrFirst  = "first-cost" // initial
+	AttrCost   = "cost" // beside AttrPriority, of a port
 )
 
 // Owner marks bridges of this program.
@@ -89,13 +87,6 @@ func Port(selector, bridge, why string) provision.Want {
 func CostPort(selector, bridge string, cost uint16, why string) provision.Want {
 	w := Port(selector, bridge, why)
 	w.Attrs[AttrCost] = strconv.Itoa(int(cost))
-	return w
-}
-
-// FirstCostPort asks that the device is a port of bridge, and what the way by it costs until it is measured.
-func FirstCostPort(selector, bridge string, cost uint16, why string) provision.Want {
-	w := Port(selector, bridge, why)
-	w.Attrs[AttrFirst] = strconv.Itoa(int(cost))
 	return w
 }
 

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"strconv"
 
 	"github.com/vishvananda/netlink/nl"
@@ -20,18 +19,9 @@ import (
 type Ports struct{}
 
 var (
-	_ provision.Resource   = Ports{}
-	_ provision.Lister     = Ports{}
-	_ provision.Classifier = Ports{}
+	_ provision.Resource = Ports{}
+	_ provision.Lister   = Ports{}
 )
-
-// Class implements provision.Classifier.
-func (Ports) Class(attr string) provision.Class {
-	if attr == AttrFirst {
-		return provision.Initial
-	}
-	return provision.Exact
-}
 
 // Property implements provision.Property.
 func (Ports) Property() bool { return true }
@@ -122,10 +112,6 @@ func (Ports) Set(ctx context.Context, name string, have, want provision.Attrs) e
 			return err
 		}
 		now = port{} // a new port has the kernel's own values
-		if first := want[AttrFirst]; first != "" && want[AttrCost] == "" {
-			want = maps.Clone(want)
-			want[AttrCost] = first
-		}
 	}
 	return tune(ctx, c, d, now, want)
 }
@@ -145,7 +131,7 @@ func judgePort(name string, want provision.Attrs) error {
 		switch k {
 		case AttrBridge:
 			continue
-		case AttrCost, AttrFirst:
+		case AttrCost:
 			low, high = 1, 65535
 		case AttrPriority:
 		default:

@@ -80,7 +80,7 @@ func TestSpanning(t *testing.T) {
 	}
 	for _, n := range []string{"1", "2"} {
 		nstest.IP(t, "link add a"+n+" type veth peer name b"+n)
-		set(t, Ports{}, FirstCostPort("name:a"+n, "br-a", 9, ""))
+		set(t, Ports{}, CostPort("name:a"+n, "br-a", 9, ""))
 		set(t, Ports{}, CostPort("name:b"+n, "br-b", 30, ""))
 		nstest.IP(t, "link set up a"+n)
 		nstest.IP(t, "link set up b"+n)

@@ -124,7 +124,7 @@ func TestMeasuredCosts(t *testing.T) {
 			want = w.Attrs
 		}
 	}
-	if want[bridge.AttrFirst] != "100" || want[bridge.AttrCost] != "" {
+	if want[bridge.AttrBridge] != "br-overlay" || want[bridge.AttrCost] != "" {
 		t.Errorf("what is kept fights what is measured: %v", want)
 	}
 }
