@@ -33,18 +33,16 @@ func TestMain(m *testing.M) {
 			return 1
 		}
 		defer os.RemoveAll(dir)
-		binary, crashing = filepath.Join(dir, "provision"), filepath.Join(dir, "provision-crashing")
-		builds := [][]string{{"-tags", "faultinject", "-o", crashing}, {"-o", binary}}
-		if ready := os.Getenv("PROVISION_BINARY"); ready != "" {
-			binary, builds = ready, builds[:1]
+		if binary, err = lab.Program(dir); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			return 1
 		}
-		for _, args := range builds {
-			cmd := exec.Command("go", append(append([]string{"build", "-trimpath"}, args...), "../../../cmd/provision")...)
-			cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
-			if out, err := cmd.CombinedOutput(); err != nil {
-				fmt.Fprintf(os.Stderr, "cannot build the program: %v\n%s", err, out)
-				return 1
-			}
+		crashing = filepath.Join(dir, "provision-crashing")
+		cmd := exec.Command("go", "build", "-trimpath", "-tags", "faultinject", "-o", crashing, "../../../cmd/provision")
+		cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+		if out, err := cmd.CombinedOutput(); err != nil {
+			fmt.Fprintf(os.Stderr, "cannot build the program with faults: %v\n%s", err, out)
+			return 1
 		}
 		return m.Run()
 	}())

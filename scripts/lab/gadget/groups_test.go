@@ -136,8 +136,10 @@ func TestKilled(t *testing.T) {
 
 // program is the one under test: PROVISION_BINARY, or what is built here.
 func program(t *testing.T) string {
-	if ready := os.Getenv("PROVISION_BINARY"); ready != "" {
-		return ready
+	t.Helper()
+	p, err := lab.Program(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
 	}
-	return Shipped(t)
+	return p
 }

@@ -136,20 +136,6 @@ func scripts() string {
 	}
 }
 
-// Shipped builds the program as it is shipped (scripts/build), with what env adds to the environment, like GOARCH. What go build makes of it is
-// larger and laid out differently, so that its memory is another.
-func Shipped(t testing.TB, env ...string) string {
-	t.Helper()
-	out := filepath.Join(t.TempDir(), "provision")
-	cmd := exec.Command("scripts/build", out)
-	cmd.Dir = filepath.Join(scripts(), "..", "..", "..")
-	cmd.Env = append(os.Environ(), env...)
-	if said, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("cannot build the program: %v\n%s", err, said)
-	}
-	return out
-}
-
 // Build makes a program or, for a package of tests, a test binary out of a package of this module, and returns its file.
 func Build(t testing.TB, pkg string, test bool, flags ...string) string {
 	t.Helper()

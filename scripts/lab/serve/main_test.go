@@ -7,8 +7,6 @@ import (
 	"fmt"
 	"net/netip"
 	"os"
-	"os/exec"
-	"path/filepath"
 	"testing"
 	"time"
 
@@ -32,21 +30,15 @@ func TestMain(m *testing.M) {
 		case "kea":
 			ours = bed.Kea{}
 		case "", "provision":
-			if ready := os.Getenv("PROVISION_BINARY"); ready != "" {
-				ours = bed.Provision{Binary: ready}
-				break
-			}
 			dir, err := os.MkdirTemp("", "provision-serve-")
 			if err != nil {
 				fmt.Fprintln(os.Stderr, err)
 				return 1
 			}
 			defer os.RemoveAll(dir)
-			binary := filepath.Join(dir, "provision")
-			cmd := exec.Command("go", "build", "-trimpath", "-o", binary, "../../../cmd/provision")
-			cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
-			if out, err := cmd.CombinedOutput(); err != nil {
-				fmt.Fprintf(os.Stderr, "cannot build the program: %v\n%s", err, out)
+			binary, err := lab.Program(dir)
+			if err != nil {
+				fmt.Fprintln(os.Stderr, err)
 				return 1
 			}
 			ours = bed.Provision{Binary: binary}

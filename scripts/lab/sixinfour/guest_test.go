@@ -15,9 +15,9 @@ import (
 // is a hole there: the guest has all that is needed.
 func TestGuest(t *testing.T) {
 	lab.Need(t, lab.Gadget)
-	program := os.Getenv("PROVISION_BINARY")
-	if program == "" {
-		program = gadget.Build(t, "./cmd/provision", false)
+	program, err := lab.Program(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
 	}
 	e := gadget.Run(t, gadget.Guest{
 		Limit:  9 * time.Minute, // twice what it took beside three other guests

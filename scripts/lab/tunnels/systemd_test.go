@@ -5,23 +5,21 @@ package tunnels
 import (
 	"context"
 	"fmt"
-	"os"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/provision-net/provision/provision/resource/wireguard"
 	"github.com/provision-net/provision/scripts/lab"
-	"github.com/provision-net/provision/scripts/lab/gadget"
 )
 
 // Under systemd, on a kernel without WireGuard, a device is a unit: apply starts it, it is there again
 // after a reboot, whoever kills it gets it back whole, and revert leaves nothing.
 func TestUnit(t *testing.T) {
 	lab.Need(t, lab.Serve)
-	program := os.Getenv("PROVISION_BINARY")
-	if program == "" {
-		program = gadget.Build(t, "./cmd/provision", false)
+	program, err := lab.Program(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
 	}
 	w := lab.NewWorld(t, lab.WorldOpts{NICs: []lab.NICOpts{lab.NAT()}})
 	m := lab.Boot(t, lab.Root(t, "bookworm-netplan"), w, lab.BootOpts{Binary: program})

@@ -19,27 +19,20 @@ import (
 var checks = []string{"bed", "wrong-passphrase", "right-passphrase", "nothing-twice", "list", "plan-is-empty", "stays-where-it-is", "facts-tell-no-secret",
 	"remove", "nobody-of-that-name", "switched-off", "wpa3", "open-network", "gone-without-a-trace"}
 
-// build makes the program as it is in this tree.
-func build(to string) ([]byte, error) {
-	cmd := exec.Command("go", "build", "-trimpath", "-o", to, "github.com/provision-net/provision/cmd/provision")
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
-	return cmd.CombinedOutput()
-}
-
 // TestWifi boots one guest and makes a subtest of each check. PROVISION_BINARY names a ready program.
 func TestWifi(t *testing.T) {
 	lab.Need(t, lab.Wifi)
 	share := t.TempDir()
-	if ready := os.Getenv("PROVISION_BINARY"); ready != "" {
-		data, err := os.ReadFile(ready)
-		if err == nil {
-			err = os.WriteFile(filepath.Join(share, "provision"), data, 0o755)
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-	} else if out, err := build(filepath.Join(share, "provision")); err != nil {
-		t.Fatalf("go build: %v\n%s", err, out)
+	program, err := lab.Program(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	data, err := os.ReadFile(program)
+	if err == nil {
+		err = os.WriteFile(filepath.Join(share, "provision"), data, 0o755)
+	}
+	if err != nil {
+		t.Fatal(err)
 	}
 	script, err := os.ReadFile("inside.sh")
 	if err != nil {

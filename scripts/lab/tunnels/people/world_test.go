@@ -18,7 +18,6 @@ import (
 	"time"
 
 	"github.com/provision-net/provision/scripts/lab"
-	"github.com/provision-net/provision/scripts/lab/gadget"
 )
 
 // listenEnv makes this binary somebody who can be talked to.
@@ -262,14 +261,13 @@ func newWorld(t *testing.T) *world {
 		}
 	}
 	if programPath == "" {
-		if programPath = os.Getenv("PROVISION_BINARY"); programPath == "" {
-			dir, err := os.MkdirTemp("", "people")
-			if err != nil {
-				t.Fatal(err)
-			}
-			programDir = dir
-			gadget.BuildTo(t, filepath.Join(dir, "provision"), "./cmd/provision", false)
-			programPath = filepath.Join(dir, "provision")
+		dir, err := os.MkdirTemp("", "people")
+		if err != nil {
+			t.Fatal(err)
+		}
+		programDir = dir
+		if programPath, err = lab.Program(dir); err != nil {
+			t.Fatal(err)
 		}
 	}
 	w := &world{}
