@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"time"
 )
 
@@ -176,7 +175,6 @@ func (e *Engine) finishBack(j *journal) error {
 			if err != nil {
 				return err
 			}
-			first = maps.Clone(first)
 			for _, s := range j.snap.Given {
 				first[s.Ref.ref()] = Attrs(s.Value)
 			}

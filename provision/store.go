@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"path/filepath"
 	"sort"
 	"strconv"
@@ -161,7 +162,7 @@ func (s *Store) readLedger() (*ledger, error) {
 	return l, nil
 }
 
-// readFirst returns the first-seen values, which nobody may change; a missing file is an empty one.
+// readFirst returns the first-seen values; a missing file is an empty one.
 func (s *Store) readFirst() (map[Ref]Attrs, error) {
 	first := map[Ref]Attrs{}
 	data, err := s.files.Read(firstName)
@@ -174,7 +175,7 @@ func (s *Store) readFirst() (map[Ref]Attrs, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.seen != nil && bytes.Equal(s.rawFirst, data) {
-		return s.seen, nil
+		return maps.Clone(s.seen), nil
 	}
 	var f firstFile
 	if _, err := decodeState(s.file(firstName), "first", data, &f); err != nil {
@@ -184,7 +185,7 @@ func (s *Store) readFirst() (map[Ref]Attrs, error) {
 		first[e.Ref.ref()] = Attrs(e.Value)
 	}
 	s.rawFirst, s.seen = data, first
-	return first, nil
+	return maps.Clone(first), nil
 }
 
 // replace writes name so that after a power cut it is either old or new; it is

@@ -117,3 +117,22 @@ func BenchmarkLedger(b *testing.B) {
 		}
 	})
 }
+
+// Whoever has the first-seen values may do with them what he likes: the next one has what the file says.
+func TestFirstSeenValuesAreEachOnesOwn(t *testing.T) {
+	s, err := Open(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	ref := Ref{Kind: "link", Name: "eth0"}
+	if err := s.writeFirst(map[Ref]Attrs{ref: {"mtu": "1500"}}); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		first, err := s.readFirst()
+		if err != nil || len(first) != 1 || first[ref]["mtu"] != "1500" {
+			t.Fatalf("%v, %v", first, err)
+		}
+		delete(first, ref)
+	}
+}

@@ -30,6 +30,7 @@ const (
 	PathQueries = "queries"
 	PathFlush   = "flush"   // forget the DNS cache; name= only that and what is below it
 	PathReload  = "reload"  // read the configuration again
+	PathYield   = "yield"   // end, for a process that has nothing else to do; refused by who has nothing else either
 	PathMetrics = "metrics" // Result is a string in the text format of Prometheus
 )
 
@@ -246,7 +247,7 @@ func (c Client) call(ctx context.Context, q Call, out any) error {
 	}
 	switch {
 	case a.Refused:
-		return fmt.Errorf("the server refused: %s", a.Error)
+		return Refusal{fmt.Errorf("the server refused: %s", a.Error)}
 	case a.Error != "":
 		return fmt.Errorf("the server failed: %s", a.Error)
 	case out == nil:

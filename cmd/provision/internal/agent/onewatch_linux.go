@@ -1,12 +1,16 @@
 package agent
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
+	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/provision-net/provision/dnsdhcp/control"
 )
 
 // ErrWatched: another process watches already.
@@ -30,4 +34,43 @@ func watchLock(socket string) (*os.File, error) {
 		return nil, fmt.Errorf("cannot lock the watch: %w", err)
 	}
 	return f, nil
+}
+
+// yieldLimit is how long a watch waits for the place of one that gives way, which may be about to open its socket.
+const yieldLimit = 5 * time.Second
+
+// takeWatch is watchLock of a watch: one that runs beside a server, and was only first, is asked for its place.
+func takeWatch(ctx context.Context, o WatchOptions) (*os.File, error) {
+	f, err := watchLock(o.Socket)
+	if o.Yields {
+		return f, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, yieldLimit)
+	defer cancel()
+	for errors.Is(err, ErrWatched) {
+		var refused control.Refusal
+		if no := (control.Client{Socket: o.Socket}).Post(ctx, control.PathYield, nil, nil); errors.As(no, &refused) {
+			return nil, err
+		}
+		select {
+		case <-ctx.Done():
+			return nil, err
+		case <-time.After(20 * time.Millisecond):
+		}
+		f, err = watchLock(o.Socket)
+	}
+	return f, err
+}
+
+// yielder answers who asks for the place of a watch.
+func yielder(o WatchOptions, asked chan<- struct{}) func() bool {
+	return func() bool {
+		if o.Yields {
+			select {
+			case asked <- struct{}{}:
+			default: // somebody has asked already
+			}
+		}
+		return o.Yields
+	}
 }

@@ -17,15 +17,19 @@ const WatchSocket = "/run/provision/watch.sock"
 // ErrIdle: a watch would have nothing to do.
 var ErrIdle = errors.New("nothing was committed that has to be kept, and nothing is configured under routing.watch; `--preset eks` needs no configuration")
 
+// errYielded: another watch has asked for this one's place.
+var errYielded = errors.New("another watch takes over")
+
 // WatchBeside watches in a process that runs for another reason, as long as no other one does and
-// there is something to do. It never ends that process.
+// there is something to do: one that is there for nothing else gets its place. It never ends that process.
 func (a *Agent) WatchBeside(ctx context.Context, o WatchOptions) {
+	o.Yields = true
 	for {
 		_, err := a.Watch(ctx, o)
 		if ctx.Err() != nil {
 			return
 		}
-		if err != nil && !errors.Is(err, ErrIdle) && !errors.Is(err, ErrWatched) {
+		if err != nil && !errors.Is(err, ErrIdle) && !errors.Is(err, ErrWatched) && !errors.Is(err, errYielded) {
 			a.Log.Error("the network is not watched", "error", err)
 		}
 		select {
@@ -45,6 +49,8 @@ type WatchOptions struct {
 	Once   bool
 	// Socket is where questions are answered; empty for nowhere.
 	Socket string
+	// Yields says that this watch gives way to one that asks at the socket.
+	Yields bool
 	// Notify tells the service manager (sd_notify(3)).
 	Notify func(state string)
 	// Reload gives the configuration again when it is called for; nil: never.

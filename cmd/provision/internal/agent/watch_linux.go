@@ -87,7 +87,7 @@ func (a *Agent) Watch(ctx context.Context, o WatchOptions) (watch.Status, error)
 		return eng.Once(ctx)
 	}
 	if o.Socket != "" {
-		f, err := watchLock(o.Socket)
+		f, err := takeWatch(ctx, o)
 		if err != nil {
 			return watch.Status{}, err
 		}
@@ -121,8 +121,17 @@ func (a *Agent) Watch(ctx context.Context, o WatchOptions) (watch.Status, error)
 			return watch.Status{}, err
 		}
 		defer os.Remove(o.Socket)
+		asked := make(chan struct{}, 1)
 		g.Go(func() error {
-			return control.Serve(ctx, l, watched(eng.Status, sw, func() error { return k.take(o.Read) }))
+			select {
+			case <-ctx.Done():
+				return nil
+			case <-asked:
+				return errYielded
+			}
+		})
+		g.Go(func() error {
+			return control.Serve(ctx, l, watched(eng.Status, sw, func() error { return k.take(o.Read) }, yielder(o, asked)))
 		})
 	}
 	g.Go(func() error { return k.reload(ctx, o.Reload) })
@@ -178,7 +187,7 @@ func (a *Agent) unwatch(ctx context.Context) error {
 }
 
 // watched answers questions about a running watch.
-func watched(status func() watch.Status, sw *switcher, again func() error) func(context.Context, control.Call) (any, error) {
+func watched(status func() watch.Status, sw *switcher, again func() error, yield func() bool) func(context.Context, control.Call) (any, error) {
 	return func(ctx context.Context, c control.Call) (any, error) {
 		if out, ok, err := sw.answer(ctx, c); ok {
 			return out, err
@@ -192,6 +201,11 @@ func watched(status func() watch.Status, sw *switcher, again func() error) func(
 			return text.String(), err
 		case control.PathReload:
 			return struct{}{}, again()
+		case control.PathYield:
+			if yield() {
+				return struct{}{}, nil
+			}
+			return nil, control.Refusal{Err: errors.New("this watch is there for nothing else")}
 		}
 		return nil, control.Refusal{Err: fmt.Errorf("nothing is known of %q", c.Path)}
 	}

@@ -125,7 +125,8 @@ func (w *world) newEngine(name string) *provision.Engine {
 		t.Fatal(err)
 	}
 	e := &provision.Engine{Store: store, Actors: map[string]provision.Actor{}, Resources: map[string]provision.Resource{
-		wireguard.Kind: devices, wireguard.PeerKind: wireguard.Peers{Sockets: w.sockets + name}, link.Kind: link.Resource{}, nft.Kind: &nft.Resource{},
+		wireguard.Kind: devices, wireguard.PeerKind: wireguard.Peers{Sockets: w.sockets + name},
+		wireguard.EndpointsKind: wireguard.EndpointsResource{Files: files, Sockets: w.sockets + name}, link.Kind: link.Resource{}, nft.Kind: &nft.Resource{},
 		address.Kind: address.Resource{}, route.Kind: route.Resource{}, rule.Kind: rule.Resource{},
 		file.Kind: &file.Resource{FS: files}, file.SecretKind: &file.Resource{FS: files, Secret: true}, sysctl.Kind: &sysctl.Resource{Files: proc, Devices: netdev.Read},
 	}}
