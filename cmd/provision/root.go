@@ -80,7 +80,7 @@ Start with 'provision --detect', which needs no root and changes nothing.
 		newDetect(g), newPlan(g), newApply(g), newVerify(g), newRollback(g), newConfirm(g), newRevert(g), newRecover(g), newHook(g),
 		newExplain(g), newFacts(g), newInit(g), newValidate(g), newSchema(g), newVersion(g),
 		newServe(g), newLeases(g), newStatus(g), newWhy(g),
-		newFirewall(g), newLists(g), newWatch(g), newRestore(g), newGadget(g), newWifi(g), newWireguard(g), newHost(g),
+		newFirewall(g), newLists(g), newWatch(g), newRestore(g), newGadget(g), newWifi(g), newWireguard(g), newOverlay(g), newHost(g),
 	)
 	strictBuiltins(c)
 	return c

@@ -64,3 +64,31 @@ func (c Config) NodeOf(bridgeMAC string) (string, bool) {
 	}
 	return "", false
 }
+
+// Named is a node as name servers are told of it.
+type Named struct {
+	Node  string
+	Addrs []netip.Addr
+}
+
+// Names are all nodes, sorted, with their addresses on the bridge, which every node reaches; one that has none
+// there has those in the tunnel. There are none where c has problems.
+func (c Config) Names() []Named {
+	if !c.Enabled() || len(c.Problems()) > 0 {
+		return nil
+	}
+	var out []Named
+	for _, n := range c.names() {
+		list := c.Nodes[n].BridgeAddresses
+		if len(list) == 0 {
+			list = c.Nodes[n].Addresses
+		}
+		named := Named{Node: n}
+		for _, text := range list {
+			p, _ := netip.ParsePrefix(text) // judged
+			named.Addrs = append(named.Addrs, p.Addr())
+		}
+		out = append(out, named)
+	}
+	return out
+}

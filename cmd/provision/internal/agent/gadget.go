@@ -328,8 +328,8 @@ func serveRules(c dnsdhcp.Config, links []GadgetLink) []dnsdhcp.Rule {
 	return out
 }
 
-// ServeConfig is what `provision serve` serves: the slice, the links of the gadgets that are up, and the
-// tunnels whose peers ask this machine for names. wanted: there will be something to serve, though perhaps not yet.
+// ServeConfig is what `provision serve` serves: the slice, the links of the gadgets that are up, the tunnels
+// whose peers ask this machine for names, and the names of an overlay's nodes. wanted: there will be something to serve, though perhaps not yet.
 func ServeConfig(root string, c Config) (out dnsdhcp.Config, wanted bool, err error) {
 	s, err := readGadget(root)
 	out = c.Serve
@@ -344,6 +344,7 @@ func ServeConfig(root string, c Config) (out dnsdhcp.Config, wanted bool, err er
 	out.Links = append(out.Links, tunnelRules(out, resolving(tunnels))...)
 	out.DNS.OwnNames = insideNames(out.DNS.OwnNames, tunnels)
 	out.DNS.Routes = append(slices.Clone(out.DNS.Routes), listRoutes(c)...)
+	out.Hosts = append(slices.Clone(out.Hosts), overlayHosts(c.Serve, c.Routing.Overlay)...)
 	return out, len(out.Links) > 0 || c.Gadget.Wanted(), errors.Join(err, werr, nearProblems(c))
 }
 

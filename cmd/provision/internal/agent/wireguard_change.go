@@ -121,7 +121,7 @@ func (a *Agent) WireguardShow(device, name string) (WireguardOutcome, error) {
 	if err != nil {
 		return out, err
 	}
-	if out.Interface, err = chooseTunnel(c.WireGuard, device); err != nil {
+	if out.Interface, err = chooseOf(c, device); err != nil {
 		return out, err
 	}
 	i := c.WireGuard[out.Interface]

@@ -142,7 +142,7 @@ func (a *Agent) WireguardExport(device string, sync bool) (WireguardExported, er
 	if err != nil {
 		return out, err
 	}
-	if out.Interface, err = chooseTunnel(c.WireGuard, device); err != nil {
+	if out.Interface, err = chooseOf(c, device); err != nil {
 		return out, err
 	}
 	i := c.WireGuard[out.Interface]

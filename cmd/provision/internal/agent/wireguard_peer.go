@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	keys "github.com/provision-net/provision/provision/resource/wireguard"
+	"github.com/provision-net/provision/routing"
 	"github.com/provision-net/provision/routing/wireguard"
 	"github.com/provision-net/provision/routing/wireguard/conf"
 	"github.com/provision-net/provision/routing/wireguard/key"
@@ -79,6 +80,19 @@ func (t *tunnels) choose(name string, out *WireguardOutcome) (wireguard.Interfac
 	name, err := chooseTunnel(t.all, name)
 	t.device, out.Interface = name, name
 	return t.all[name], err
+}
+
+// chooseOf is the interface of c that is meant. The tunnel below an overlay is meant by its name only: its peers
+// are the nodes, which the overlay's description has.
+func chooseOf(c routing.Config, name string) (string, error) {
+	if name != "" {
+		return chooseTunnel(c.WireGuard, name)
+	}
+	all := maps.Clone(c.WireGuard)
+	for below := range c.Overlay.WireGuard() {
+		delete(all, below)
+	}
+	return chooseTunnel(all, name)
 }
 
 func chooseTunnel(all wireguard.Config, name string) (string, error) {
