@@ -5,9 +5,12 @@ import (
 	"fmt"
 	"io/fs"
 	"reflect"
+	"slices"
 	"strings"
 
+	"github.com/provision-net/provision/provision/resource/nft"
 	wgresource "github.com/provision-net/provision/provision/resource/wireguard"
+	"github.com/provision-net/provision/routing/foreign"
 	"github.com/provision-net/provision/routing/overlay"
 )
 
@@ -37,6 +40,21 @@ func (c Config) overlayProblems() []overlay.Problem {
 		}
 	}
 	return out
+}
+
+// bridged lets frames between the wires pass a policy, which is for routed packets: where br_netfilter is
+// loaded, as docker has it, they go through the forward chains too, also of a bridge that is made later.
+func (c Config) bridged(t nft.Table) nft.Table {
+	if !c.Overlay.Enabled() {
+		return t
+	}
+	t.Chains = slices.Clone(t.Chains)
+	for i, chain := range t.Chains {
+		if chain.Base != nil && chain.Base.Hook == "forward" {
+			t.Chains[i].Rules = append(foreign.Exempt([]string{c.Overlay.Switch()}), chain.Rules...)
+		}
+	}
+	return t
 }
 
 // wires plans what is above the tunnel.

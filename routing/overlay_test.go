@@ -55,6 +55,20 @@ func TestOverlayInThePlan(t *testing.T) {
 	if again := c.WithOverlay(); !again.WireGuard.Has("wg-overlay") || len(again.Problems()) > 0 || len(again.WithOverlay().Problems()) > 0 {
 		t.Errorf("%v", again.Problems())
 	}
+	walled := c
+	walled.Zones = config(t, "zones: {outside: {interfaces: [eth0]}, inside: {interfaces: [eth1]}}").Zones
+	if r, err = Plan(in, walled); err != nil {
+		t.Fatal(err)
+	}
+	passed := 0
+	for _, chain := range r.Table.Chains {
+		if chain.Base != nil && chain.Base.Hook == "forward" && chain.Base.Policy == "drop" && strings.HasPrefix(chain.Rules[0].Comment, "bridge netfilter: between the ports of br-overlay") {
+			passed++
+		}
+	}
+	if passed != 1 {
+		t.Error("frames between wires meet the policy for routed packets")
+	}
 	c.WireGuard = c.WireGuard.With("wg-overlay", wireguard.Interface{PrivateKeyFile: "/other"})
 	if p := c.Problems(); len(p) == 0 || p[0].Path != "overlay.interface" {
 		t.Errorf("two devices of one name: %v", p)

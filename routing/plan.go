@@ -156,6 +156,7 @@ func Plan(in Input, c Config) (Result, error) {
 		return r, err
 	}
 	table = join(table, smart.Table)
+	table = c.bridged(table)
 	if len(table.Chains) > 0 {
 		for _, p := range table.Problems() {
 			problems = append(problems, errors.New(p.String()))
