@@ -100,7 +100,7 @@ func Of(wants []provision.Want, kinds ...string) []provision.Want {
 
 // Want asks for the file with this state in it.
 func Want(k State) (provision.Want, error) {
-	s := state{Version: version, Wants: []want{}, Switch: k.Switch, Lists: k.Lists, Resolved: k.Resolved, Proxies: k.Proxies, Servers: k.NameServers}
+	s := state{Version: version, Switch: k.Switch, Lists: k.Lists, Resolved: k.Resolved, Proxies: k.Proxies, Servers: k.NameServers}
 	for _, e := range k.Endpoints {
 		s.Endpoints = append(s.Endpoints, endpoint{e.Device, e.Peer, e.PublicKey.String(), e.Host, e.Port})
 	}
@@ -112,7 +112,7 @@ func Want(k State) (provision.Want, error) {
 		}
 		s.Wants = append(s.Wants, want{w.Kind, w.Name, w.Attrs, w.Why, w.Mode})
 	}
-	text, err := json.MarshalIndent(s, "", " ")
+	text, err := s.text()
 	if err != nil {
 		return provision.Want{}, fmt.Errorf("cannot keep the kernel's state: %w", err)
 	}
