@@ -4,6 +4,7 @@ package agent
 
 import (
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"syscall"
@@ -61,4 +62,55 @@ func ownerOf(info os.FileInfo) int {
 
 func openRegular(path string) (*os.File, error) {
 	return os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK|syscall.O_NOCTTY, 0)
+}
+
+// readJudged reads the first limit bytes of a file that judge has nothing against. It is for folders with a file for each of a
+// thousand peers: os.File would offer each of them to the poller first, which is half of all system calls.
+func readJudged(path string, limit int64, judge func(mode fs.FileMode, size int64, owner int) error) ([]byte, error) {
+	const flags = syscall.O_RDONLY | syscall.O_NONBLOCK | syscall.O_NOCTTY | syscall.O_CLOEXEC
+	var fd int
+	err := again(func() (err error) { fd, err = syscall.Open(path, flags, 0); return err })
+	if err != nil {
+		return nil, &fs.PathError{Op: "open", Path: path, Err: err}
+	}
+	defer syscall.Close(fd)
+	var st syscall.Stat_t
+	if err := again(func() error { return syscall.Fstat(fd, &st) }); err != nil {
+		return nil, &fs.PathError{Op: "stat", Path: path, Err: err}
+	}
+	mode := fs.FileMode(st.Mode & 0o777)
+	if st.Mode&syscall.S_IFMT != syscall.S_IFREG {
+		mode |= fs.ModeIrregular
+	}
+	if err := judge(mode, st.Size, int(st.Uid)); err != nil {
+		return nil, err
+	}
+	data := make([]byte, 0, min(st.Size, limit)+1) // one more, so that the end is seen
+	for int64(len(data)) < limit {
+		if len(data) == cap(data) {
+			data = append(data, 0)[:len(data)]
+		}
+		var n int
+		err := again(func() (err error) {
+			n, err = syscall.Read(fd, data[len(data):min(int64(cap(data)), limit)])
+			return err
+		})
+		if err != nil {
+			return nil, &fs.PathError{Op: "read", Path: path, Err: err}
+		}
+		data = data[:len(data)+n]
+		if n == 0 || int64(len(data)) == st.Size && len(data) < cap(data) { // it had room for more
+			break
+		}
+	}
+	return data, nil
+}
+
+// again makes a call as often as a signal interrupts it.
+func again(call func() error) error {
+	for {
+		if err := call(); err != syscall.EINTR {
+			return err
+		}
+	}
 }

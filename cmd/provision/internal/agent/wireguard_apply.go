@@ -74,14 +74,22 @@ func (a *Agent) changing(ctx context.Context, o WireguardOptions, out *Wireguard
 		defer unlock()
 	}
 	t := &tunnels{file: a.Config.Routing.WireGuard, keys: map[string]bool{}}
-	var err error
-	if t.added, err = a.wireguardAdded(); err != nil {
-		return err
+	// A thousand files are read while the kernel is asked for facts, which it tells this thread alone.
+	read := make(chan error, 1)
+	go func() {
+		var err error
+		t.added, err = a.wireguardAdded()
+		read <- err
+	}()
+	seen, unseen := a.Facts(ctx)
+	err := <-read
+	if err == nil {
+		t.all, err = mergeWireguard(t.file, t.added)
 	}
-	if t.all, err = mergeWireguard(t.file, t.added); err != nil {
-		return err
+	if err == nil {
+		t.facts, err = seen, unseen
 	}
-	if t.facts, err = a.Facts(ctx); err != nil {
+	if err != nil {
 		return err
 	}
 	before, old := t.copy(), map[provision.Ref]bool{}

@@ -103,25 +103,19 @@ func readPeers(root, device string) (map[string]wireguard.Peer, error) {
 // readSecretFile reads a file that holds a key: nobody else may have read it, or have written it. The
 // folders above it are the caller's to judge.
 func readSecretFile(path string, limit int64) ([]byte, error) {
-	f, err := openRegular(path)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	info, err := f.Stat()
-	switch {
-	case err != nil:
-		return nil, err
-	case !info.Mode().IsRegular():
-		return nil, errors.New("not a regular file")
-	case info.Size() > limit:
-		return nil, fmt.Errorf("larger than %d bytes", limit)
-	case runtime.GOOS != "windows" && info.Mode().Perm()&0o077 != 0:
-		return nil, fmt.Errorf("others may read it (mode %04o), and it holds a key: chmod 600 %s, and `provision wireguard rotate` if somebody could have", info.Mode().Perm(), path)
-	case os.Geteuid() == 0 && ownerOf(info) != 0:
-		return nil, fmt.Errorf("it belongs to user %d, not to root, and it steers what root does: chown root %s", ownerOf(info), path)
-	}
-	return io.ReadAll(io.LimitReader(f, limit))
+	return readJudged(path, limit, func(mode fs.FileMode, size int64, owner int) error {
+		switch {
+		case !mode.IsRegular():
+			return errors.New("not a regular file")
+		case size > limit:
+			return fmt.Errorf("larger than %d bytes", limit)
+		case runtime.GOOS != "windows" && mode.Perm()&0o077 != 0:
+			return fmt.Errorf("others may read it (mode %04o), and it holds a key: chmod 600 %s, and `provision wireguard rotate` if somebody could have", mode.Perm(), path)
+		case os.Geteuid() == 0 && owner != 0:
+			return fmt.Errorf("it belongs to user %d, not to root, and it steers what root does: chown root %s", owner, path)
+		}
+		return nil
+	})
 }
 
 // keyFiles reads the files with keys that the configuration names. What is wrong with them the plan
