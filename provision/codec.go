@@ -23,23 +23,25 @@ const maxState = 64 << 20
 
 const stateMagic = "provision-state"
 
+// headRoom is what a header takes at the most, in bytes.
+const headRoom = 256
+
 // encodeState frames a body: one line with magic, format, kind, length and
 // checksum, then the body and a newline. Journal lines may follow.
 func encodeState(kind string, body any) ([]byte, error) {
-	js, err := marshal(body)
+	b, err := marshal(make([]byte, headRoom), body) // a body may be large, and the header says how large
 	if err != nil {
 		return nil, fmt.Errorf("cannot encode %s: %w", kind, err)
 	}
+	js := b[headRoom:]
 	if len(js) > maxState/2 {
 		return nil, fmt.Errorf("cannot keep a %s of %d bytes, the limit is %d", kind, len(js), maxState/2)
 	}
 	sum := sha256.Sum256(js)
-	var b bytes.Buffer
-	b.Grow(len(js) + 128)
-	fmt.Fprintf(&b, "%s %d %s %d %s\n", stateMagic, stateVersion, kind, len(js), hex.EncodeToString(sum[:]))
-	b.Write(js)
-	b.WriteByte('\n')
-	return b.Bytes(), nil
+	head := fmt.Appendf(nil, "%s %d %s %d %s\n", stateMagic, stateVersion, kind, len(js), hex.EncodeToString(sum[:]))
+	b = append(b, '\n')[headRoom-len(head):]
+	copy(b, head)
+	return b, nil
 }
 
 // decodeState takes a frame apart. What follows the body is returned as tail.

@@ -114,8 +114,8 @@ func remembers(old, next *ledger) bool {
 	}
 	n := *next
 	n.Seq, n.Time = old.Seq, old.Time
-	x, err1 := marshal(old)
-	y, err2 := marshal(&n)
+	x, err1 := marshal(nil, old)
+	y, err2 := marshal(nil, &n)
 	return err1 == nil && err2 == nil && bytes.Equal(x, y)
 }
 

@@ -18,12 +18,13 @@ type written interface {
 	appendJSON(b []byte) ([]byte, error)
 }
 
-// marshal is the JSON form of a body.
-func marshal(body any) ([]byte, error) {
+// marshal adds the JSON form of a body.
+func marshal(b []byte, body any) ([]byte, error) {
 	if w, ok := body.(written); ok {
-		return w.appendJSON(nil)
+		return w.appendJSON(b)
 	}
-	return json.Marshal(body)
+	js, err := json.Marshal(body)
+	return append(b, js...), err
 }
 
 func (l *ledger) appendJSON(b []byte) ([]byte, error) {
@@ -57,11 +58,21 @@ func (l *ledger) appendJSON(b []byte) ([]byte, error) {
 }
 
 func (f firstFile) appendJSON(b []byte) ([]byte, error) {
-	return append(appendList(append(b, `{"seen":`...), f.Seen, appendSeen), '}'), nil
+	return append(appendList(append(slices.Grow(b, 128*len(f.Seen)), `{"seen":`...), f.Seen, appendSeen), '}'), nil
 }
 
 func (s *snapshot) appendJSON(b []byte) ([]byte, error) {
-	b = append(b, `{"seq":`...)
+	size := 1024
+	if s.Prev != nil {
+		size += 256 * len(s.Prev.Refs)
+	}
+	for _, e := range s.Entries {
+		size += 256
+		for _, v := range e.Value {
+			size += len(v) + len(v)/4 // quotes take two
+		}
+	}
+	b = append(slices.Grow(b, size), `{"seq":`...)
 	b = strconv.AppendUint(b, s.Seq, 10)
 	b, err := appendTime(b, s.Time)
 	if err != nil {

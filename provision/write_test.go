@@ -33,7 +33,7 @@ func FuzzWritten(f *testing.F) {
 	f.Fuzz(func(t *testing.T, s string, n uint64) {
 		for i, body := range bodies(s, n) {
 			want, err1 := json.Marshal(body)
-			got, err2 := marshal(body)
+			got, err2 := marshal(nil, body)
 			if (err1 == nil) != (err2 == nil) {
 				t.Fatalf("body %d: %v, encoding/json %v", i, err2, err1)
 			}
@@ -60,7 +60,7 @@ func sameRead(t *testing.T, js []byte) {
 
 func FuzzScan(f *testing.F) {
 	for _, b := range bodies("wg0", 7) {
-		js, _ := marshal(b)
+		js, _ := marshal(nil, b)
 		f.Add(js)
 	}
 	for _, s := range []string{"", "{}", "null", `{"seq":1,"time":"2026-01-01T00:00:00Z","key":"","refs":[],"refs":[{"ref":"a:b"}]}`, `{"seq":01,"time":"2026-01-01T00:00:00Z","key":null,"refs":[]}`,
@@ -75,12 +75,12 @@ func FuzzScan(f *testing.F) {
 // What this program writes of plain text takes the short way: a thousand references are read for each that changes.
 func TestScanned(t *testing.T) {
 	plain := &ledger{Seq: 1, Key: []byte{1}, Refs: []ledgerRef{{Ref: wireRef{"wireguard-peer", "wg0 x="}, Last: wireAttrs{"allowed-ips": "00ff"}}}}
-	js, _ := marshal(plain)
+	js, _ := marshal(nil, plain)
 	if got := new(ledger); !got.scan(string(js)) || !reflect.DeepEqual(got, plain) {
 		t.Errorf("%s is not scanned: %+v", js, got)
 	}
 	first := firstFile{Seen: []seen{{Ref: wireRef{"wireguard-peer", "wg0 x="}}, {wireRef{"sysctl", "net"}, wireAttrs{"value": "1"}}}}
-	js, _ = marshal(first)
+	js, _ = marshal(nil, first)
 	if got := new(firstFile); !got.scan(string(js)) || !reflect.DeepEqual(*got, first) {
 		t.Errorf("%s is not scanned: %+v", js, got)
 	}
