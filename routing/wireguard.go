@@ -20,7 +20,7 @@ func wireguardPlan(in Input, tunnels []string, numbers policy.Numbers, static []
 			w.Tables[t] = n
 		}
 	}
-	w.Static = static
+	w.Static, w.Judged = static, true // Plan has judged all of the configuration
 	return wireguard.Plan(w, c)
 }
 

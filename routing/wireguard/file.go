@@ -95,7 +95,7 @@ func EncodeInterface(i Interface) []byte {
 
 // EncodePeer is the file of p. DecodePeer reads the same from it.
 func EncodePeer(p Peer) []byte {
-	var w writer
+	w := writer{b: make([]byte, 0, 512)} // one has about that
 	w.b = append(w.b, Header...)
 	w.text("public-key", p.PublicKey)
 	w.text("preshared-key", p.PresharedKey)

@@ -3,6 +3,7 @@ package wireguard
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 	"sort"
 	"strconv"
 	"strings"
@@ -14,7 +15,8 @@ import (
 func (j *judge) peers(name string, i Interface, private wireguard.Key, mine []owned) {
 	own := private.Public()
 	keys := make(map[wireguard.Key]string, len(i.Peers))
-	all := make([]owned, 0, 2*len(i.Peers))
+	all := make([]owned, 0, 2*len(i.Peers)+len(mine))
+	j.goes = slices.Grow(j.goes, 2*len(i.Peers))
 	for _, peer := range sortedKeys(i.Peers) {
 		p := i.Peers[peer]
 		at := name + ".peers." + peer
@@ -142,8 +144,9 @@ func (j *judge) pair(in, o *owned, told map[string]bool) bool {
 
 // routes finds networks that two interfaces would both have a route to.
 func (j *judge) routes() {
-	first := make(map[netip.Prefix]owned, len(j.goes))
-	for _, o := range j.goes {
+	first := make(map[netip.Prefix]*owned, len(j.goes))
+	for n := range j.goes {
+		o := &j.goes[n]
 		f, twice := first[o.prefix]
 		if !twice {
 			first[o.prefix] = o

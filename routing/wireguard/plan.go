@@ -15,6 +15,8 @@ import (
 // Input is what Plan decides from.
 type Input struct {
 	Facts *facts.Facts
+	// Judged: who asks has asked for the configuration's Problems already, and it has none.
+	Judged bool
 	// Keys are the files that Config.KeyFiles names, by path.
 	Keys map[string]KeyFile
 	// Unprivileged: who asks may not read keys, and only wants to know. Wants have no keys then.
@@ -68,8 +70,10 @@ type Named struct {
 // nothing is wanted. Nothing is wanted when c is empty.
 func Plan(in Input, c Config) (Result, error) {
 	var errs []error
-	for _, p := range c.Problems() {
-		errs = append(errs, fmt.Errorf("routing.wireguard.%s: %s", p.Path, p.Text))
+	if !in.Judged {
+		for _, p := range c.Problems() {
+			errs = append(errs, fmt.Errorf("routing.wireguard.%s: %s", p.Path, p.Text))
+		}
 	}
 	if len(errs) > 0 {
 		return Result{}, errors.Join(errs...)

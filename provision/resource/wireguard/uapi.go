@@ -108,7 +108,9 @@ func decodeUAPI(d *Device, r *bufio.Reader) error {
 	}
 	d.PublicKey = d.PrivateKey.Public()
 	for i := range d.Peers {
-		d.Peers[i].AllowedIPs = sorted(d.Peers[i].AllowedIPs)
+		if l := d.Peers[i].AllowedIPs; l == nil || !canonical(l) {
+			d.Peers[i].AllowedIPs = sorted(l)
+		}
 	}
 	return nil
 }

@@ -124,6 +124,16 @@ func sorted(list []netip.Prefix) []netip.Prefix {
 	return slices.Compact(out)
 }
 
+// canonical reports whether list is what sorted would make of it.
+func canonical(list []netip.Prefix) bool {
+	for i, p := range list {
+		if p != p.Masked() || i > 0 && comparePrefix(list[i-1], p) >= 0 {
+			return false
+		}
+	}
+	return true
+}
+
 func comparePrefix(a, b netip.Prefix) int {
 	if c := a.Addr().Compare(b.Addr()); c != 0 {
 		return c
