@@ -49,13 +49,13 @@ func TestMain(m *testing.M) {
 
 // machine is a namespace with a network, mounts, /etc, /run and /var/lib of its own.
 type machine struct {
-	t    *testing.T
+	t    testing.TB
 	name string
 	pid  int
 	dir  string
 }
 
-func newMachine(t *testing.T, name string) *machine {
+func newMachine(t testing.TB, name string) *machine {
 	t.Helper()
 	dir := t.TempDir()
 	script := `set -e
@@ -205,7 +205,7 @@ func (m *machine) write(path, text string) {
 }
 
 // away asks until f says nothing.
-func await(t *testing.T, what string, f func() error) {
+func await(t testing.TB, what string, f func() error) {
 	t.Helper()
 	deadline := time.Now().Add(15 * time.Second)
 	for {
@@ -252,7 +252,7 @@ type world struct {
 // package share it, so it ends with the package.
 var programPath, programDir string
 
-func newWorld(t *testing.T) *world {
+func newWorld(t testing.TB) *world {
 	t.Helper()
 	lab.Need(t, lab.Tier2)
 	for _, tool := range []string{"wg", "wg-quick", "ip", "dig", "ping", "nsenter", "unshare"} {
@@ -329,7 +329,7 @@ func (m *machine) up(name, config string) {
 func (m *machine) down(name string) { m.run("wg-quick", "down", "/etc/wireguard/"+name+".conf") }
 
 // field is the value of a key of a file of wg-quick.
-func field(t *testing.T, config, key string) string {
+func field(t testing.TB, config, key string) string {
 	t.Helper()
 	for _, l := range strings.Split(config, "\n") {
 		if k, v, ok := strings.Cut(l, " = "); ok && k == key {
