@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/netip"
 	"slices"
+	"sort"
 	"time"
 
 	miekg "github.com/miekg/dns"
@@ -64,7 +65,7 @@ func (h *Handler) learn(s *settings, name, asked, msg []byte) error {
 	if !wanted || len(addrs) == 0 {
 		return nil
 	}
-	slices.SortFunc(addrs, netip.Addr.Compare)
+	sort.Slice(addrs, func(i, j int) bool { return addrs[i].Less(addrs[j]) })
 	ctx, cancel := context.WithTimeout(context.Background(), learnWithin)
 	defer cancel()
 	err := h.learner.Learn(ctx, text, slices.Compact(addrs), max(time.Duration(ttl)*time.Second, s.Cache.MinTTL))

@@ -158,7 +158,7 @@ func (r *Responder) rebuild() {
 	}
 	// RFC 6762 section 6.1.
 	deny := func(name string, ttl uint32, types ...uint16) {
-		slices.Sort(types)
+		sort.Slice(types, func(i, j int) bool { return types[i] < types[j] })
 		add(nsec, &dns.NSEC{Hdr: hdr(name, dns.TypeNSEC, ttl), NextDomain: name, TypeBitMap: slices.Compact(types)})
 	}
 	deny(host, hostTTL, types...)

@@ -87,8 +87,9 @@ func parseTraffic(words []string, fail func(i int, format string, args ...any)) 
 	}
 	for i := range out {
 		out[i].ports = mergePorts(out[i].ports)
-		slices.Sort(out[i].types)
-		out[i].types = slices.Compact(out[i].types)
+		types := out[i].types
+		sort.Slice(types, func(a, b int) bool { return types[a] < types[b] })
+		out[i].types = slices.Compact(types)
 	}
 	sort.Slice(out, func(i, j int) bool { return out[i].proto < out[j].proto })
 	return out

@@ -3,6 +3,7 @@ package killswitch
 import (
 	"net/netip"
 	"slices"
+	"sort"
 	"strings"
 	"time"
 
@@ -91,7 +92,7 @@ func elements(as []netip.Addr) []nft.Element {
 
 func ports(ps []uint16) []nft.Element {
 	ps = slices.Clone(ps)
-	slices.Sort(ps)
+	sort.Slice(ps, func(i, j int) bool { return ps[i] < ps[j] })
 	var out []nft.Element
 	for _, p := range slices.Compact(ps) {
 		out = append(out, nft.Element{Key: match.PortKey(p)})

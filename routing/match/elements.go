@@ -32,7 +32,7 @@ func RangeOf(p netip.Prefix) Range { return Range{p.Masked().Addr(), LastOf(p)} 
 // of a set must not overlap, and fewer are smaller.
 func Merge(rs []Range) []Range {
 	rs = slices.Clone(rs)
-	slices.SortFunc(rs, func(a, b Range) int { return a.From.Compare(b.From) })
+	sort.Slice(rs, func(i, j int) bool { return rs[i].From.Less(rs[j].From) })
 	var out []Range
 	for _, r := range rs {
 		if n := len(out); n > 0 && (r.From.Compare(out[n-1].To) <= 0 || r.From == out[n-1].To.Next()) {
@@ -101,7 +101,7 @@ func Names(names []string) []nft.Element {
 // Types are the elements of a set of TypeICMPv6.
 func Types(types ...uint8) []nft.Element {
 	types = slices.Clone(types)
-	slices.Sort(types)
+	sort.Slice(types, func(i, j int) bool { return types[i] < types[j] })
 	var out []nft.Element
 	for _, t := range slices.Compact(types) {
 		out = append(out, nft.Element{Key: []byte{t}})

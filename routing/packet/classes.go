@@ -51,7 +51,7 @@ func classesOf(w World, family int) classes {
 	}
 	sort.Slice(k.addrs, func(i, j int) bool { return k.addrs[i].Compare(k.addrs[j]) < 0 })
 	k.addrs = slices.Compact(k.addrs)
-	slices.Sort(k.ports)
+	sort.Slice(k.ports, func(i, j int) bool { return k.ports[i] < k.ports[j] })
 	k.ports = slices.Compact(k.ports)
 	sort.SliceStable(k.protos, func(i, j int) bool { return k.protos[i] < k.protos[j] })
 	k.protos = slices.Compact(k.protos)

@@ -1,7 +1,6 @@
 package forward
 
 import (
-	"slices"
 	"time"
 
 	"github.com/provision-net/provision/dnsdhcp/clock"
@@ -30,7 +29,7 @@ func (g *group) order(now clock.Instant) (order []standing, beside *upstream) {
 			tired = append(tired, s)
 		}
 	}
-	slices.SortStableFunc(order, func(a, b standing) int { return int(a.score/time.Microsecond) - int(b.score/time.Microsecond) })
+	rank(order, func(s standing) int64 { return int64(s.score / time.Microsecond) })
 	if len(order) > 0 {
 		for _, s := range tired {
 			if s.class == probing && s.u.claimProbe(now, probeHold) {
@@ -41,7 +40,7 @@ func (g *group) order(now clock.Instant) (order []standing, beside *upstream) {
 	}
 	// None lives: whose back-off ends first is tried, but no more often than once in probeHold, so that a dead uplink
 	// costs clients no time and its return is noticed soon.
-	slices.SortStableFunc(tired, func(a, b standing) int { return compare(a.until, b.until) })
+	rank(tired, func(s standing) int64 { return int64(s.until) })
 	for _, s := range tired {
 		if s.u.claimDead(now) {
 			order = append(order, s)
@@ -50,14 +49,14 @@ func (g *group) order(now clock.Instant) (order []standing, beside *upstream) {
 	return order, nil
 }
 
-func compare(a, b clock.Instant) int {
-	switch {
-	case a < b:
-		return -1
-	case a > b:
-		return 1
+// rank sorts stably, the least key first: by insertion and without an allocation, as it happens for each question and somebody has
+// written the list by hand.
+func rank(list []standing, key func(standing) int64) {
+	for i := range list {
+		for j := i; j > 0 && key(list[j]) < key(list[j-1]); j-- {
+			list[j], list[j-1] = list[j-1], list[j]
+		}
 	}
-	return 0
 }
 
 // claimDead is claimProbe when nobody else lives, whatever the back-off says.

@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"sort"
 	"strings"
 )
 
@@ -114,7 +115,7 @@ func readMBR(r io.ReaderAt, size int64, b []byte) (t Table, protective bool, err
 			t.Partitions = append(t.Partitions, e.partition(i+1, 0))
 		}
 	}
-	slices.SortStableFunc(t.Partitions, func(a, b Partition) int { return a.Number - b.Number })
+	sort.SliceStable(t.Partitions, func(i, j int) bool { return t.Partitions[i].Number < t.Partitions[j].Number })
 	return t, protective, nil
 }
 

@@ -2,6 +2,7 @@ package routemetric
 
 import (
 	"slices"
+	"sort"
 
 	"golang.org/x/sys/unix"
 )
@@ -48,7 +49,7 @@ func metricsOf(us []unit) []uint32 {
 	for _, u := range us {
 		out = append(out, u.metric)
 	}
-	slices.Sort(out)
+	sort.Slice(out, func(i, j int) bool { return out[i] < out[j] })
 	return slices.Compact(out)
 }
 

@@ -18,6 +18,7 @@ package routemetric
 
 import (
 	"slices"
+	"sort"
 	"strconv"
 	"strings"
 
@@ -80,7 +81,7 @@ func want(ref provision.Ref, metric uint32, why string) provision.Want {
 // Format is the canonical text of a set of metrics; empty for none.
 func Format(metrics ...uint32) string {
 	set := slices.Clone(metrics)
-	slices.Sort(set)
+	sort.Slice(set, func(i, j int) bool { return set[i] < set[j] })
 	set = slices.Compact(set)
 	text := make([]string, len(set))
 	for i, m := range set {

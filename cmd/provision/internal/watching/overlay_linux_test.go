@@ -109,9 +109,11 @@ func TestMeasuredCosts(t *testing.T) {
 		return fmt.Sprint(list[0].Linkinfo.Port.Cost)
 	}
 	costs := func() string { return cost("vx-paris") + " " + cost("vx-quito") + " " + cost("vx-riga") }
-	poll(t, "costs", func() bool { return costs() == "660 180 100" }) // riga is silent
+	// riga is silent; on a machine that is busy ten milliseconds may take twenty, which is the next step.
+	measured := func() bool { c := costs(); return c == "660 180 100" || c == "660 340 100" }
+	poll(t, "costs", measured)
 	ns.Sh("ip link set vx-quito type bridge_slave cost 7\nip link del vx-paris")
-	poll(t, "what was taken away", func() bool { return costs() == "660 180 100" })
+	poll(t, "what was taken away", measured)
 	if out := ns.Sh("ip -d link show vx-paris"); !strings.Contains(out, "master br-overlay") || !strings.Contains(out, "remote 10.97.99.2") {
 		t.Errorf("it came back as %s", out)
 	}
