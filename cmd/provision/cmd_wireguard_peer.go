@@ -49,7 +49,7 @@ tunnel and asks this machine for names.` + "\n" + exitHelp,
 	f.StringVar(&o.Route, "route", "", "what it sends by the tunnel: `full` (everything, the default), split (the tunnel and the LANs here) or lan (the LANs alone)")
 	f.StringSliceVar(&o.allowed, "allowed-ips", nil, "the same as a list of `networks`")
 	f.StringSliceVar(&o.except, "except", nil, "everything but these `networks`")
-	f.StringSliceVar(&o.DNS, "dns", nil, "name `servers` it asks, and domains it searches; default is this machine")
+	f.StringSliceVar(&o.DNS, "dns", nil, "name `servers` it asks, and domains it searches; none: it keeps those it has; default is this machine")
 	f.Uint16Var(&o.keepalive, "keepalive", 25, "`seconds` between packets that keep its way through NAT open; 0 is none")
 	f.Uint16Var(&o.MTU, "mtu", 0, "its largest packet in `bytes`; default is its own choice")
 	f.StringSliceVar(&o.addresses, "address", nil, "its `addresses` in the tunnel; default are the next ones that are free")

@@ -54,11 +54,17 @@ type Client struct {
 	PrivateKey          string   `yaml:"private-key" help:"its private key; only where it was asked to be kept (--keep-key)"`
 	Addresses           []string `yaml:"addresses" help:"its addresses; default: the single ones of allowed-ips"`
 	AllowedIPs          []string `yaml:"allowed-ips" help:"what it sends to this machine; default: everything"`
-	DNS                 []string `yaml:"dns" help:"name servers it asks, and domains it searches; default: this machine's addresses in the tunnel"`
+	DNS                 []string `yaml:"dns" help:"name servers it asks, and domains it searches, or none: it keeps those it has. Default: this machine's addresses in the tunnel"`
 	MTU                 uint16   `yaml:"mtu" help:"its largest packet in bytes; default: its program's own choice"`
 	Endpoint            string   `yaml:"endpoint" help:"where it finds this machine, if not at public-endpoint"`
 	PersistentKeepalive uint16   `yaml:"persistent-keepalive" default:"0" help:"its keepalive in seconds; 25 where it is behind NAT"`
 }
+
+// NoDNS as the only entry of Client.DNS: the peer goes on asking whom it asks without the tunnel.
+const NoDNS = "none"
+
+// AsksNobody reports whether a peer gets no name servers from here.
+func (c Client) AsksNobody() bool { return len(c.DNS) == 1 && c.DNS[0] == NoDNS }
 
 // Words of Interface.Route and Interface.Reach.
 const (

@@ -172,6 +172,10 @@ func (j *judge) client(at string, c *Client) {
 		}
 	}
 	for n, text := range c.DNS {
+		if text == NoDNS && len(c.DNS) > 1 {
+			j.add(fmt.Sprintf("%s.dns[%d]", at, n), "none stands alone: the peer keeps the name servers it has")
+			continue
+		}
 		if a, err := netip.ParseAddr(text); (err != nil || a.Zone() != "") && badDomain(text) != "" {
 			j.add(fmt.Sprintf("%s.dns[%d]", at, n), "%q is neither an address of a name server nor a domain", text)
 		}

@@ -84,6 +84,7 @@ func TestProblems(t *testing.T) {
 		{"office.example.org:51820", "300.1.1.1:5", "wg0.peers.site.endpoint", "neither an address"},
 		{"office.example.org:51820", "0.0.0.0:5", "wg0.peers.site.endpoint", "no address of a machine"},
 		{"persistent-keepalive: 25", "client: {dns: ['a b'], mtu: 5, allowed-ips: [x], addresses: [y], endpoint: '', private-key: z}", "wg0.peers.site.client.mtu", "576"},
+		{"persistent-keepalive: 25", "client: {dns: [none, 9.9.9.9]}", "wg0.peers.site.client.dns[0]", "none stands alone"},
 		{"persistent-keepalive: 25}", "}\nwg1: {private-key: PRIV, addresses: [10.97.98.9/28], listen-port: 51820}", "wg1.listen-port", "that of wg0 already"},
 		{"persistent-keepalive: 25}", "}\nwg1: {private-key: PRIV, addresses: [10.97.98.9/28]}", "wg1.addresses[0]", "overlaps with 10.97.98.0/24 of wg0"},
 		{"persistent-keepalive: 25}", "}\nwg1: {private-key: PRIV, peers: {x: {public-key: KEYB, allowed-ips: [10.20.0.0/16]}}}", "wg1.peers.x.allowed-ips[0]", "reached by wg0 already"},
@@ -105,6 +106,7 @@ func TestProblems(t *testing.T) {
 	}
 	// What looks alike and is right.
 	for old, fine := range map[string]string{
+		"persistent-keepalive: 25":       "client: {dns: [none]}",
 		"10.97.98.2/32, ":                "10.97.98.2/32, 10.20.7.0/24, ",
 		"25}":                            "25}\nwg1: {private-key: PRIV, addresses: ['fe80::1/64', 192.0.2.1/32]}\nwg2: {private-key: PRIV, addresses: ['fe80::1/64']}",
 		"reach: [internet]":              "route: full\n  mtu: 1280\n  peers: {exit: {public-key: KEYC, allowed-ips: [0.0.0.0/1, 128.0.0.0/1], endpoint: '192.0.2.1:1'}}\nwg9:\n  private-key: PRIV",

@@ -207,6 +207,7 @@ func TestForPeer(t *testing.T) {
 	i := wireguard.Interface{Addresses: []string{"10.97.98.1/24", "fd12:3456:789a:1::1/64"}, ListenPort: 51820, PublicEndpoint: "vpn.example.org", Peers: map[string]wireguard.Peer{
 		"phone":  {PublicKey: key(privA).Public().String(), PresharedKey: keyC, AllowedIPs: []string{"10.97.98.2/32", "fd12:3456:789a:1::2/128"}, Client: &wireguard.Client{PersistentKeepalive: 25}},
 		"laptop": {PublicKey: key(privA).Public().String(), AllowedIPs: []string{"10.97.98.3/32", "10.20.0.0/16"}, Client: &wireguard.Client{PrivateKey: privA, AllowedIPs: []string{"10.97.98.0/24"}, DNS: []string{"10.97.98.1", "lan"}, MTU: 1280, Endpoint: "[2001:db8::1]:5"}},
+		"tablet": {PublicKey: key(privA).Public().String(), AllowedIPs: []string{"10.97.98.4/32"}, Client: &wireguard.Client{PrivateKey: privA, DNS: []string{"none"}}},
 		"net":    {PublicKey: keyB, AllowedIPs: []string{"10.30.0.0/16"}},
 	}}
 	k := Keys{Private: key(keyB)}
@@ -229,6 +230,9 @@ func TestForPeer(t *testing.T) {
 	}
 	if f, err = ForPeer(i, "laptop", k, keys.Key{}); err != nil || f.Interface.MTU != 1280 || f.Peers[0].Endpoint != "[2001:db8::1]:5" || fmt.Sprint(f.Interface.Search) != "[lan]" || join(f.Interface.Addresses, " ") != "10.97.98.3/32" || f.Interface.PrivateKey != key(privA) {
 		t.Errorf("%+v %v", f, err)
+	}
+	if f, err = ForPeer(i, "tablet", k, keys.Key{}); err != nil || strings.Contains(string(f.Phone()), "DNS") || strings.Contains(string(f.Phone()), "none") {
+		t.Errorf("it keeps its name servers: %v\n%s", err, f.Phone())
 	}
 	if f, err = ForPeer(i, "phone", k, keys.Key{}); err != nil || strings.Contains(string(f.Phone()), "PrivateKey") {
 		t.Errorf("%+v %v", f, err)

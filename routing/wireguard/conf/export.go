@@ -93,7 +93,7 @@ func ForPeer(i config.Interface, name string, k Keys, private wireguard.Key) (Fi
 	for _, d := range c.DNS {
 		if a, err := netip.ParseAddr(d); err == nil {
 			f.Interface.DNS = append(f.Interface.DNS, a)
-		} else {
+		} else if !c.AsksNobody() {
 			f.Interface.Search = append(f.Interface.Search, d)
 		}
 	}

@@ -97,6 +97,16 @@ func TestCodesAndKeys(t *testing.T) {
 		t.Errorf("the same key again: status %d, %s", code, errs)
 	}
 
+	if config := box.provision("wireguard", "add", "tv", "--dns", "none"); strings.Contains(config, "DNS") {
+		t.Errorf("it keeps its name servers:\n%s", config)
+	} else if shown := box.provision("wireguard", "show", "tv"); strings.Contains(shown, "DNS") {
+		t.Errorf("shown again:\n%s", shown)
+	}
+	if code, _, errs := box.status("wireguard", "add", "radio", "--dns", "none,9.9.9.9"); code != 64 || !strings.Contains(errs, "none stands alone") {
+		t.Errorf("none and one: status %d, %s", code, errs)
+	}
+	box.provision("wireguard", "remove", "tv")
+
 	png, svg, file := box.dir+"/phone.png", box.dir+"/phone.svg", box.dir+"/phone.conf"
 	out := box.provision("wireguard", "add", "phone", "--keep-key", "--png", png, "--svg", svg, "--out", file)
 	if out != "" {
