@@ -1,5 +1,6 @@
 // Package health judges how the peers of a tunnel fare: what is known of them now, and what was seen
-// before. It is pure; the roof reads the devices and keeps what was seen.
+// before. The judging is pure; the roof reads the devices and keeps what was seen, and Job has a watch
+// tell of it.
 package health
 
 import (
@@ -94,21 +95,27 @@ func Warnings(p Peer, live *wireguard.Peer, before, seen Seen, now time.Time) []
 		other := seen.Moves[len(seen.Moves)-2].Endpoint
 		out = append(out, fmt.Sprintf("its endpoint went to and fro %d times between %s and %s: two devices use the same key. `provision wireguard rotate %s` gives one of them a new one, `add` makes another peer", n, other, last, p.Name))
 	}
-	age := now.Sub(live.LastHandshake)
 	switch {
 	case live.LastHandshake.IsZero() && live.Sent > 0 && live.Received == 0 && p.Calls:
 		out = append(out, "it has never answered: its endpoint, its public key or a firewall in between is wrong")
 	case live.LastHandshake.IsZero() || !stalled(live, before, now) && seen.Stalls == 0:
-	case p.Calls && p.Own == 0:
-		out = append(out, fmt.Sprintf("no handshake for %s though something was sent: if this machine is behind NAT, give the peer persistent-keepalive: 25", short(age)))
-	case p.Calls:
-		out = append(out, fmt.Sprintf("no handshake for %s though something was sent%s", short(age), smaller("persistent-keepalive", p.Own)))
-	case p.Keepalive == 0:
-		out = append(out, fmt.Sprintf("no handshake for %s though something was sent to it: it is off, or behind NAT, which forgets the way back to it: give it --keepalive 25", short(age)))
 	default:
-		out = append(out, fmt.Sprintf("no handshake for %s though something was sent to it: it is off%s", short(age), smaller("--keepalive", p.Keepalive)))
+		out = append(out, p.stall("for "+short(now.Sub(live.LastHandshake))))
 	}
 	return out
+}
+
+// stall says that there was no handshake since or for some time, and what to do.
+func (p Peer) stall(since string) string {
+	switch {
+	case p.Calls && p.Own == 0:
+		return fmt.Sprintf("no handshake %s though something was sent: if this machine is behind NAT, give the peer persistent-keepalive: 25", since)
+	case p.Calls:
+		return fmt.Sprintf("no handshake %s though something was sent%s", since, smaller("persistent-keepalive", p.Own))
+	case p.Keepalive == 0:
+		return fmt.Sprintf("no handshake %s though something was sent to it: it is off, or behind NAT, which forgets the way back to it: give it --keepalive 25", since)
+	}
+	return fmt.Sprintf("no handshake %s though something was sent to it: it is off%s", since, smaller("--keepalive", p.Keepalive))
 }
 
 // smaller suggests the next keepalive.

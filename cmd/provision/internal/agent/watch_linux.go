@@ -28,6 +28,7 @@ import (
 	"github.com/provision-net/provision/routing/tunnel/update"
 	"github.com/provision-net/provision/routing/uplink"
 	"github.com/provision-net/provision/routing/watch"
+	"github.com/provision-net/provision/routing/wireguard/health"
 )
 
 // Watch keeps what was committed and does the configured jobs, until ctx ends or, with Once,
@@ -62,6 +63,7 @@ func (a *Agent) Watch(ctx context.Context, o WatchOptions) (watch.Status, error)
 	k := &keeper{agent: a, engine: e, config: cfg, ups: ups, given: given, told: told}
 	k.measured = &watching.Overlay{Feed: sys.Feed}
 	k.named = &watching.Names{Feed: sys.Feed, World: endpoints{agent: a, guards: k.guards, tables: &nft.Resource{}}}
+	k.peers, k.tunnels = watching.Peers(endpoints{}, sys.Feed), a.Config.Routing
 	eng := &watch.Engine{
 		Source: sys, Hand: sys, Runner: sys, Resources: e.Resources, Memory: watching.MemoryPath,
 		Lock: k.lock, Managers: watching.Managers, Overruns: sys.Overruns, Log: a.Log, Boot: watching.BootID(),
@@ -102,6 +104,7 @@ func (a *Agent) Watch(ctx context.Context, o WatchOptions) (watch.Status, error)
 	}
 	g.Go(func() error { return told.Run(ctx) })
 	g.Go(func() error { return k.named.Run(ctx) })
+	g.Go(func() error { _ = k.peers.Run(ctx); return nil }) // it ends with ctx only
 	g.Go(func() error { return given.Run(ctx) })
 	g.Go(func() error { return k.measured.Run(ctx) })
 	sw := &switcher{agent: a, engine: e, poked: make(chan struct{}, 1)}
@@ -243,12 +246,14 @@ type keeper struct {
 	told   *watching.Told
 	given  *watching.Delegation
 	named  *watching.Names
+	peers  *health.Job
 	// measured has what the wires of an overlay cost.
 	measured *watching.Overlay
 
 	mu       sync.Mutex
 	config   watch.Config
-	text     []byte // of the kept state, as it was read last
+	tunnels  routing.Config // the configuration's file
+	text     []byte         // of the kept state, as it was read last
 	wants    []provision.Want
 	ways     int
 	ends     int // tunnels whose servers are told
@@ -343,6 +348,7 @@ func (k *keeper) load() error {
 	}
 	if text == nil {
 		k.named.Job(nil) // nobody is asked for any more
+		k.peers.Keep(nil)
 	}
 	if text != nil && k.config.Keeps() {
 		state, err := kept.Parse(text)
@@ -354,7 +360,8 @@ func (k *keeper) load() error {
 			k.guarded = state.Switch.Input.Config.Tunnel
 		}
 		jobs = withProxies(jobs, state.Proxies)
-		jobs = append(jobs, k.named.Job(state.Endpoints), &watch.Keep{Wants: k.wants, Class: classes(k.engine)})
+		k.peers.Keep(k.agent.watchedPeers(k.tunnels))
+		jobs = append(jobs, k.named.Job(state.Endpoints), k.peers, &watch.Keep{Wants: k.wants, Class: classes(k.engine)})
 	}
 	k.jobs(jobs...)
 	return nil
@@ -446,7 +453,7 @@ func (k *keeper) take(read func() (routing.Config, error)) error {
 		return err
 	}
 	k.mu.Lock()
-	k.config = c.Watch.Complete()
+	k.config, k.tunnels = c.Watch.Complete(), c
 	k.mu.Unlock()
 	k.uplinks(c.Uplinks)
 	k.updates(c.Updates())

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	keys "github.com/provision-net/provision/provision/resource/wireguard"
+	"github.com/provision-net/provision/routing"
 	"github.com/provision-net/provision/routing/wireguard"
 	"github.com/provision-net/provision/routing/wireguard/health"
 )
@@ -184,7 +185,7 @@ func describe(name string, c wireguard.Config, d *keys.Device, now time.Time, be
 		k, _ := keys.ParseKey(p.PublicKey)
 		known[k] = true
 		line := WireguardLine{Name: peer, PublicKey: p.PublicKey, AllowedIPs: p.AllowedIPs, Keepalive: p.PersistentKeepalive}
-		h := health.Peer{Name: peer, Calls: p.Endpoint != "", Own: p.PersistentKeepalive}
+		h := faring(peer, p)
 		var allowed []netip.Prefix
 		for _, text := range p.AllowedIPs {
 			if a, why := wireguard.ParseAllowed(text); why == "" {
@@ -193,7 +194,7 @@ func describe(name string, c wireguard.Config, d *keys.Device, now time.Time, be
 		}
 		h.Allowed = keys.FormatAllowedIPs(allowed)
 		if cl := p.Client; cl != nil {
-			line.KeyKept, h.Keepalive = cl.PrivateKey != "", cl.PersistentKeepalive
+			line.KeyKept = cl.PrivateKey != ""
 		}
 		if d != nil {
 			live := d.Peer(k)
@@ -219,6 +220,39 @@ func describe(name string, c wireguard.Config, d *keys.Device, now time.Time, be
 			line.Warnings = []string{"nobody configured it: somebody else added it"}
 		}
 		out.Peers = append(out.Peers, line)
+	}
+	return out
+}
+
+// faring is what matters of a peer for how it fares.
+func faring(name string, p wireguard.Peer) health.Peer {
+	h := health.Peer{Name: name, Calls: p.Endpoint != "", Own: p.PersistentKeepalive}
+	if p.Client != nil {
+		h.Keepalive = p.Client.PersistentKeepalive
+	}
+	return h
+}
+
+// watchedPeers are those of the configuration's file, those that commands added, and those of the overlay.
+// What cannot be read now is not watched: apply says what is wrong with it.
+func (a *Agent) watchedPeers(c routing.Config) health.Watched {
+	if added, err := a.wireguardAdded(); err == nil {
+		if merged, err := mergeWireguard(c.WireGuard, added); err == nil {
+			c.WireGuard = merged
+		}
+	}
+	out := health.Watched{}
+	for device, i := range c.WithOverlay().WireGuard {
+		for name, p := range i.Peers {
+			k, err := keys.ParseKey(p.PublicKey)
+			if err != nil {
+				continue
+			}
+			if out[device] == nil {
+				out[device] = map[keys.Key]health.Peer{}
+			}
+			out[device][k] = faring(name, p)
+		}
 	}
 	return out
 }
