@@ -3,10 +3,13 @@
 package people
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
+	"os"
 	"strings"
 	"testing"
+	"time"
 )
 
 // A client whose endpoint's name nobody knows yet is applied all the same; the watch finds it as soon as
@@ -30,6 +33,68 @@ func TestClientByName(t *testing.T) {
 	laptop.pings(host6)
 	if got := laptop.run("wg", "show", "wg0", "endpoints"); !strings.Contains(got, box4+":51820") {
 		t.Errorf("the endpoint is %s", got)
+	}
+}
+
+// A peer that does not answer any more, because it is gone or a NAT has forgotten the way to it, is told of
+// once by the watch, with the keepalive to try; and not any more when it is back.
+func TestStall(t *testing.T) {
+	if os.Getenv("PROVISION_LAB_COUNTED") == "" {
+		t.Skip("skipped: it takes four minutes, but in a guest whose clock jumps while nothing is done")
+	}
+	w := newWorld(t)
+	w.box.provision("wireguard", "init", "--endpoint", box4, "--manage", "no")
+	config := w.box.provision("wireguard", "add", "phone")
+	w.phone.up("phone", config)
+	w.phone.pings(host4)
+	w.box.background("", w.box.dir+"/bin/provision", "watch")
+	w.phone.run("ip", "link", "set", "eth0", "down")
+	inside, _, _ := strings.Cut(field(t, config, "Address"), "/")
+	w.box.background("", "ping", "-q", "-i", "5", inside)
+	status := func() (noted uint64, last string) {
+		var s struct {
+			Jobs []struct {
+				Name     string `json:"name"`
+				Noted    uint64 `json:"noted"`
+				LastNote string `json:"last_note"`
+			} `json:"jobs"`
+		}
+		// The watch may not answer yet.
+		if out, err := w.box.try(w.box.dir+"/bin/provision", "watch", "--status", "-o", "json"); err == nil && json.Unmarshal([]byte(out), &s) == nil {
+			for _, j := range s.Jobs {
+				if j.Name == "handshakes" {
+					return j.Noted, j.LastNote
+				}
+			}
+		}
+		return 0, ""
+	}
+	rest := func(d time.Duration) {
+		t.Helper()
+		select {
+		case <-time.After(d):
+		case <-t.Context().Done():
+		}
+	}
+	noted, last := status()
+	for over := time.Now().Add(8 * time.Minute); noted == 0; noted, last = status() {
+		if time.Now().After(over) {
+			t.Fatalf("nothing is told: %s", w.box.provision("wireguard", "list"))
+		}
+		rest(10 * time.Second)
+	}
+	if !strings.Contains(last, "peer phone of wg0: no handshake since ") || !strings.Contains(last, "try --keepalive 20") {
+		t.Errorf("it says %s", last)
+	}
+	rest(3 * time.Minute) // nothing is to happen
+	if again, last := status(); again != noted {
+		t.Errorf("it is told %d times, the last time: %s", again, last)
+	}
+	w.phone.sh("ip link set eth0 up\nip route replace default via 192.0.2.1")
+	w.phone.pings(host4)
+	w.box.pings(inside)
+	if p := w.box.list().Interfaces[0].Peers[0]; len(p.Warnings) != 0 {
+		t.Errorf("it is back: %+v", p)
 	}
 }
 

@@ -121,7 +121,7 @@ func TestThousandPeers(t *testing.T) {
 	}
 	base := w.left.want
 	count := 1000
-	if emulated() {
+	if emulated() && !counted() {
 		count = 250
 	}
 	thousand := append(base[:len(base):len(base)], many(0, count)...)
@@ -152,6 +152,18 @@ func TestThousandPeers(t *testing.T) {
 		}
 		wire = min(wire, time.Since(begin))
 	}
+	if w.left.kernel && counted() {
+		more = append(more, many(3000, 1)...)
+		var talk conversation
+		w.left.ns.Do(func() {
+			talk = traced(t, func() {
+				if _, err := w.left.engine.Apply(t.Context(), provision.Desired{Wants: more}, provision.ApplyOptions{}); err != nil {
+					t.Error(err)
+				}
+			})
+		})
+		t.Logf("counted: first %v, one-more %v, netlink %v, request %v, calls %d", first, best, talk.all, talk.sent, talk.calls)
+	}
 	last, lastCPU := apply(base)
 	sent, back := stop()
 	t.Logf("kernel %v: %d peers in %v (%v of CPU), one more in %v (%v of CPU), of which reading the device and telling it %v; all of them away in %v (%v of CPU); %d datagrams sent meanwhile, %d came back",
@@ -160,7 +172,7 @@ func TestThousandPeers(t *testing.T) {
 		t.Errorf("of %d datagrams %d came back", sent, back)
 	}
 	if emulated() {
-		return
+		return // whoever boots a guest whose clock is counted judges what was told
 	}
 	// On a machine that is busy with something else the clock tells of that, and the CPU time of ours.
 	if min(first, firstCPU) > 2*time.Second || min(best, bestCPU) > 100*time.Millisecond {
@@ -202,6 +214,9 @@ func spent() time.Duration {
 	_ = unix.Getrusage(unix.RUSAGE_THREAD, &u)
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
+
+// counted reports whether the guest's clock goes by with its instructions.
+func counted() bool { return os.Getenv("PROVISION_LAB_COUNTED") != "" }
 
 func emulated() bool {
 	b, _ := os.ReadFile("/proc/cmdline")
