@@ -77,7 +77,7 @@ func exitStatus(err error) int {
 		return exitDone
 	case errors.Is(err, errDifferences):
 		return exitDifferences
-	case errors.As(err, &stuck), errors.Is(err, vbox.ErrStuck):
+	case errors.As(err, &stuck), errors.Is(err, vbox.ErrStuck), cardStuck(err):
 		return exitStuck
 	case errors.As(err, &conflict), errors.As(err, &held), errors.Is(err, agent.ErrConflict), errors.Is(err, vbox.ErrTaken):
 		return exitConflict

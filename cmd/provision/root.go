@@ -82,6 +82,7 @@ Start with 'provision --detect', which needs no root and changes nothing.
 		newServe(g), newLeases(g), newStatus(g), newWhy(g),
 		newFirewall(g), newLists(g), newWatch(g), newRestore(g), newGadget(g), newWifi(g), newWireguard(g), newOverlay(g), newHost(g),
 	)
+	c.AddCommand(newCard(g)...)
 	strictBuiltins(c)
 	return c
 }

@@ -220,7 +220,7 @@ func TestCommandsInPagesWork(t *testing.T) {
 		path := []string{}
 		if !strings.HasPrefix(c.args[0], "-") {
 			path = append(path, c.args[0])
-			if nested := []string{"hook", "firewall", "gadget", "wifi", "lists", "wireguard", "host"}; slices.Contains(nested, c.args[0]) && len(c.args) > 1 {
+			if nested := []string{"hook", "firewall", "gadget", "wifi", "lists", "wireguard", "host", "card"}; slices.Contains(nested, c.args[0]) && len(c.args) > 1 {
 				path = append(path, c.args[1])
 			}
 		}

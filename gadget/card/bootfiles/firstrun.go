@@ -15,7 +15,7 @@ const (
 // Install is a file of the boot partition that the first boot puts into the system.
 type Install struct {
 	From string // on the boot partition
-	To   string // absolute
+	To   string // absolute; empty for what is only to be wiped
 	Mode uint32 // 0600
 	// Secret: what is on the boot partition, which everybody can read, is written over
 	// with zeros and removed as soon as the copy is on the disk.
@@ -46,7 +46,7 @@ boot=%s
 mount -o remount,rw "$boot" 2>/dev/null
 log=$boot/%s
 (: >>"$log") 2>/dev/null && exec >>"$log" 2>&1 # a redirection of exec that fails ends the shell
-say() { echo "$(date -u +%%Y-%%m-%%dT%%H:%%M:%%SZ) $*"; }
+say() { printf '%%s %%s\n' "$(date -u +%%Y-%%m-%%dT%%H:%%M:%%SZ)" "$*"; }
 say "first boot"
 # The hook goes first. The rest of the line may have changed since: words only.
 if sed -e 's/ systemd\.run=[^ ]*%s//' -e 's/ systemd\.run_success_action=reboot//' -e 's/ systemd\.unit=kernel-command-line\.target//' \
@@ -60,12 +60,17 @@ put() { # FROM TO MODE
   rm -f "$2.new"; say "cannot put $1 to $2"; return 1
 }
 wipe() { # FILE : zeros over what was there, then away with it
+  [ -e "$boot/$1" ] || return 0
   size=$(wc -c <"$boot/$1") && head -c "$size" /dev/zero | dd of="$boot/$1" conv=notrunc,fsync 2>/dev/null && rm -f "$boot/$1" && return
   say "cannot wipe $1"
 }
 umask 077
 `, quote(dir), LogName, strings.ReplaceAll(ScriptName, ".", `\.`))
 	for _, i := range installs {
+		if i.To == "" && i.Secret && !strings.ContainsAny(i.From, "\r\n\x00") {
+			fmt.Fprintf(&s, "wipe %s\n", quote(i.From))
+			continue
+		}
 		if !path.IsAbs(i.To) || strings.ContainsAny(i.From+i.To, "\r\n\x00") || i.Mode > 0o777 {
 			return "", fmt.Errorf("cannot install %q to %q with mode %o", i.From, i.To, i.Mode)
 		}
@@ -84,10 +89,18 @@ umask 077
 			words = append(words, quote(w))
 		}
 		line := strings.Join(words, " ")
-		fmt.Fprintf(&s, "timeout 60 %s </dev/null || say %s\n", line, quote("failed: "+strings.Join(c, " ")))
+		fmt.Fprintf(&s, "timeout 60 %s </dev/null || say %s\n", line, quote("failed: "+label(c)))
 	}
-	fmt.Fprintf(&s, "rm -f \"$boot/%s\"\nsay done\nsync\nexit 0\n", ScriptName)
+	fmt.Fprintf(&s, "rmdir \"$boot/%s\" 2>/dev/null\nrm -f \"$boot/%s\"\nsay done\nsync\nexit 0\n", Folder, ScriptName)
 	return s.String(), nil
+}
+
+// label names a command in the log; a program text of the shell is named by its $0.
+func label(c []string) string {
+	if len(c) > 3 && c[0] == "sh" && c[1] == "-c" {
+		c = c[3:]
+	}
+	return strings.Join(c, " ")
 }
 
 // quote makes a word of the shell.

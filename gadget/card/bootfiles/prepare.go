@@ -3,7 +3,6 @@ package bootfiles
 import (
 	"bytes"
 	"errors"
-	"fmt"
 	"slices"
 	"strings"
 
@@ -11,10 +10,20 @@ import (
 )
 
 // Change is what becomes of a file of the boot partition; nil is a file that is not
-// there. A list of them is what [Undo] needs to know.
+// there. A [Record] of them is what it takes to go back.
 type Change struct {
 	Path          string
 	Before, After []byte
+	// Secret: nothing of After may be kept, not even a digest, by which a short password
+	// could be guessed.
+	Secret bool
+}
+
+// File is a finished file for the boot partition.
+type File struct {
+	Path   string
+	Data   []byte
+	Secret bool // as in Change
 }
 
 // Options are what to prepare.
@@ -23,9 +32,13 @@ type Options struct {
 	Gadget bool
 	// Add and Drop are words of cmdline.txt, as Words has them.
 	Add, Drop []string
+	// Files are put as they are, before everything else.
+	Files []File
 	// Script is the first boot's script, if there is to be one, and Dir where the system
-	// mounts the boot partition ([Recognise]).
+	// mounts the boot partition ([Recognise]). The kernel's command line calls it, unless
+	// somebody else does.
 	Script, Dir string
+	Called      bool // by cloud-init: the command line need not
 }
 
 // Read gives a file of the boot partition; nil is a file that is not there.
@@ -37,17 +50,28 @@ func Prepare(read Read, o Options) ([]Change, error) {
 	var out []Change
 	add := func(path string, before []byte, after string) {
 		if before == nil || string(before) != after {
-			out = append(out, Change{path, before, []byte(after)})
+			out = append(out, Change{Path: path, Before: before, After: []byte(after)})
 		}
 	}
 	words := o.Add
+	for _, f := range o.Files {
+		before, err := read(f.Path)
+		if err != nil {
+			return nil, err
+		}
+		if before == nil || !bytes.Equal(before, f.Data) {
+			out = append(out, Change{f.Path, before, f.Data, f.Secret})
+		}
+	}
 	if o.Script != "" {
 		before, err := read(ScriptName)
 		if err != nil {
 			return nil, err
 		}
 		add(ScriptName, before, o.Script)
-		words = append(hookWords(o.Dir), words...)
+		if !o.Called {
+			words = append(hookWords(o.Dir), words...)
+		}
 	}
 	if o.Gadget {
 		before, err := read("config.txt")
@@ -76,40 +100,8 @@ func Prepare(read Read, o Options) ([]Change, error) {
 	return out, nil
 }
 
-// Undo decides how to go back on changes: to every byte of before where a file is
-// still as it was left. The system may have changed config.txt and cmdline.txt
-// meanwhile, as it does at its first boot: then only the own lines and words go. Any
-// other file that has changed is somebody else's by now, and named in the error; a file
-// that is gone stays so.
-func Undo(read Read, done []Change) ([]Change, error) {
-	var out []Change
-	var errs []error
-	for i := len(done) - 1; i >= 0; i-- {
-		c := done[i]
-		now, err := read(c.Path)
-		switch {
-		case err != nil:
-			return nil, err
-		case same(now, c.Before) || now == nil:
-		case same(now, c.After):
-			out = append(out, Change{c.Path, now, c.Before})
-		case c.Path == "config.txt":
-			if after, changed := bootfile.RemoveAdded(string(now)); changed {
-				out = append(out, Change{c.Path, now, []byte(after)})
-			}
-		case c.Path == "cmdline.txt":
-			after, err := Words(string(now), nil, added(c))
-			if err != nil {
-				errs = append(errs, err)
-			} else if after != string(now) {
-				out = append(out, Change{c.Path, now, []byte(after)})
-			}
-		default:
-			errs = append(errs, fmt.Errorf("%s has been changed by somebody else: look at it, and remove it by hand", c.Path))
-		}
-	}
-	return out, errors.Join(errs...)
-}
+// Undo is [Record.Undo] for changes that are at hand.
+func Undo(read Read, done []Change) ([]Change, error) { return RecordOf(done).Undo(read) }
 
 func same(a, b []byte) bool { return (a == nil) == (b == nil) && bytes.Equal(a, b) }
 

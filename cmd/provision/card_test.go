@@ -1,0 +1,299 @@
+//go:build !arm
+
+package main
+
+import (
+	"bytes"
+	"debug/elf"
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"maps"
+	"os"
+	"path/filepath"
+	"reflect"
+	"runtime"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/provision-net/provision/gadget/card/bootfiles"
+	"github.com/provision-net/provision/gadget/card/shacrypt"
+	"github.com/provision-net/provision/gadget/doctor"
+)
+
+const stockCmdline = "console=serial0,115200 console=tty1 root=PARTUUID=deadbeef-02 rootfstype=ext4 fsck.repair=yes rootwait quiet init=/usr/lib/raspberrypi-sys-mods/firstboot\n"
+
+// bootFolder is a mounted boot partition with these files.
+func bootFolder(t *testing.T, files map[string]string) string {
+	t.Helper()
+	dir := t.TempDir()
+	for name, text := range files {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return dir
+}
+
+// inFolder reads it back.
+func inFolder(t *testing.T, dir string) map[string]string {
+	t.Helper()
+	out := map[string]string{}
+	err := filepath.WalkDir(dir, func(path string, d os.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		text, err := os.ReadFile(path)
+		rel, _ := filepath.Rel(dir, path)
+		out[filepath.ToSlash(rel)] = string(text)
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
+
+// armProgram is a file that has the head of a static program for ARM, and size bytes.
+func armProgram(t testing.TB, size int) string {
+	t.Helper()
+	var b bytes.Buffer
+	h := elf.Header32{Type: uint16(elf.ET_EXEC), Machine: uint16(elf.EM_ARM), Version: 1, Ehsize: 52}
+	copy(h.Ident[:], "\x7fELF\x01\x01\x01")
+	if err := binary.Write(&b, binary.LittleEndian, h); err != nil {
+		t.Fatal(err)
+	}
+	name := filepath.Join(t.TempDir(), "provision-linux-armv6")
+	if err := os.WriteFile(name, append(b.Bytes(), make([]byte, size)...), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	return name
+}
+
+func text(t *testing.T, s string) string {
+	t.Helper()
+	name := filepath.Join(t.TempDir(), "text")
+	if err := os.WriteFile(name, []byte(s), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return name
+}
+
+const publicKey = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJ5vGmXhJ7KqkH1b4K3n3z8rWvT2lG6xqk1Q0F5pWn9c me@laptop"
+
+func TestCardFolder(t *testing.T) {
+	program := armProgram(t, 1000)
+	for name, before := range map[string]map[string]string{
+		"bookworm": {"config.txt": "a=1\n[cm4]\notg_mode=1\nauto_initramfs=1\n", "cmdline.txt": stockCmdline},
+		"windows":  {"config.txt": "a=1\r\nauto_initramfs=1\r\n", "cmdline.txt": strings.ReplaceAll(stockCmdline, "\n", "\r\n")},
+		"bullseye": {"config.txt": "a=1\n", "cmdline.txt": stockCmdline},
+		"trixie":   {"config.txt": "auto_initramfs=1\n", "cmdline.txt": stockCmdline, "user-data": "#cloud-config\n# hostname: x\n", "network-config": "# none\n", "meta-data": "instance-id: rpi\n"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := bootFolder(t, before)
+			const odd = `it's "odd" $HOME \ ü`
+			args := []string{"card", "prepare", dir, "--program", program, "--hostname", "Zero", "--user", "me", "--password-file", text(t, odd+"\r\n"), "--ssh-key", text(t, publicKey+"\r\n"),
+				"--wifi", "My Home", "--wifi-passphrase-file", text(t, "hunter2hunter2\n"), "--country", "de"}
+			if code, out, errs := call(t, append(args, "--dry-run")...); code != 0 || !strings.Contains(out, "nothing was written") || !maps.Equal(inFolder(t, dir), before) {
+				t.Fatalf("status %d\n%s%s", code, out, errs)
+			}
+			code, out, errs := call(t, args...)
+			if code != 0 || !strings.Contains(out, "prepared") {
+				t.Fatalf("status %d\n%s%s", code, out, errs)
+			}
+			now := inFolder(t, dir)
+			wifi := map[string]string{"trixie": "network-config", "bullseye": bootfiles.Folder + "/wpa_supplicant.conf"}[name]
+			if wifi == "" {
+				wifi = bootfiles.Folder + "/provision-wifi-My_Home.f36672c0.nmconnection"
+			}
+			if now[wifi] == "" || strings.Contains(now[wifi], "hunter2") {
+				t.Errorf("%s: %q of %v", wifi, now[wifi], out)
+			}
+			user, hash, _ := strings.Cut(strings.TrimSpace(now[bootfiles.Folder+"/account"]), ":")
+			if user != "me" || !shacrypt.Verify(hash, odd) {
+				t.Errorf("account: %s %s", user, hash)
+			}
+			if now[bootfiles.Folder+"/keys"] != publicKey+"\n" {
+				t.Errorf("keys: %q", now[bootfiles.Folder+"/keys"])
+			}
+			if line := now["cmdline.txt"]; strings.Count(line, "\n") != 1 || strings.Contains(line, "\r") || !strings.Contains(line, " cfg80211.ieee80211_regdom=DE") || !strings.Contains(line, " init=/usr/lib/raspberrypi-sys-mods/firstboot") {
+				t.Errorf("%q", line)
+			}
+			for _, f := range now {
+				if strings.Contains(f, "hunter2") || strings.Contains(f, "odd") {
+					t.Error("a secret is on the card as it was typed")
+				}
+			}
+			code, out, _ = call(t, append(args, "-o", "json")...)
+			var said cardPrepared
+			if err := json.Unmarshal([]byte(out), &said); err != nil || code != 0 || len(said.Changes) != 0 || !maps.Equal(inFolder(t, dir), now) {
+				t.Errorf("again: status %d, %v\n%s", code, err, out)
+			}
+			code, out, _ = call(t, "card", "doctor", dir)
+			if code != 0 || !strings.Contains(out, "nothing wrong was found") {
+				t.Errorf("doctor: status %d\n%s", code, out)
+			}
+			code, out, errs = call(t, "card", "undo", dir)
+			if after := inFolder(t, dir); code != 0 || !maps.Equal(after, before) {
+				t.Errorf("undo: status %d\n%s%s\n%q", code, out, errs, after)
+			}
+			if _, err := os.Stat(filepath.Join(dir, bootfiles.Folder)); err == nil {
+				t.Error("the folder was left")
+			}
+			if code, out, _ := call(t, "card", "undo", dir); code != 0 || !strings.Contains(out, "nothing to do") {
+				t.Errorf("undo again: status %d\n%s", code, out)
+			}
+		})
+	}
+}
+
+func TestCardRefuses(t *testing.T) {
+	program := armProgram(t, 1000)
+	stock := map[string]string{"config.txt": "auto_initramfs=1\n", "cmdline.txt": stockCmdline}
+	long := text(t, strings.Repeat("x", 64)+"\n")
+	for says, args := range map[string][]string{
+		"type it on a terminal":         {"--user", "me"},
+		"no password":                   {"--user", "me", "--password-file", text(t, "\n")},
+		"cannot read the password":      {"--user", "me", "--password-file", "/nonexistent"},
+		"is for the --user":             {"--password-file", long},
+		"no name for a user":            {"--user", "Me Too", "--password-file", long},
+		"no name for a host":            {"--hostname", "my_host"},
+		"needs the country":             {"--wifi", "Home", "--wifi-passphrase-file", long},
+		"it must have 8 to 63":          {"--wifi", "Home", "--wifi-passphrase-file", long, "--country", "DE"},
+		"without a passphrase":          {"--wifi", "Home", "--wifi-open", "--wifi-wpa3", "--country", "DE"},
+		"--wifi names it":               {"--wifi-open"},
+		"private half":                  {"--ssh-key", text(t, "-----BEGIN OPENSSH PRIVATE KEY-----\n")},
+		"no program of Linux":           {"--program", text(t, "#!/bin/sh\n")},
+		"cannot take":                   {"--program", "/nonexistent"},
+		"not one of bullseye":           {"--release", "potato"},
+		"cannot both":                   {"--user", "me", "--password-file", "-", "--wifi", "a", "--wifi-passphrase-file", "-", "--country", "DE"},
+		"cannot read the configuration": {"-c", "/nonexistent"},
+		"colour":                        {"-c", text(t, "version: 1\ncolour: red\n")},
+	} {
+		dir := bootFolder(t, stock)
+		code, out, errs := call(t, append([]string{"card", "prepare", dir, "--program", program}, args...)...)
+		if code != exitUsage || !strings.Contains(errs, says) || !maps.Equal(inFolder(t, dir), stock) {
+			t.Errorf("%v: status %d, want %q\n%s%s", args, code, says, out, errs)
+		}
+	}
+	// Another tool's settings are not lost without a word.
+	theirs := map[string]string{"config.txt": "", "cmdline.txt": stockCmdline, "user-data": "#cloud-config\nhostname: mine\n", "meta-data": "instance-id: x\n"}
+	dir := bootFolder(t, theirs)
+	if code, _, errs := call(t, "card", "prepare", dir, "--program", program); code != exitUsage || !strings.Contains(errs, "--replace") || !maps.Equal(inFolder(t, dir), theirs) {
+		t.Errorf("status %d\n%s", code, errs)
+	}
+	if code, _, errs := call(t, "card", "prepare", dir, "--program", program, "--replace"); code != 0 {
+		t.Errorf("status %d\n%s", code, errs)
+	}
+	if code, _, errs := call(t, "card", "undo", dir); code != 0 || !maps.Equal(inFolder(t, dir), theirs) {
+		t.Errorf("status %d\n%s", code, errs)
+	}
+	// No card of a Pi.
+	for says, files := range map[string]map[string]string{"neither config.txt": {"readme": ""}, "cannot edit cmdline.txt": {"config.txt": "", "cmdline.txt": "quiet\n"}, "no cmdline.txt": {"config.txt": ""}} {
+		dir := bootFolder(t, files)
+		if code, _, errs := call(t, "card", "prepare", dir, "--program", program); code == 0 || !strings.Contains(errs, says) || !maps.Equal(inFolder(t, dir), files) {
+			t.Errorf("status %d, want %q\n%s", code, says, errs)
+		}
+	}
+	for _, path := range []string{"/nonexistent", text(t, "hello")} {
+		for _, sub := range []string{"prepare", "undo", "doctor"} {
+			if code, _, errs := call(t, "card", sub, path); code != exitUsage || errs == "" {
+				t.Errorf("%s %s: status %d\n%s", sub, path, code, errs)
+			}
+		}
+	}
+}
+
+func TestCardDoctor(t *testing.T) {
+	dir := bootFolder(t, map[string]string{"config.txt": "auto_initramfs=1\n", "cmdline.txt": stockCmdline, "wpa_supplicant.conf": "", "provision.yaml": "version: 1\ncolour: red\n"})
+	code, out, errs := call(t, "card", "doctor", dir)
+	for _, want := range []string{"config.txt does not make the USB controller a device", "wpa_supplicant.conf is not read", "provision.yaml is not valid", "colour", "cure: provision card prepare"} {
+		if code != exitDifferences || !strings.Contains(out, want) {
+			t.Errorf("status %d, want %q\n%s%s", code, want, out, errs)
+		}
+	}
+	var r doctor.Report
+	if _, out, _ := call(t, "card", "doctor", dir, "-o", "json"); json.Unmarshal([]byte(out), &r) != nil || len(r.Findings) != 3 {
+		t.Errorf("%s", out)
+	}
+	if code, _, errs := call(t, "card", "doctor", dir, "--board", "Toaster"); code != exitUsage || !strings.Contains(errs, "Toaster") {
+		t.Errorf("status %d\n%s", code, errs)
+	}
+}
+
+func TestCardSecret(t *testing.T) {
+	for in, want := range map[string]string{"a b\r\nnext\n": "a b", " x \n": " x ", "$6$a$b": "$6$a$b", "": "", "\n": ""} {
+		got, err := cardSecret(t.Context(), strings.NewReader(in), nil, "-", "password", "--password-file", "me")
+		var usage usageError
+		if got != want || (want == "") != errors.As(err, &usage) {
+			t.Errorf("%q: %q %v", in, got, err)
+		}
+	}
+}
+
+func TestForBoard(t *testing.T) {
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if runtime.GOOS == "linux" && runtime.GOARCH == "amd64" {
+		if _, _, err := cardProgram(self); err == nil || !strings.Contains(err.Error(), "another processor") {
+			t.Errorf("%v", err)
+		}
+	}
+	good, err := os.ReadFile(armProgram(t, 100))
+	if err != nil || forBoard(good) != nil {
+		t.Fatal(err, forBoard(good))
+	}
+	dynamic := bytes.Clone(good)
+	binary.LittleEndian.PutUint32(dynamic[28:], 52) // one program header, right behind
+	binary.LittleEndian.PutUint16(dynamic[42:], 32)
+	binary.LittleEndian.PutUint16(dynamic[44:], 1)
+	binary.LittleEndian.PutUint32(dynamic[52:], uint32(elf.PT_INTERP))
+	if err := forBoard(dynamic); err == nil || !strings.Contains(err.Error(), "dynamically") {
+		t.Errorf("%v", err)
+	}
+	binary.LittleEndian.PutUint16(dynamic[44:], 0xffff) // headers beyond the end
+	binary.LittleEndian.PutUint32(dynamic[28:], 0xfffffff0)
+	if err := forBoard(dynamic); err != nil {
+		t.Errorf("%v", err)
+	}
+}
+
+// As TestKeysOfOutputs, for what the program for ARMv6 lacks.
+func TestKeysOfCardOutputs(t *testing.T) {
+	var b strings.Builder
+	for _, o := range []struct {
+		command string
+		value   any
+	}{{"card prepare", cardPrepared{}}, {"card undo", cardUndone{}}} {
+		b.WriteString("# " + o.command + "\n")
+		lines := map[string]bool{}
+		jsonKeys(reflect.TypeOf(o.value), "", nil, lines)
+		for _, l := range slices.Sorted(mapKeys(lines)) {
+			b.WriteString(l + "\n")
+		}
+		b.WriteString("\n")
+	}
+	golden(t, "testdata/keys-card.golden", b.String())
+}
+
+// BenchmarkCardPrepare prepares a folder with a program of 19 MB.
+func BenchmarkCardPrepare(b *testing.B) {
+	program := armProgram(b, 19<<20)
+	for b.Loop() {
+		dir := b.TempDir()
+		if err := errors.Join(os.WriteFile(filepath.Join(dir, "config.txt"), nil, 0o644), os.WriteFile(filepath.Join(dir, "cmdline.txt"), []byte(stockCmdline), 0o644)); err != nil {
+			b.Fatal(err)
+		}
+		var out bytes.Buffer
+		if code := run(b.Context(), []string{"card", "prepare", dir, "--program", program}, &out, &out); code != 0 {
+			b.Fatal(out.String())
+		}
+	}
+	if per := b.Elapsed() / time.Duration(b.N); per > 5*time.Second {
+		b.Errorf("%s", per)
+	}
+}

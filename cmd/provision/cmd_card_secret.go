@@ -1,0 +1,126 @@
+//go:build !arm
+
+package main
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"runtime"
+)
+
+// cardSecret is the first line of a file, of standard input, or what a person types.
+func cardSecret(ctx context.Context, stdin io.Reader, ask io.Writer, from, what, flag, of string) (string, error) {
+	none := usageError{fmt.Errorf("no %s of %q was given: type it on a terminal, or use %s FILE (- is standard input)", what, of, flag)}
+	read := func(r io.Reader) (string, error) {
+		secret, err := firstLine(r)
+		var usage usageError
+		if errors.As(err, &usage) {
+			return "", none
+		}
+		return secret, err
+	}
+	switch from {
+	case "":
+	case "-":
+		return read(stdin)
+	default:
+		f, err := os.Open(from)
+		if err != nil {
+			return "", usageError{fmt.Errorf("cannot read the %s: %w", what, err)}
+		}
+		defer f.Close()
+		return read(f)
+	}
+	f, ok := stdin.(*os.File)
+	if !ok {
+		return "", none
+	}
+	quiet, ok := silence(f)
+	if !ok {
+		return "", none
+	}
+	defer quiet.restore()
+	fmt.Fprintf(ask, "The %s of %q (it is not shown): ", what, visible(of))
+	defer fmt.Fprintln(ask)
+	type answer struct {
+		text string
+		err  error
+	}
+	got := make(chan answer, 1)
+	go func() { // ends with the process where nobody answers
+		text, err := read(f)
+		got <- answer{text, err}
+	}()
+	select {
+	case a := <-got:
+		return a.text, a.err
+	case <-ctx.Done():
+		return "", context.Cause(ctx)
+	}
+}
+
+// maxProgram is more than any build of this program has.
+const maxProgram = 128 << 20
+
+// cardProgram reads the program for the board: the one that was named, or a release's beside this one, or this one where it is for such a board.
+func cardProgram(name string) (string, []byte, error) {
+	if name == "" {
+		self, err := installed()
+		if err != nil {
+			return "", nil, err
+		}
+		if name = filepath.Join(filepath.Dir(self), "provision-linux-armv6"); missingFile(name) {
+			if runtime.GOOS != "linux" || runtime.GOARCH != "arm64" {
+				return "", nil, usageError{fmt.Errorf("which program is for the board? %s is not there: name the file with --program, provision-linux-armv6 of a release runs on every Raspberry Pi with a 32-bit system, provision-linux-arm64 on one with a 64-bit system", name)}
+			}
+			name = self
+		}
+	}
+	info, err := os.Stat(name)
+	if err == nil && (!info.Mode().IsRegular() || info.Size() > maxProgram) {
+		err = errors.New("it is no file of a program")
+	}
+	var data []byte
+	if err == nil {
+		data, err = os.ReadFile(name)
+	}
+	if err == nil {
+		err = forBoard(data)
+	}
+	if err != nil {
+		return "", nil, usageError{fmt.Errorf("cannot take %s as the board's program: %w", name, err)}
+	}
+	return name, data, nil
+}
+
+func missingFile(name string) bool {
+	_, err := os.Stat(name)
+	return err != nil
+}
+
+// forBoard wants a program of Linux on ARM that needs no loader (elf(5)): a library of another release would keep it from starting.
+func forBoard(b []byte) error {
+	if len(b) < 64 || string(b[:4]) != "\x7fELF" || b[5] != 1 {
+		return errors.New("it is no program of Linux")
+	}
+	le := binary.LittleEndian
+	at, size, count := uint64(le.Uint32(b[28:])), le.Uint16(b[42:]), le.Uint16(b[44:])
+	switch machine := le.Uint16(b[18:]); {
+	case machine == 40 && b[4] == 1: // EM_ARM
+	case machine == 183 && b[4] == 2: // EM_AARCH64
+		at, size, count = le.Uint64(b[32:]), le.Uint16(b[54:]), le.Uint16(b[56:])
+	default:
+		return errors.New("it is for another processor: provision-linux-armv6 or provision-linux-arm64 is what a Raspberry Pi takes")
+	}
+	for i := range uint64(count) {
+		if h := at + i*uint64(size); h+4 <= uint64(len(b)) && le.Uint32(b[h:]) == 3 { // PT_INTERP
+			return errors.New("it is linked dynamically: take the one of a release")
+		}
+	}
+	return nil
+}

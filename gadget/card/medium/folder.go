@@ -1,0 +1,169 @@
+package medium
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+
+	"github.com/provision-net/provision/gadget/card/bootfiles"
+)
+
+// staged is the ending of files that wait to take another one's place.
+const staged = ".provision-new"
+
+// folder is a mounted boot partition.
+type folder struct {
+	dir   string
+	write func(name string, data []byte) error // a file with what is in it on the card
+}
+
+func openFolder(dir string) (*folder, error) {
+	m := &folder{dir, writeFile}
+	for _, name := range []string{"config.txt", "cmdline.txt"} {
+		if info, err := os.Stat(filepath.Join(dir, name)); err == nil && info.Mode().IsRegular() {
+			return m, nil
+		}
+	}
+	for _, sub := range []string{"boot/firmware", "boot", "firmware"} {
+		if _, err := os.Stat(filepath.Join(dir, sub, "cmdline.txt")); err == nil {
+			return nil, fmt.Errorf("%w: %s holds one: give %s", ErrWrong, dir, filepath.Join(dir, sub))
+		}
+	}
+	return nil, fmt.Errorf("%w: the folder %s has neither config.txt nor cmdline.txt: the boot partition is the small one of the card, often called bootfs", ErrWrong, dir)
+}
+
+// String says which folder it is.
+func (m *folder) String() string { return "the mounted folder " + m.dir }
+
+func (m *folder) at(name string) string { return filepath.Join(m.dir, filepath.FromSlash(name)) }
+
+// Read gives a file.
+func (m *folder) Read(name string) ([]byte, error) {
+	info, err := os.Stat(m.at(name))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	if !info.Mode().IsRegular() || info.Size() > maxFile {
+		return nil, fmt.Errorf("%s is no file of a boot partition", m.at(name))
+	}
+	return os.ReadFile(m.at(name))
+}
+
+// Write puts every new file beside its place first: then it is known that they fit.
+func (m *folder) Write(changes []bootfiles.Change) error {
+	var beside, made []string
+	clean := func() {
+		for _, name := range beside {
+			os.Remove(name)
+		}
+		for i := len(made) - 1; i >= 0; i-- {
+			os.Remove(made[i]) // where it is not empty it stays
+		}
+	}
+	for _, c := range changes {
+		if c.After == nil {
+			continue
+		}
+		if dir := path.Dir(c.Path); dir != "." {
+			if err := os.Mkdir(m.at(dir), 0o755); err == nil {
+				made = append(made, m.at(dir))
+			} else if !errors.Is(err, fs.ErrExist) {
+				clean()
+				return m.cannot(c.Path, err)
+			}
+		}
+		name := m.at(c.Path) + staged
+		beside = append(beside, name)
+		if err := m.write(name, c.After); err != nil {
+			clean()
+			return m.cannot(c.Path, err)
+		}
+	}
+	for i, c := range changes {
+		if err := m.switchTo(c); err != nil {
+			err = m.back(m.cannot(c.Path, err), changes[:i])
+			clean()
+			return err
+		}
+	}
+	if err := verify(m, changes); err != nil {
+		return m.back(err, changes)
+	}
+	for _, c := range changes {
+		if dir := path.Dir(c.Path); c.After == nil && dir != "." {
+			os.Remove(m.at(dir)) // when it was the last file
+		}
+	}
+	return syncFolder(m.dir)
+}
+
+// switchTo puts one change into effect, on a file that is still as it was read.
+func (m *folder) switchTo(c bootfiles.Change) error {
+	now, err := m.Read(c.Path)
+	if err != nil {
+		return err
+	}
+	if (now == nil) != (c.Before == nil) || !bytes.Equal(now, c.Before) {
+		return errors.New("somebody else has changed it in this moment")
+	}
+	if c.After == nil {
+		return os.Remove(m.at(c.Path))
+	}
+	return os.Rename(m.at(c.Path)+staged, m.at(c.Path))
+}
+
+// back undoes the changes that were made.
+func (m *folder) back(why error, done []bootfiles.Change) error {
+	for i := len(done) - 1; i >= 0; i-- {
+		c := done[i]
+		var err error
+		if c.Before == nil {
+			err = os.Remove(m.at(c.Path))
+		} else {
+			err = m.write(m.at(c.Path), c.Before)
+		}
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("%w: %w; and cannot go back: %w: what %s says is not trustworthy", ErrStuck, why, err, c.Path)
+		}
+	}
+	return fmt.Errorf("%w (the card is as it was before)", why)
+}
+
+// cannot says why a file was not written.
+func (m *folder) cannot(name string, err error) error {
+	switch {
+	case full(err):
+		return fmt.Errorf("cannot write %s: %w: %w", name, ErrFull, err)
+	case readOnly(err):
+		return fmt.Errorf("cannot write %s: %w: look at the switch at the card's side, or mount it for writing", name, ErrProtected)
+	}
+	return fmt.Errorf("cannot write %s: %w", name, err)
+}
+
+// Problems cannot be seen from above the file system.
+func (m *folder) Problems() (list []string, unclean, looked bool, err error) {
+	return nil, false, false, nil
+}
+
+// Free is what the system says.
+func (m *folder) Free() int64 { return free(m.dir) }
+
+// Close has nothing to close.
+func (m *folder) Close() error { return nil }
+
+// writeFile writes a file whose contents are on the card when it returns.
+func writeFile(name string, data []byte) error {
+	f, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o644)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(data)
+	return errors.Join(err, f.Sync(), f.Close())
+}
