@@ -18,6 +18,9 @@ func (r *gathering) dns(ps processes) {
 		target = path.Join("/etc", target)
 	}
 	d.Owner = resolvOwner(target, f.Text)
+	if d.Owner == "resolvconf" && r.openresolv() {
+		d.Owner = "openresolv"
+	}
 	d.Servers, d.Search = parseResolvConf(f.Text)
 
 	byLink := func(name string, servers []string) {
@@ -59,13 +62,22 @@ func (r *gathering) dns(ps processes) {
 	// resolvconf and openresolv keep one file for each interface and program.
 	for _, dir := range []string{"/run/resolvconf/interface", "/run/resolvconf/interfaces", "/run/resolvconf/keys"} {
 		for _, n := range r.quietList(dir) {
-			name, _, _ := strings.Cut(n, ".")
+			name, rest, _ := strings.Cut(n, ".")
+			if _, ok := r.f.LinkByName(name); !ok {
+				name = rest // tun.wg0: Debian's resolvconf puts what begins so before others
+			}
 			if l, ok := r.f.LinkByName(name); ok && len(d.ByLink[l.Name]) == 0 {
 				servers, _ := parseResolvConf(r.quiet(path.Join(dir, n), maxState))
 				byLink(l.Name, servers)
 			}
 		}
 	}
+}
+
+// openresolv tells it from Debian's resolvconf. Both say "resolvconf" at the head of resolv.conf(5); the
+// folders that they keep are different ones (keys since openresolv 3.13), and so is the configuration.
+func (r *gathering) openresolv() bool {
+	return len(r.quietList("/run/resolvconf/interfaces"))+len(r.quietList("/run/resolvconf/keys")) > 0 || r.quiet("/etc/resolvconf.conf", maxState) != ""
 }
 
 func (r *gathering) quietList(dir string) []string {

@@ -41,6 +41,9 @@ func (p *planner) dns(name string, i Interface) {
 		if owner != resolver.Resolved && !all {
 			p.note("warning", at, "%s gives one list of name servers to all programs: those of the tunnel are asked for every name, not for %s alone (systemd-resolved, or routing.lists with this program's own server, can tell)", owner, strings.Join(s.Domains, ", "))
 		}
+		if owner == resolver.Resolvconf && all {
+			p.note("info", at, "resolvconf keeps the other name servers behind those of the tunnel, and programs ask them when those do not answer: openresolv and systemd-resolved leave them out")
+		}
 		p.want(resolver.Want(s, why))
 	case "NetworkManager":
 		p.networkManager(at, why, all, s)

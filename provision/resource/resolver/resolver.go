@@ -4,13 +4,15 @@
 //
 // A reference's name is the owner and the link: "systemd-resolved wg0". Attributes, words separated by
 // a blank: "servers", addresses in their order; "domains" in their order, those that only route
-// questions with a ~ before them, "~." for all questions; and of systemd-resolved "default-route", true
+// questions with a ~ before them, "~." for all questions (not of Debian's resolvconf, which drops what
+// resolv.conf(5) has no word for); and of systemd-resolved "default-route", true
 // or false: questions that fit no domain are asked here too.
 package resolver
 
 import (
 	"context"
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -48,9 +50,14 @@ func Ref(owner, link string) provision.Ref {
 	return provision.Ref{Kind: Kind, Name: owner + " " + link}
 }
 
-// Want asks for it.
+// Want asks for it. Debian's resolvconf keeps nothing but what resolv.conf(5) has a word for
+// (normalize-resolvconf), so of domains it is told those to search.
 func Want(s Spec, why string) provision.Want {
-	a := provision.Attrs{AttrServers: join(s.Servers), AttrDomains: strings.Join(s.Domains, " ")}
+	domains := s.Domains
+	if s.Owner == Resolvconf {
+		domains = slices.DeleteFunc(slices.Clone(domains), func(d string) bool { return strings.HasPrefix(d, "~") })
+	}
+	a := provision.Attrs{AttrServers: join(s.Servers), AttrDomains: strings.Join(domains, " ")}
 	if s.Owner == Resolved {
 		a[AttrDefault] = strconv.FormatBool(s.Default)
 	}

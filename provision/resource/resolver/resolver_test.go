@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io/fs"
 	"net/netip"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -42,6 +43,9 @@ func (m *machine) Run(_ context.Context, c host.Command) (host.Output, error) {
 	switch c.Argv[1] {
 	case "-a":
 		m.entries[c.Argv[2]] = string(c.Stdin)
+		if strings.HasPrefix(c.Argv[2], "tun.") { // Debian's drops comments (normalize-resolvconf)
+			m.entries[c.Argv[2]] = regexp.MustCompile(`(?m)^#.*\n`).ReplaceAllString(string(c.Stdin), "")
+		}
 	case "-d":
 		delete(m.entries, c.Argv[2])
 	case "-l":
