@@ -35,7 +35,7 @@ func newHook(g *globals) *cobra.Command {
 		Args:  noArgs,
 		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	c.AddCommand(&cobra.Command{
+	c.AddCommand(newHookCloudInit(g), &cobra.Command{
 		Use:   "systemd [recover|serve|restore|watch|gadget]",
 		Short: "Print a unit for systemd: what settles or puts back things at boot, or what keeps running",
 		Long: `Print a unit for systemd.

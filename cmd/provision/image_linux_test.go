@@ -203,6 +203,9 @@ func TestImage(t *testing.T) {
 			if first.Result.Writes == 0 || len(first.Result.Triggers) > 0 {
 				t.Errorf("the first apply: %+v", first.Result)
 			}
+			if !baked(root) {
+				t.Error("a machine that starts from the image would not plan before its network comes up")
+			}
 			after := snapshot(t, root)
 			var changed []string
 			for _, path := range differences(before, after) {
@@ -248,6 +251,12 @@ func TestImage(t *testing.T) {
 	}
 }
 
+// baked reports whether the image is one whose machines plan before their network comes up.
+func baked(root string) bool {
+	_, err := os.Lstat(filepath.Join(root, "var/lib/provision/baked"))
+	return err == nil
+}
+
 // goBack reverts, by force where something is in the way, and rolls an apply back.
 func (im image) goBack(t *testing.T, root string, before map[string]string, must func(args ...string) string) {
 	t.Helper()
@@ -256,6 +265,9 @@ func (im image) goBack(t *testing.T, root string, before map[string]string, must
 		revert = append(revert, "--force")
 	}
 	must(revert...)
+	if baked(root) {
+		t.Error("reverted, and a machine that starts from the image would plan all the same")
+	}
 	if d := differences(before, snapshot(t, root)); len(d) > 0 {
 		t.Errorf("revert left %v different", d)
 	}

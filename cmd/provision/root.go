@@ -20,6 +20,7 @@ type globals struct {
 	config, root, state string
 	output, color       string
 	verbose             bool
+	early               bool // this machine boots and no network manager has started
 	stdout, stderr      io.Writer
 	signals             *signals
 	// device names the device that a selector means; nil before facts are gathered.
@@ -192,7 +193,7 @@ func (g *globals) agentWithout() (*agent.Agent, error) {
 }
 
 func (g *globals) wire(o agent.Options) (*agent.Agent, error) {
-	o.Root, o.StateDir, o.Units, o.GadgetUnits = g.root, g.state, g.units(), g.gadgetUnits()
+	o.Root, o.StateDir, o.Early, o.Units, o.GadgetUnits = g.root, g.state, g.early, g.units(), g.gadgetUnits()
 	if program, err := g.lasting(); err == nil {
 		o.ServeUnit = unitFor(serveUnit, program)
 		o.WireguardUnit = unitFor(wireguardUnit, program)

@@ -19,6 +19,7 @@ import (
 	"github.com/provision-net/provision/provision/guard"
 	"github.com/provision-net/provision/provision/host"
 	"github.com/provision-net/provision/provision/host/wallclock"
+	"github.com/provision-net/provision/provision/resource/daemon"
 	"github.com/provision-net/provision/provision/resource/file"
 	"github.com/provision-net/provision/provision/resource/nft"
 	"github.com/provision-net/provision/provision/resource/wpaconf"
@@ -47,6 +48,8 @@ type Options struct {
 	Source   Source
 	StateDir string
 	Log      *slog.Logger
+	// Early: this machine boots, and no network manager has started yet. Only files are planned and written, as in an image.
+	Early bool
 	// Units are installed where the configuration needs them.
 	Units       routing.Units
 	GadgetUnits gadget.Units
@@ -88,8 +91,11 @@ func New(o Options) (*Agent, error) {
 	return a, nil
 }
 
-// offline reports whether the agent works on a mounted image.
-func (a *Agent) offline() bool { return a.Root != "/" && a.Root != "" }
+// offline reports whether the agent writes files and nothing else: it works on a mounted image, or before the network comes up.
+func (a *Agent) offline() bool { return a.image() || a.Early }
+
+// image reports whether the agent works on a mounted image.
+func (a *Agent) image() bool { return a.Root != "/" && a.Root != "" }
 
 // stateDir is inside the image when there is one.
 func (a *Agent) stateDir() string {
@@ -111,7 +117,7 @@ func (a *Agent) Facts(ctx context.Context) (*facts.Facts, error) {
 		return nil, fmt.Errorf("cannot read what this machine is: %w", err)
 	}
 	if a.offline() {
-		f.Links = append(f.Links, named(a.Config.Network)...)
+		f.Links = append(f.Links, named(a.Config.Network, f.Links)...)
 	}
 	if a.Config.Gadget.Wanted() {
 		if err := a.gadgetKernel(ctx, f); err != nil {
@@ -174,7 +180,7 @@ func (a *Agent) goal(ctx context.Context, f *facts.Facts) (Goal, error) {
 		addWifi(&g.Desired, d)
 	}
 	if a.offline() {
-		g.Desired = filesOnly(g.Desired)
+		g.Desired = a.filesOnly(g.Desired)
 	}
 	return g, err
 }
@@ -198,13 +204,19 @@ func (a *Agent) memory() (backends.Memory, error) {
 }
 
 // filesOnly is what can hold on a mounted image: files, and nothing that a kernel
-// or a daemon would have to do.
-func filesOnly(d provision.Desired) provision.Desired {
+// or a daemon would have to do. At a boot there also is what netplan makes of them, where netplan's
+// own generator has run before cloud-init wrote its files.
+func (a *Agent) filesOnly(d provision.Desired) provision.Desired {
 	out := provision.Desired{Notes: d.Notes}
 	for _, w := range d.Wants {
 		if w.Kind == file.Kind || w.Kind == file.SecretKind || w.Kind == wpaconf.Kind {
 			w.Via = nil
 			out.Wants = append(out.Wants, w)
+		}
+	}
+	for _, t := range d.Triggers {
+		if a.Early && t.Do.Kind == daemon.KindNetplanGenerate {
+			out.Triggers = append(out.Triggers, t)
 		}
 	}
 	return out
@@ -385,8 +397,13 @@ func (a *Agent) Apply(ctx context.Context, o ApplyOptions) (Outcome, error) {
 		out.Result, err = e.Apply(ctx, d, opts)
 		return errors.Join(err, a.sweepSets(ctx, e))
 	})
-	if err == nil && !a.offline() {
+	switch {
+	case err != nil:
+	case a.image():
+		err = a.bake()
+	case !a.Early:
 		a.settleOwed()
+		err = a.hatch()
 	}
 	if err == nil && len(a.Config.Routing.Watch.Complete().RPFilter.Loose) == 0 {
 		out.Result.Notes = append(out.Result.Notes, a.unwatched(ctx)...)
@@ -449,6 +466,9 @@ func (a *Agent) Revert(ctx context.Context, force bool) (provision.Result, error
 		return err
 	})
 	if err != nil {
+		return r, err
+	}
+	if err := a.hatch(); err != nil {
 		return r, err
 	}
 	r.Notes = append(r.Notes, a.unwatched(ctx)...)

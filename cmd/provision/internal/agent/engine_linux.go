@@ -66,6 +66,8 @@ func (a *Agent) engine() (e *provision.Engine, done func(), err error) {
 		}
 		e.Actors[leaseroute.Kind] = &leaseroute.Actor{Runner: a.runner, Log: a.Log}
 		e.Actors[solicit.Kind] = solicit.Actor{Log: a.Log}
+	}
+	if !a.image() {
 		e.Actors[daemon.KindNetplanGenerate] = &daemon.Netplan{FS: root, Runner: a.runner, Log: a.Log}
 	}
 	if a.equip != nil {

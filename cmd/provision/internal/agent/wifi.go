@@ -297,7 +297,7 @@ func (a *Agent) applyWifi(ctx context.Context) (provision.Result, []wifi.Target,
 			return d, opts, err
 		}
 		if a.offline() {
-			return filesOnly(d), opts, nil
+			return a.filesOnly(d), opts, nil
 		}
 		plan, err := e.Plan(ctx, d)
 		if err != nil || plan.Empty() {

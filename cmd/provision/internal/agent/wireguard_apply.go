@@ -134,7 +134,7 @@ func (a *Agent) tunnelGoal(ctx context.Context, f *facts.Facts) (Goal, error) {
 	}
 	g.Desired.Append(a.announced(f, r, g.Desired))
 	if a.offline() {
-		g.Desired = filesOnly(g.Desired)
+		g.Desired = a.filesOnly(g.Desired)
 	}
 	return g, nil
 }

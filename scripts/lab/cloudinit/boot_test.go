@@ -1,0 +1,254 @@
+//go:build lab && linux
+
+package cloudinit
+
+import (
+	"crypto/sha256"
+	"fmt"
+	"os"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/provision-net/provision/scripts/lab"
+)
+
+const applied = "provision: the network is what it should be\n"
+
+// policy is a configuration whose apply installs and starts units of its own, from within cloud-init's.
+const policy = config + `routing:
+  zones:
+    outside: {interfaces: [eth0]}
+  firewall:
+    rules:
+      - {source-interface: outside, destination-interface: self, port: [ssh], action: allow}
+`
+
+// recorder writes down each route of the boot, from before the network comes up.
+var recorder = lab.Overlay{
+	"/etc/systemd/system/recorder.service": {Content: "[Unit]\nDefaultDependencies=no\nAfter=local-fs.target\nBefore=network-pre.target\nWants=network-pre.target\n" +
+		"[Service]\nExecStart=/bin/sh -c 'exec ip monitor route > /run/routes'\n"},
+	"/etc/systemd/system/sysinit.target.wants/recorder.service": {Link: "../recorder.service"},
+}
+
+// always checks that no default route of this boot ever had another metric than it should have.
+func (m *machine) always() {
+	m.t.Helper()
+	text, err := m.ReadFile("/run/routes")
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	seen := map[string]int{}
+	for line := range strings.Lines(text) {
+		if !strings.HasPrefix(line, "default ") {
+			continue
+		}
+		for nic, metric := range map[string]string{"eth0": " metric 1000 ", "eth1": " metric 10 "} {
+			if strings.Contains(line, " dev "+nic+" ") {
+				seen[nic]++
+				if !strings.Contains(line, metric) {
+					m.t.Errorf("at some moment there was %s", line)
+				}
+			}
+		}
+	}
+	if seen["eth0"] < 2 || seen["eth1"] < 2 { // one per family
+		m.t.Errorf("the routes were not recorded:\n%s", text)
+	}
+}
+
+// cheap checks what our units cost a boot on which nothing changes, and that neither sshd nor a login waits for what is dear.
+func (m *machine) cheap() {
+	m.t.Helper()
+	t := m.t
+	var took time.Duration
+	for line := range strings.Lines(m.MustRun(t, "systemd-analyze", "blame", "--no-pager")) {
+		f := strings.Fields(line)
+		name := f[len(f)-1]
+		if name != "provision-early.service" && name != "provision-restore.service" && name != "provision.service" {
+			continue
+		}
+		one, err := time.ParseDuration(strings.Join(f[:len(f)-1], "")) // "1min 2.380s" is none of ours
+		if err != nil {
+			t.Errorf("%s: %v", line, err)
+		}
+		t.Log(strings.TrimSpace(line))
+		took += one
+	}
+	limit := time.Duration(float64(300*time.Millisecond) * max(1, load(t)/float64(runtime.NumCPU())))
+	if took == 0 || took > limit {
+		t.Errorf("our units were active for %v of the boot: it should be 0.3 s on an idle machine, and %v now", took, limit)
+	}
+	// provision-early.service and provision-restore.service have to be before the network, and so before sshd.
+	chain := m.MustRun(t, "systemd-analyze", "critical-chain", "ssh.service", "--no-pager")
+	if !strings.Contains(chain, "network-pre.target") || strings.Contains(chain, "provision.service") || strings.Contains(chain, "provision-watch") {
+		t.Errorf("sshd waits for us:\n%s", chain)
+	}
+	if out, msg, _ := m.Run(t.Context(), "systemd-analyze", "verify", "--man=no", "default.target"); strings.Contains(out+msg, "provision") || strings.Contains(out+msg, "cycle") {
+		t.Errorf("systemd says: %s%s", out, msg)
+	}
+	for _, unit := range []string{"provision-early.service", "provision.service"} {
+		if state := strings.TrimSpace(m.MustRun(t, "systemctl", "show", "-P", "Result", "-P", "ActiveState", unit)); state != "active\nsuccess" && state != "success\nactive" {
+			t.Errorf("%s: %q: dropped for an ordering cycle?", unit, state)
+		}
+	}
+}
+
+// User-data alone: the first boot ends with the network right, the second one changes nothing, and a new instance is right
+// again.
+func TestCloudInit(t *testing.T) {
+	lab.Need(t, lab.Packages)
+	t.Parallel()
+	for _, release := range releases() {
+		t.Run(release, func(t *testing.T) {
+			t.Parallel()
+			w := lab.NewWorld(t, lab.WorldOpts{})
+			path := must(t, deb)
+			b, err := os.ReadFile(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			from := []string{"--url", server(t, w, path), "--sha256", fmt.Sprintf("%x", sha256.Sum256(b))}
+			if release == "trixie" {
+				from = []string{"--embed", path}
+			}
+			m := boot(t, release, w, seed(t, append(from, "--config", file(t, "provision.yaml", policy))...))
+			t.Logf("first boot: %v", m.BootTime)
+			m.well()
+			m.right()
+			if r := m.result(); !r.OK || r.Status != 0 || r.Step != "apply" {
+				t.Errorf("%+v", r)
+			}
+			if n := m.count("/var/log/cloud-init-output.log", applied); n != 1 {
+				t.Errorf("it ran %d times", n)
+			}
+			m.MustRun(t, "dpkg", "--verify", "provision")
+			before := m.TreeDigest(t, "/etc").Without("/etc/resolv.conf")
+
+			m.Reboot(t)
+			t.Logf("second boot: %v", m.BootTime)
+			m.well()
+			m.right()
+			if diff := before.Diff(m.TreeDigest(t, "/etc").Without("/etc/resolv.conf")); len(diff) > 0 {
+				t.Errorf("the second boot has changed:\n%s", strings.Join(diff, "\n"))
+			}
+			if n := m.count("/var/log/cloud-init-output.log", applied); n != 1 {
+				t.Errorf("it ran %d times", n)
+			}
+			m.cheap()
+
+			m.WriteFile(t, seedDir+"/meta-data", "instance-id: another\n", 0o600)
+			m.Reboot(t)
+			t.Logf("new instance: %v", m.BootTime)
+			m.well()
+			m.right()
+			if n := m.count("/var/log/cloud-init-output.log", applied); n != 2 {
+				t.Errorf("it ran %d times", n)
+			}
+		})
+	}
+}
+
+// page is the part of the guide about baked images: the commands, and the configuration.
+func page(t *testing.T) (commands, config string) {
+	t.Helper()
+	text, err := os.ReadFile("../../../docs/cloud-init.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, part, _ := strings.Cut(string(text), "\n## A baked image\n")
+	block := func(kind string) string {
+		_, rest, _ := strings.Cut(part, "```"+kind+"\n")
+		inner, _, ok := strings.Cut(rest, "```\n")
+		if !ok || inner == "" {
+			t.Fatalf("the guide has no %s block about baked images", kind)
+		}
+		return inner
+	}
+	return strings.ReplaceAll(block("text"), "sudo ", ""), block("yaml")
+}
+
+// An image with the package and the configuration in it: the first machine's first lease finds the network right, without any
+// word of provision in its user-data. What the image has in it is of no machine.
+func TestBaked(t *testing.T) {
+	lab.Need(t, lab.Packages)
+	t.Parallel()
+	for _, release := range releases() {
+		t.Run(release, func(t *testing.T) {
+			t.Parallel()
+			w := lab.NewWorld(t, lab.WorldOpts{})
+			b, err := os.ReadFile(must(t, deb))
+			if err != nil {
+				t.Fatal(err)
+			}
+			// The builder's own boot, without cloud-init.
+			m := boot(t, release, w, lab.Overlay{
+				"/etc/cloud/cloud-init.disabled": {Content: ""},
+				"/root/provision.deb":            {Content: string(b)},
+			}, recorder)
+			commands, baked := page(t)
+			m.WriteFile(t, "/root/provision.yaml", baked, 0o644)
+			m.MustRun(t, "sh", "-ec", "mount --bind / /mnt; cd /root\n"+commands+"umount /mnt; rm /etc/cloud/cloud-init.disabled; : > /etc/machine-id")
+			id := m.MustRun(t, "sh", "-c", "cat /proc/sys/kernel/random/boot_id; cat /sys/class/net/eth*/address")
+			for _, one := range strings.Fields(id) {
+				if out, _, _ := m.Run(t.Context(), "grep", "-rl", one, "/etc", "/var/lib/provision"); out != "" {
+					t.Errorf("%s of the builder is in the image: %s", one, out)
+				}
+			}
+
+			for name, f := range seed(t, "--config", file(t, "provision.yaml", config)) {
+				if strings.HasSuffix(name, "/user-data") {
+					f.Content = "#cloud-config\n{}\n"
+				}
+				m.WriteFile(t, name, f.Content, f.Mode)
+			}
+			m.Reboot(t)
+			t.Logf("first boot: %v", m.BootTime)
+			m.well()
+			m.right()
+			m.always()
+			for _, path := range []string{"/var/lib/provision/baked", "/var/lib/provision/cloud-init.json"} {
+				if _, err := m.ReadFile(path); err == nil {
+					t.Errorf("%s is there", path)
+				}
+			}
+			if n := strings.Count(m.MustRun(t, "journalctl", "-b", "--no-pager", "-u", "provision.service"), "nothing to do"); n != 1 {
+				t.Errorf("when the boot was done there was something to do:\n%s", m.Journal())
+			}
+			before := m.TreeDigest(t, "/etc").Without("/etc/resolv.conf")
+			m.Reboot(t)
+			m.right()
+			m.always()
+			if diff := before.Diff(m.TreeDigest(t, "/etc").Without("/etc/resolv.conf")); len(diff) > 0 {
+				t.Errorf("the second boot has changed:\n%s", strings.Join(diff, "\n"))
+			}
+		})
+	}
+}
+
+// What a command of cloud-init's must never do, it may do here: the time limit ends it, the boot goes on, and cloud-init says
+// that something is wrong. Its units alone would wait for ever (TimeoutSec=0).
+func TestDeadlockIsCut(t *testing.T) {
+	lab.Need(t, lab.Tier2)
+	t.Parallel()
+	m := boot(t, "bookworm", lab.NewWorld(t, lab.WorldOpts{}), seed(t, "--file", "/opt/provision", "--time-limit", "8s"), lab.Overlay{
+		// It starts a unit that waits for cloud-init's end, and waits for that end as well.
+		"/opt/provision":                   {Mode: 0o755, Content: "#!/bin/sh\n[ \"$1\" = apply ] || exec printf '[Service]\\nExecStart=/bin/true\\n[Install]\\nWantedBy=sysinit.target\\n'\nsystemctl start late.service &\ncloud-init status --wait &\nwait\n"},
+		"/etc/systemd/system/late.service": {Content: "[Unit]\nAfter=cloud-init.target cloud-final.service\n[Service]\nType=oneshot\nRemainAfterExit=yes\nExecStart=/bin/true\n"},
+	})
+	if r := m.result(); r.OK || r.Step != "apply" || r.Status != 124 {
+		t.Errorf("%+v", r)
+	}
+	status, errs := m.status()
+	if status != "error" || len(errs) == 0 {
+		t.Errorf("cloud-init says %q, errors %q", status, errs)
+	}
+	// It did wait for the end, and came when that was reached.
+	lab.Await(t, 30*time.Second, func() error {
+		if out, _, exit := m.Run(t.Context(), "systemctl", "is-active", "late.service"); exit != 0 {
+			return fmt.Errorf("late.service is %s", out)
+		}
+		return nil
+	})
+}
