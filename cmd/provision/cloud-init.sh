@@ -33,7 +33,9 @@ get() {
 }
 
 if [ "$way" != image ]; then
-	[ "$way$sum" != file ] || sum=$(sha256sum < "$file" | cut -c 1-64)
+	step=find
+	[ "$way" = url ] || [ -f "$file" ] || { echo "provision: there is no $file" >&2; end 1; }
+	[ -n "$sum" ] || sum=$(sha256sum < "$file" | cut -c 1-64)
 	# A new instance of a disk that has it already.
 	if [ "$sum" != "$(cat $kept/cloud-init.sum 2> /dev/null)" ] || ! command -v provision > /dev/null; then
 		if [ "$way" = url ]; then

@@ -121,13 +121,12 @@ func (o cloudInit) check() error {
 type writeFile struct {
 	Path        string `yaml:"path"`
 	Permissions string `yaml:"permissions"`
-	Encoding    string `yaml:"encoding,omitempty"`
 	Content     string `yaml:"content"`
 }
 
 const (
 	seedMark = "# Made by `provision hook cloud-init`.\n"
-	// payloadDir is where cloud-init puts what came along; the script takes it away.
+	// payloadDir is where a script of the user-data puts what came along; the one that installs it takes it away.
 	payloadDir = "/var/cache/provision-cloud-init"
 )
 
@@ -140,9 +139,9 @@ func userData(o cloudInit, config string, payload []byte) ([]byte, error) {
 		RunCmd     [][]string  `yaml:"runcmd"`
 	}
 	if config != "" {
-		doc.WriteFiles = append(doc.WriteFiles, writeFile{Path: agent.DefaultPath, Permissions: "0600", Content: config})
+		doc.WriteFiles = []writeFile{{agent.DefaultPath, "0600", config}}
 	}
-	way, from := "image", ""
+	way, from, unpack := "image", "", ""
 	switch {
 	case o.url != "":
 		way, from = "url", o.url
@@ -151,17 +150,40 @@ func userData(o cloudInit, config string, payload []byte) ([]byte, error) {
 	case payload != nil:
 		name, packed := strings.CutSuffix(filepath.Base(o.embed), ".gz")
 		way, from = "file", payloadDir+"/"+name
-		encoding := "b64"
 		if packed {
-			encoding = "gz+b64"
+			unpack = " | gunzip"
 		}
-		doc.WriteFiles = append(doc.WriteFiles, writeFile{from, "0600", encoding, base64.StdEncoding.EncodeToString(payload)})
 	}
 	seconds := fmt.Sprintf("%d", int(o.limit.Seconds()))
 	doc.RunCmd = [][]string{{"timeout", "-k", "10", seconds, "sh", "-c", cloudInitScript, "provision", way, from, strings.ToLower(o.sum)}}
 	text, err := yaml.Marshal(doc)
-	return append([]byte("#cloud-config\n"+seedMark), text...), err
+	text = append([]byte("#cloud-config\n"+seedMark), text...)
+	if payload == nil || err != nil {
+		return text, err
+	}
+	// Base64 in write_files would be read as YAML, by Python, in every stage: 8 MB of it take minutes. A script is not looked at,
+	// and runs before runcmd does (by name: part-002, runcmd).
+	return fmt.Appendf(nil, `Content-Type: multipart/mixed; boundary="=provision="
+MIME-Version: 1.0
+
+--=provision=
+Content-Type: text/cloud-config
+
+%s
+--=provision=
+Content-Type: text/x-shellscript
+
+#!/bin/sh
+mkdir -p %[2]s
+base64 -d <<'END'%[3]s > %[4]s
+%[5]s
+END
+--=provision=--
+`, text, payloadDir, unpack, shellQuote(from), base64.StdEncoding.EncodeToString(payload)), nil
 }
+
+// shellQuote makes one word of s for sh(1).
+func shellQuote(s string) string { return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'" }
 
 // networkConfig has DHCP on the NICs that the configuration calls by name, or on all that are Ethernet by their name
 // (cloud-init, network configuration version 2).

@@ -1,7 +1,11 @@
 package main
 
 import (
-	"encoding/base64"
+	"compress/gzip"
+	"io"
+	"mime"
+	"mime/multipart"
+	"net/mail"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -47,10 +51,57 @@ func write(t *testing.T, name, text string) string {
 	return path
 }
 
+// parts takes a MIME message apart, as cloud-init does: the cloud-config and the script.
+func parts(t *testing.T, text string) (config, script string) {
+	t.Helper()
+	m, err := mail.ReadMessage(strings.NewReader(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, params, err := mime.ParseMediaType(m.Header.Get("Content-Type"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := multipart.NewReader(m.Body, params["boundary"])
+	var out []string
+	for _, kind := range []string{"text/cloud-config", "text/x-shellscript"} {
+		p, err := r.NextPart()
+		if err != nil || p.Header.Get("Content-Type") != kind {
+			t.Fatalf("%v: no %s", err, kind)
+		}
+		b, err := io.ReadAll(p)
+		if err != nil {
+			t.Fatal(err)
+		}
+		out = append(out, string(b))
+	}
+	return out[0], out[1]
+}
+
+// unpack runs the script that unpacks what came along, in a folder of the test.
+func unpack(t *testing.T, script, file string) string {
+	t.Helper()
+	dir := t.TempDir()
+	cmd := exec.Command("sh", "-c", strings.ReplaceAll(script, payloadDir, dir))
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Errorf("%v: %s", err, out)
+	}
+	b, err := os.ReadFile(filepath.Join(dir, filepath.Base(file)))
+	if err != nil {
+		t.Error(err)
+	}
+	return string(b)
+}
+
 func TestHookCloudInit(t *testing.T) {
 	const config = "version: 1\n\n# äöü: \"quoted\"\nnetwork:\n  nics:\n    - match: {name: eth0}\n"
 	file := write(t, "provision.yaml", config)
 	payload := write(t, "provision_1.0.0-1_amd64.deb", "\x00\x01binary\xff")
+	var packed strings.Builder
+	z := gzip.NewWriter(&packed)
+	if _, err := z.Write([]byte("unpacked")); err != nil || z.Close() != nil {
+		t.Fatal(err)
+	}
 	sum := strings.Repeat("Ab", 32)
 	for _, tt := range []struct {
 		args  []string
@@ -58,17 +109,24 @@ func TestHookCloudInit(t *testing.T) {
 		files []writeFile
 	}{
 		{nil, []string{"image", "", ""}, nil},
-		{[]string{"--config", file}, []string{"image", "", ""}, []writeFile{{"/etc/provision/provision.yaml", "0600", "", config}}},
+		{[]string{"--config", file}, []string{"image", "", ""}, []writeFile{{"/etc/provision/provision.yaml", "0600", config}}},
 		{[]string{"--url", "https://example.net/a/provision.rpm", "--sha256", sum}, []string{"url", "https://example.net/a/provision.rpm", strings.ToLower(sum)}, nil},
 		{[]string{"--file", "/opt/it's here.deb"}, []string{"file", "/opt/it's here.deb", ""}, nil},
-		{[]string{"--embed", payload, "--time-limit", "90s"}, []string{"file", payloadDir + "/provision_1.0.0-1_amd64.deb", ""},
-			[]writeFile{{payloadDir + "/provision_1.0.0-1_amd64.deb", "0600", "b64", base64.StdEncoding.EncodeToString([]byte("\x00\x01binary\xff"))}}},
-		{[]string{"--embed", write(t, "provision.gz", "x")}, []string{"file", payloadDir + "/provision", ""}, []writeFile{{payloadDir + "/provision", "0600", "gz+b64", "eA=="}}},
+		{[]string{"--embed", payload, "--time-limit", "90s"}, []string{"file", payloadDir + "/provision_1.0.0-1_amd64.deb", ""}, nil},
+		{[]string{"--embed", write(t, "it's.gz", packed.String())}, []string{"file", payloadDir + "/it's", ""}, nil},
 	} {
 		code, out, errs := call(t, append([]string{"hook", "cloud-init"}, tt.args...)...)
 		if code != 0 {
 			t.Errorf("%v: status %d, %s", tt.args, code, errs)
 			continue
+		}
+		if strings.Contains(strings.Join(tt.args, " "), "--embed") {
+			var script string
+			out, script = parts(t, out)
+			want := map[bool]string{true: "unpacked", false: "\x00\x01binary\xff"}[strings.HasSuffix(tt.args[1], ".gz")]
+			if got := unpack(t, script, tt.want[1]); got != want {
+				t.Errorf("%v: %q comes out of\n%s", tt.args, got, script)
+			}
 		}
 		c := parseUserData(t, out)
 		limit := "300"
