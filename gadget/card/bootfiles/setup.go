@@ -50,12 +50,12 @@ const (
 // account makes the user, or finds it, and gives it its password's hash, which stands
 // in no argument. A system whose first user waits for a name (Raspberry Pi OS since
 // 2022) has a program for that.
-const account = `u=$1; f=$2; h=$(cut -d: -f2 "$f"); ` +
+const account = `u=$1; f=$2; h=$(cut -d: -f2 "$f"); g=; ` +
+	`for x in sudo adm dialout cdrom audio video plugdev users input netdev render gpio i2c spi; do getent group $x >/dev/null && g=$g,$x; done; ` +
 	`if ! id -u "$u" >/dev/null 2>&1; then ` +
 	`if [ -x /usr/lib/userconf-pi/userconf ] && getent passwd 1000 >/dev/null; then /usr/lib/userconf-pi/userconf "$u" "$h"; ` +
-	`else g=; for x in sudo adm dialout cdrom audio video plugdev users input netdev render gpio i2c spi; do getent group $x >/dev/null && g=$g,$x; done; ` +
-	`useradd -m -s /bin/bash -G "${g#,}" "$u"; fi; fi; ` +
-	`chpasswd -e <"$f" && rm -f "$f"`
+	`else useradd -m -s /bin/bash "$u"; fi; fi; ` +
+	`usermod -aG "${g#,}" "$u"; chpasswd -e <"$f" && rm -f "$f"`
 
 // keys are added to what the user has.
 const keys = `u=$1; f=$2; [ -n "$u" ] || u=$(getent passwd 1000 | cut -d: -f1); d=$(getent passwd "$u" | cut -d: -f6); [ -d "$d" ] || exit 1; ` +
@@ -107,7 +107,7 @@ func (s Setup) Options(r Release) (Options, error) {
 		// Releases of cloud-init before 23 write it for everybody to read.
 		commands = append(commands, []string{"sh", "-c", `for f in /etc/netplan/50-cloud-init.yaml; do [ ! -e "$f" ] || chmod 600 "$f"; done`, "netplan"})
 	}
-	if s.Hostname != "" {
+	if s.Hostname != "" && !o.Called { // cloud-init keeps the name itself
 		put("hostname", []byte(s.Hostname+"\n"), "/etc/hostname", 0o644)
 		commands = append(commands, []string{"sh", "-c", names, "hostname", s.Hostname})
 	}
@@ -156,7 +156,8 @@ func (s Setup) userData(dir string) string {
 		b.WriteString("hostname: " + s.Hostname + "\nmanage_etc_hosts: localhost\n")
 	}
 	if s.User != "" {
-		b.WriteString("users: [] # the script makes the user\n")
+		// In place of the distribution's own first user. The script gives it groups, password and keys.
+		b.WriteString("users:\n- name: " + s.User + "\n  shell: /bin/bash\n")
 	}
 	// The units of cloud-init have no time limit.
 	fmt.Fprintf(&b, "runcmd:\n- [timeout, '600', sh, '%s']\n", path.Join(dir, ScriptName))

@@ -226,6 +226,7 @@ func TestSteps(t *testing.T) {
 		put("bin/id", "#!/bin/sh\ncase $1 in -gn) echo users;; *) [ -e "+dir+"/known ];; esac\n", 0o755)
 		put("bin/getent", "#!/bin/sh\ncase $1 in passwd) echo pi:x:1000:1000::"+home+":/bin/sh;; group) [ $2 = sudo ] || [ $2 = gpio ];; esac\n", 0o755)
 		put("bin/useradd", "#!/bin/sh\necho useradd \"$@\" >>"+said+"\n: >"+dir+"/known\n", 0o755)
+		put("bin/usermod", "#!/bin/sh\necho usermod \"$@\" >>"+said+"\n", 0o755)
 		put("bin/chpasswd", "#!/bin/sh\necho chpasswd \"$@\" \"$(cat)\" >>"+said+"\n", 0o755)
 		put("bin/chown", "#!/bin/sh\necho chown \"$@\" >>"+said+"\n", 0o755)
 		f, k := put("account", "me:$6$it's$ \"odd\"\n", 0o600), put("keys", key+"\nnew key\n", 0o600)
@@ -242,7 +243,7 @@ func TestSteps(t *testing.T) {
 		run(account, "me", f)
 		run(keys, "", k)
 		text, _ := os.ReadFile(said)
-		want := "useradd -m -s /bin/bash -G sudo,gpio me\nchpasswd -e me:$6$it's$ \"odd\"\nchpasswd -e me:*\nchown -R pi:users " + home + "/.ssh\n"
+		want := "useradd -m -s /bin/bash me\nusermod -aG sudo,gpio me\nchpasswd -e me:$6$it's$ \"odd\"\nusermod -aG sudo,gpio me\nchpasswd -e me:*\nchown -R pi:users " + home + "/.ssh\n"
 		if string(text) != want {
 			t.Errorf("%s: %s, want %s", shell, text, want)
 		}

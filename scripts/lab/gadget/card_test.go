@@ -25,6 +25,8 @@ const nobody = 65534
 
 const cardLine = "console=serial0,115200 console=tty1 root=PARTUUID=deadbeef-02 rootfstype=ext4 fsck.repair=yes rootwait\n"
 
+const cardKey = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJ5vGmXhJ7KqkH1b4K3n3z8rWvT2lG6xqk1Q0F5pWn9c me@laptop\n"
+
 func sh(t *testing.T, in, name string, args ...string) string {
 	t.Helper()
 	cmd := exec.Command(name, args...)
@@ -286,9 +288,8 @@ func TestCardBoots(t *testing.T) {
 		t.Fatal(err)
 	}
 	c := newCard(t, 512, 128, root, map[string]string{"config.txt": "auto_initramfs=1\n", "cmdline.txt": cardLine})
-	const key = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJ5vGmXhJ7KqkH1b4K3n3z8rWvT2lG6xqk1Q0F5pWn9c me@laptop\n"
 	code, said := as(t, copied(t, program(t)), "card", "prepare", c.image, "--program", copied(t, arm), "--hostname", "zero", "--user", "me", "--password-file", mine(t, "password", []byte("odd \"pa$$ `word\\\n")),
-		"--ssh-key", mine(t, "key.pub", []byte(key)), "--wifi", "My Home", "--wifi-passphrase-file", mine(t, "passphrase", []byte("hunter2hunter2\n")), "--country", "DE", "--old-names")
+		"--ssh-key", mine(t, "key.pub", []byte(cardKey)), "--wifi", "My Home", "--wifi-passphrase-file", mine(t, "passphrase", []byte("hunter2hunter2\n")), "--country", "DE", "--old-names")
 	if code != 0 {
 		t.Fatalf("status %d\n%s", code, said)
 	}
