@@ -169,6 +169,7 @@ func TestCardRefuses(t *testing.T) {
 		"cannot take":                   {"--program", "/nonexistent"},
 		"not one of bullseye":           {"--release", "potato"},
 		"cannot both":                   {"--user", "me", "--password-file", "-", "--wifi", "a", "--wifi-passphrase-file", "-", "--country", "DE"},
+		"names no gadget":               {"-c", text(t, "version: 1\n")},
 		"cannot read the configuration": {"-c", "/nonexistent"},
 		"colour":                        {"-c", text(t, "version: 1\ncolour: red\n")},
 	} {
@@ -189,6 +190,33 @@ func TestCardRefuses(t *testing.T) {
 	}
 	if code, _, errs := call(t, "card", "undo", dir); code != 0 || !maps.Equal(inFolder(t, dir), theirs) {
 		t.Errorf("status %d\n%s", code, errs)
+	}
+	// Units that have nothing to do are not put onto the card.
+	dir = bootFolder(t, stock)
+	if code, _, errs := call(t, "card", "prepare", dir, "--program", program, "--no-gadget", "-c", text(t, "version: 1\n")); code != 0 {
+		t.Errorf("status %d\n%s", code, errs)
+	}
+	now := inFolder(t, dir)
+	for name, want := range map[string]bool{"provision.yaml": true, "provision-recover.service": true, "provision-serve.service": false, "provision-gadget.service": false} {
+		if _, ok := now[bootfiles.Folder+"/"+name]; ok != want {
+			t.Errorf("%s on the card: %v", name, ok)
+		}
+	}
+	if now["config.txt"] != stock["config.txt"] {
+		t.Errorf("config.txt: %q", now["config.txt"])
+	}
+	// What somebody else has changed since is left, and named.
+	dir = bootFolder(t, stock)
+	if code, _, errs := call(t, "card", "prepare", dir, "--program", program); code != 0 {
+		t.Fatalf("status %d\n%s", code, errs)
+	}
+	if err := os.WriteFile(filepath.Join(dir, bootfiles.ScriptName), []byte("mine\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	want := maps.Clone(stock)
+	want[bootfiles.ScriptName] = "mine\n"
+	if code, out, _ := call(t, "card", "undo", dir); code != exitDifferences || !strings.Contains(out, bootfiles.ScriptName+" has been changed by somebody else") || !maps.Equal(inFolder(t, dir), want) {
+		t.Errorf("status %d\n%s", code, out)
 	}
 	// No card of a Pi.
 	for says, files := range map[string]map[string]string{"neither config.txt": {"readme": ""}, "cannot edit cmdline.txt": {"config.txt": "", "cmdline.txt": "quiet\n"}, "no cmdline.txt": {"config.txt": ""}} {

@@ -114,12 +114,12 @@ named and left (status 2). What the first boot did to the system is not taken ba
 				return err
 			}
 			out := cardUndone{Path: args[0], Card: m.String(), DryRun: dryRun}
-			changes, err := record.Undo(m.Read)
-			if err != nil && changes == nil && len(record) == 0 {
+			changes, foreign, err := record.Undo(m.Read)
+			if err != nil {
 				return err
 			}
-			if err != nil {
-				out.Left = append(out.Left, err.Error())
+			for _, f := range foreign {
+				out.Left = append(out.Left, f.Error())
 			}
 			if text, err := m.Read(bootfiles.RecordName); err != nil {
 				return err
@@ -142,6 +142,8 @@ named and left (status 2). What the first boot did to the system is not taken ba
 					p.line("nothing to do: %s was not prepared, or has been taken back already", args[0])
 				case dryRun:
 					p.line("nothing was written")
+				case len(out.Left) > 0:
+					p.line("the rest of the card is as it was before")
 				default:
 					p.line("%s", p.green("the card is as it was before"))
 				}

@@ -227,23 +227,8 @@ func (o cardOptions) setup(ctx context.Context, g *globals, stdin io.Reader, m m
 		return s, "", err
 	}
 	s.Program = program
-	if !o.noGadget {
-		s.Config = []byte(cardConfig)
-	}
-	if g.config != "" {
-		if s.Config, err = os.ReadFile(g.config); err != nil {
-			return s, "", usageError{fmt.Errorf("cannot read the configuration: %w", err)}
-		}
-		if _, err := agent.Parse(g.config, s.Config); err != nil {
-			return s, "", err
-		}
-	}
-	s.Units = []bootfiles.Unit{{Name: "provision-recover.service", Text: recoverUnit}}
-	if !o.noGadget {
-		s.Units = append(s.Units, bootfiles.Unit{Name: "provision-gadget.service", Text: gadgetUnit})
-	}
-	if s.Config != nil {
-		s.Units = append(s.Units, bootfiles.Unit{Name: "provision-serve.service", Text: serveUnit})
+	if err := o.units(g.config, &s); err != nil {
+		return s, "", err
 	}
 	for _, file := range o.keys {
 		text, err := os.ReadFile(file)
@@ -273,6 +258,39 @@ func (o cardOptions) setup(ctx context.Context, g *globals, stdin io.Reader, m m
 		return s, "", err
 	}
 	return s, name, nil
+}
+
+// units are the configuration of the card and the units that have something to do by it.
+func (o cardOptions) units(name string, s *bootfiles.Setup) error {
+	from := "the built-in configuration"
+	switch {
+	case name != "":
+		text, err := os.ReadFile(name)
+		if err != nil {
+			return usageError{fmt.Errorf("cannot read the configuration: %w", err)}
+		}
+		from, s.Config = name, text
+	case !o.noGadget:
+		s.Config = []byte(cardConfig)
+	}
+	s.Units = []bootfiles.Unit{{Name: "provision-recover.service", Text: recoverUnit}}
+	if s.Config == nil {
+		return nil
+	}
+	c, err := agent.Parse(from, s.Config)
+	if err != nil {
+		return err
+	}
+	if !o.noGadget {
+		if c.Gadget.Profile == "" {
+			return usageError{fmt.Errorf("%s names no gadget: give it a profile under `gadget`, or leave the USB port as it is with --no-gadget", from)}
+		}
+		s.Units = append(s.Units, bootfiles.Unit{Name: "provision-gadget.service", Text: gadgetUnit})
+	}
+	if !o.noGadget || len(c.Serve.Links) > 0 {
+		s.Units = append(s.Units, bootfiles.Unit{Name: "provision-serve.service", Text: serveUnit})
+	}
+	return nil
 }
 
 // hash is that of the user's password; one on the card that fits is kept, so that nothing changes.

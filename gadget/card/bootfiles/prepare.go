@@ -101,7 +101,13 @@ func Prepare(read Read, o Options) ([]Change, error) {
 }
 
 // Undo is [Record.Undo] for changes that are at hand.
-func Undo(read Read, done []Change) ([]Change, error) { return RecordOf(done).Undo(read) }
+func Undo(read Read, done []Change) ([]Change, error) {
+	out, foreign, err := RecordOf(done).Undo(read)
+	if err != nil {
+		return nil, err
+	}
+	return out, errors.Join(foreign...)
+}
 
 func same(a, b []byte) bool { return (a == nil) == (b == nil) && bytes.Equal(a, b) }
 

@@ -5,7 +5,6 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"path"
 	"strings"
@@ -111,16 +110,8 @@ func (w Was) left(now []byte) bool {
 // Undo decides how to go back: to every byte of before where a file is still as it was
 // left. The system may have changed config.txt and cmdline.txt meanwhile, as it does at
 // its first boot: then only the own lines and words go. Any other file that has changed
-// is somebody else's by now, and named in the error; a file that is gone stays so.
-func (r Record) Undo(read Read) ([]Change, error) {
-	out, foreign, err := r.undo(read)
-	if err != nil {
-		return nil, err
-	}
-	return out, errors.Join(foreign...)
-}
-
-func (r Record) undo(read Read) (out []Change, foreign []error, err error) {
+// is somebody else's by now, and one of foreign names it; a file that is gone stays so.
+func (r Record) Undo(read Read) (out []Change, foreign []error, err error) {
 	for i := len(r) - 1; i >= 0; i-- {
 		w := r[i]
 		now, err := read(w.Path)
@@ -194,7 +185,7 @@ func (r Record) Where(read Read) (State, []string, error) {
 // is as if only o had been asked for; the record of that is the first change. Nothing
 // is left to do when it has been done.
 func Renew(read Read, r Record, o Options) ([]Change, error) {
-	back, _, err := r.undo(read) // what somebody else has changed since is what there is now
+	back, _, err := r.Undo(read) // what somebody else has changed since is what there is now
 	if err != nil {
 		return nil, err
 	}

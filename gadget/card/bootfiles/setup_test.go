@@ -2,6 +2,7 @@ package bootfiles
 
 import (
 	"bytes"
+	"errors"
 	"maps"
 	"os"
 	"os/exec"
@@ -58,10 +59,10 @@ func undo(t *testing.T, f files) error {
 	if err != nil {
 		t.Fatal(err)
 	}
-	changes, err := record.Undo(f.read)
+	changes, foreign, err := record.Undo(f.read)
 	f.apply(changes)
 	delete(f, RecordName)
-	return err
+	return errors.Join(append(foreign, err)...)
 }
 
 func TestRenew(t *testing.T) {
@@ -154,7 +155,7 @@ func FuzzReadRecord(f *testing.F) {
 		if err != nil {
 			return
 		}
-		changes, _ := r.Undo((files{"a": "x", "cmdline.txt": "root=x y\n"}).read)
+		changes, _, _ := r.Undo((files{"a": "x", "cmdline.txt": "root=x y\n"}).read)
 		for _, c := range changes {
 			if !Safe(c.Path) {
 				t.Fatalf("%q", c.Path)
