@@ -42,7 +42,7 @@ bench: build ## benchmarks, and ratios against what people would otherwise run
 	$(GO) test -tags lab ./scripts/lab/e2e -run xxx -bench Peers -benchtime 1x -v
 	$(GO) test -tags lab -c -o bin/bench-serve ./scripts/bench/serve && bin/bench-serve -provision bin/provision
 	$(GO) test -tags lab -c -o bin/bench-routing ./scripts/bench/routing && bin/bench-routing -provision bin/provision
-	$(GO) test -tags lab ./scripts/lab/tunnels/selftest -run xxx -bench . -v
+	$(GO) test -tags lab -p 1 ./scripts/lab/tunnels/selftest ./scripts/lab/tunnels/client -run xxx -bench . -v
 	PROVISION_BINARY=$(CURDIR)/bin/provision $(GO) test -tags lab ./scripts/lab/tunnels/people -run xxx -bench . -v
 	$(GO) test -tags lab ./scripts/lab/tunnels -run xxx -bench . -benchtime 1x -timeout 20m -v
 	$(GO) test -tags lab ./scripts/bench/gadget -run . -count=1 -v -args -provision $(CURDIR)/bin/provision

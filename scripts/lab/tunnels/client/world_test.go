@@ -49,14 +49,14 @@ const (
 // world is a client, the network that it is guest in, and the far end of its tunnel. The client checks
 // the reverse path strictly, as some distributions do.
 type world struct {
-	t                *testing.T
+	t                testing.TB
 	client, hub, far *nstest.NS
 	sockets          string
 	engine           *provision.Engine
 	kernel           bool
 }
 
-func newWorld(t *testing.T) *world {
+func newWorld(t testing.TB) *world {
 	t.Helper()
 	w := &world{t: t, client: nstest.New(t), hub: nstest.New(t), far: nstest.New(t), sockets: filepath.Join(t.TempDir(), "wg")}
 	w.client.Sh("sysctl -qw net.ipv4.conf.all.rp_filter=1 net.ipv4.conf.default.rp_filter=1")

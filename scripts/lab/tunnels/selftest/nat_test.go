@@ -3,11 +3,16 @@
 package selftest
 
 import (
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/provision-net/provision/provision"
+	"github.com/provision-net/provision/provision/resource/route"
+	"github.com/provision-net/provision/provision/resource/rule"
 )
 
 // nft loads a ruleset into the router.
@@ -90,6 +95,23 @@ func TestPolicyRouting(t *testing.T) {
 	}
 	// Connected networks do not go into the tunnel.
 	w.left.ping("192.0.2.1")
+}
+
+// full are the routes and rules of a full tunnel, as wg-quick makes them.
+func full() []provision.Want {
+	var out []provision.Want
+	none := 0
+	for _, family := range []int{4, 6} {
+		dst := netip.MustParsePrefix("0.0.0.0/0")
+		if family == 6 {
+			dst = netip.MustParsePrefix("::/0")
+		}
+		out = append(out,
+			route.Want(route.Spec{Key: route.Key{Table: 51820, Dst: dst, Dev: "name:wg0", Metric: 1}}, ""),
+			rule.Want(rule.Spec{Key: rule.Key{Family: family, Priority: 100, Target: 254}, Suppress: &none}, ""),
+			rule.Want(rule.Spec{Key: rule.Key{Family: family, Priority: 101, Not: true, Mark: 0xca6c, Mask: 0xffffffff, Target: 51820}}, ""))
+	}
+	return out
 }
 
 // An error that comes back for a packet whose sender was translated is translated back. Userspace
