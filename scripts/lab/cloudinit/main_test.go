@@ -87,8 +87,8 @@ func root(t *testing.T, release string) string {
 
 const seedDir = "/var/lib/cloud/seed/nocloud"
 
-// settings of cloud-init that a container without locales and with one datasource needs.
-var settings = lab.Overlay{"/etc/cloud/cloud.cfg.d/90-lab.cfg": {Content: "locale: false\ndatasource_list: [NoCloud, None]\n"}}
+// settings of cloud-init that a container without locales and with one datasource needs; one host key is enough.
+var settings = lab.Overlay{"/etc/cloud/cloud.cfg.d/90-lab.cfg": {Content: "locale: false\ndatasource_list: [NoCloud, None]\nssh_genkeytypes: [ed25519]\nno_ssh_fingerprints: true\n"}}
 
 // config names the NICs, so that it is known before the first lease which one is to lose.
 const config = `version: 1
