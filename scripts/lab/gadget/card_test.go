@@ -293,7 +293,12 @@ func TestCardBoots(t *testing.T) {
 	if code != 0 {
 		t.Fatalf("status %d\n%s", code, said)
 	}
-	hash := strings.TrimPrefix(strings.TrimSpace(c.files(t)["provision-first-boot.d/account"]), "me:")
+	prepared := c.files(t)
+	hash := strings.TrimPrefix(strings.TrimSpace(prepared["provision-first-boot.d/account"]), "me:")
+	_, psk, _ := strings.Cut(prepared["provision-first-boot.d/provision-wifi-My_Home.f36672c0.nmconnection"], "\npsk=")
+	if psk, _, _ = strings.Cut(psk, "\n"); len(psk) != 64 || len(hash) < 90 {
+		t.Fatalf("psk %q, hash %q", psk, hash)
+	}
 	said, took := c.start(t, zero, 15*time.Minute)
 	after := c.files(t)
 	log := after["provision-first-boot.log"]
@@ -309,7 +314,7 @@ func TestCardBoots(t *testing.T) {
 			t.Errorf("%s is still on the card", name)
 		}
 	}
-	if raw, err := os.ReadFile(c.partition(t, 4, c.boot)); err != nil || bytes.Contains(raw, []byte(hash)) || bytes.Contains(raw, []byte("key-mgmt=wpa-psk")) {
+	if raw, err := os.ReadFile(c.partition(t, 4, c.boot)); err != nil || bytes.Contains(raw, []byte(hash)) || bytes.Contains(raw, []byte(psk)) {
 		t.Errorf("a secret can still be read on the boot partition: %v", err)
 	}
 	said, took = c.start(t, zero, 15*time.Minute)
