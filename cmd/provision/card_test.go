@@ -261,6 +261,22 @@ func TestCardSecret(t *testing.T) {
 	}
 }
 
+func TestBesides(t *testing.T) {
+	dir := t.TempDir()
+	self := filepath.Join(dir, "provision-1-darwin-arm64", "provision")
+	if name, err := besides(self); err == nil && runtime.GOARCH != "arm64" {
+		t.Errorf("%s is taken", name)
+	}
+	for _, want := range []string{filepath.Join(dir, "provision-1-linux-armv6", "provision"), filepath.Join(filepath.Dir(self), "provision-linux-armv6")} {
+		if err := errors.Join(os.MkdirAll(filepath.Dir(want), 0o755), os.WriteFile(want, nil, 0o755)); err != nil {
+			t.Fatal(err)
+		}
+		if name, err := besides(self); err != nil || name != want {
+			t.Errorf("%s %v, want %s", name, err, want)
+		}
+	}
+}
+
 func TestForBoard(t *testing.T) {
 	self, err := os.Executable()
 	if err != nil {

@@ -73,7 +73,7 @@ is provision-first-boot.log on the card.` + "\n" + exitHelp,
 		},
 	}
 	f := c.Flags()
-	f.StringVar(&o.program, "program", "", "provision for the board, a `file`: provision-linux-armv6 runs on all (default: the one beside this program)")
+	f.StringVar(&o.program, "program", "", "provision for the board, a `file` of the same release (default: that for ARMv6 beside this program)")
 	f.StringVar(&o.hostname, "hostname", "", "`name` of the host")
 	f.StringVar(&o.user, "user", "", "make, or rename the first user to, this `name`, who may use sudo")
 	f.StringVar(&o.password, "password-file", "", "the user's password is the first line of this `file`, - is standard input; a hash ($6$, $y$) is taken as it is")

@@ -74,11 +74,8 @@ func cardProgram(name string) (string, []byte, error) {
 		if err != nil {
 			return "", nil, err
 		}
-		if name = filepath.Join(filepath.Dir(self), "provision-linux-armv6"); missingFile(name) {
-			if runtime.GOOS != "linux" || runtime.GOARCH != "arm64" {
-				return "", nil, usageError{fmt.Errorf("which program is for the board? %s is not there: name the file with --program, provision-linux-armv6 of a release runs on every Raspberry Pi with a 32-bit system, provision-linux-arm64 on one with a 64-bit system", name)}
-			}
-			name = self
+		if name, err = besides(self); err != nil {
+			return "", nil, err
 		}
 	}
 	info, err := os.Stat(name)
@@ -98,9 +95,21 @@ func cardProgram(name string) (string, []byte, error) {
 	return name, data, nil
 }
 
-func missingFile(name string) bool {
-	_, err := os.Stat(name)
-	return err != nil
+// besides is the board's program of the release that a program belongs to: in the same folder, or in its own archive that was unpacked
+// beside this one's. A program that runs on such a board is one itself.
+func besides(self string) (string, error) {
+	name := filepath.Join(filepath.Dir(self), "provision-linux-armv6")
+	if _, err := os.Stat(name); err == nil {
+		return name, nil
+	}
+	found, err := filepath.Glob(filepath.Join(filepath.Dir(filepath.Dir(self)), "provision-*-linux-armv6", "provision"))
+	switch {
+	case err == nil && len(found) == 1:
+		return found[0], nil
+	case runtime.GOOS == "linux" && runtime.GOARCH == "arm64":
+		return self, nil
+	}
+	return "", usageError{fmt.Errorf("which program is for the board? %s is not there: name it with --program; that of the release's linux-armv6 runs on every Raspberry Pi with a 32-bit system, that of linux-arm64 on one with a 64-bit system", name)}
 }
 
 // forBoard wants a program of Linux on ARM that needs no loader (elf(5)): a library of another release would keep it from starting.
