@@ -198,3 +198,14 @@ func fits(pattern, name string) bool {
 	}
 	return pattern == name
 }
+
+// Bootstrap are the name servers that may be asked outside the tunnel about where the tunnel is.
+func (c Config) Bootstrap() []netip.AddrPort {
+	var out []netip.AddrPort
+	for _, s := range c.BootstrapDNS {
+		if a, err := netip.ParseAddr(s); err == nil {
+			out = append(out, netip.AddrPortFrom(a, 53))
+		}
+	}
+	return out
+}

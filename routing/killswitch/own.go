@@ -62,6 +62,11 @@ func (g *guard) own() nft.Chain {
 	for _, family := range []int{4, 6} {
 		if len(addrs(g.Config.BootstrapDNS, family)) > 0 {
 			for _, proto := range []uint8{match.UDP, match.TCP} {
+				if g.Mask != 0 && g.Mark != 0 {
+					// A device that is up says nothing of its peer, and a name may lead elsewhere later. Whoever keeps the
+					// endpoint asks with the tunnel's own mark, which takes CAP_NET_ADMIN.
+					rules = append(rules, match.Rule("bootstrap-dns, asked for the tunnel", match.DAddrIn(family, setOf(setDNS4, family)), match.DPort(proto, 53), g.marked(g.Mark), match.Accept()))
+				}
 				rules = append(rules, match.Rule("bootstrap-dns", match.DAddrIn(family, setOf(setDNS4, family)), match.DPort(proto, 53), match.Not(match.DPortIn(proto, SetDone)), match.Accept()))
 			}
 		}

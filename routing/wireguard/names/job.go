@@ -206,11 +206,12 @@ func (j *Job) round(ctx context.Context) (again time.Time) {
 		if moved {
 			s.Tries, s.Next = 0, time.Time{}
 		}
-		if why := j.peer(ctx, n, s, *p, d.Fwmark, families); why != "" {
-			notes[n.Device+" "+n.Peer] = why
-		}
+		// Where it is called now comes first: a question may take its time, and packets wait for a kill switch meanwhile.
 		if why := j.allow(ctx, n, s, p.Endpoint); why != "" {
 			notes[n.Device+" "+n.Peer+" guard"] = why
+		}
+		if why := j.peer(ctx, n, s, *p, d.Fwmark, families); why != "" {
+			notes[n.Device+" "+n.Peer] = why
 		}
 		if !s.Next.IsZero() && (again.IsZero() || s.Next.Before(again)) {
 			again = s.Next

@@ -39,7 +39,11 @@ func (e endpoints) Lookup(ctx context.Context, host string, mark uint32) ([]neti
 	if err != nil {
 		return nil, err
 	}
-	return lookup.Addrs(ctx, host, slices.Concat(state.NameServers, names.Servers(f, tunnels)), mark)
+	var first []netip.AddrPort
+	if state.Switch != nil {
+		first = state.Switch.Input.Config.Bootstrap()
+	}
+	return lookup.Addrs(ctx, host, slices.Concat(first, state.NameServers, names.Servers(f, tunnels)), mark)
 }
 
 // Point implements names.World.

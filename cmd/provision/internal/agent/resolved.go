@@ -42,7 +42,8 @@ func (a *Agent) resolved(ctx context.Context, f *facts.Facts, c wireguard.Config
 	for name := range c {
 		tunnels = append(tunnels, name)
 	}
-	servers := slices.Concat(lost, names.Servers(f, tunnels))
+	// Those that a kill switch lets be asked come first: the others wait for their time out in vain.
+	servers := slices.Concat(a.Config.Routing.KillSwitch.Bootstrap(), lost, names.Servers(f, tunnels))
 	ctx, cancel := context.WithTimeout(ctx, resolveLimit)
 	defer cancel()
 	var mu sync.Mutex

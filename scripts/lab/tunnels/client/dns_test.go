@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"slices"
@@ -64,6 +65,7 @@ func TestDNS(t *testing.T) {
 			t.Parallel() // they wait for leases and units most of the time
 			w := lab.NewWorld(t, lab.WorldOpts{NICs: []lab.NICOpts{lab.NAT()}})
 			farSide(t, w)
+			answer(t, w, nearServer, func(string) []string { return []string{nearSays} })
 			m := lab.Boot(t, lab.Root(t, o.root), w, lab.BootOpts{Binary: program, Config: o.config, Overlay: o.overlay})
 			m.AwaitAddrs(t, 30*time.Second, "eth0")
 			m.MustRun(t, "sh", "-c", "mkdir -p /dev/net; [ -e /dev/net/tun ] || mknod /dev/net/tun c 10 200; mkdir -p /etc/provision")
@@ -147,7 +149,7 @@ func says(t *testing.T, m *lab.Machine, when, want string) {
 	})
 }
 
-// farSide is the other end of the tunnel and both name servers, where the machine's network leads.
+// farSide is the other end of the tunnel with its name server, where the machine's network leads.
 func farSide(t *testing.T, w *lab.World) {
 	t.Helper()
 	program, err := os.Executable()
@@ -185,24 +187,40 @@ func farSide(t *testing.T, w *lab.World) {
 			return err
 		})
 	})
-	if _, err := w.ISP.Exec("ip", "addr", "add", nearServer+"/32", "dev", "lo"); err != nil {
+	on(t, w, "ip", "addr", "add", nearServer+"/32", "dev", "lo")
+	answer(t, w, farServer, func(string) []string { return []string{farSays} })
+}
+
+// on runs a program at the far side.
+func on(t *testing.T, w *lab.World, argv ...string) {
+	t.Helper()
+	if _, err := w.ISP.Exec(argv...); err != nil {
 		t.Fatal(err)
 	}
-	for at, what := range map[string]string{nearServer: nearSays, farServer: farSays} {
-		var conn net.PacketConn
-		if err := w.ISP.Do(func() (err error) { conn, err = net.ListenPacket("udp", at+":53"); return err }); err != nil {
-			t.Fatal(err)
-		}
-		s := &dns.Server{PacketConn: conn, Handler: dns.HandlerFunc(func(rw dns.ResponseWriter, q *dns.Msg) {
-			m := new(dns.Msg)
-			m.SetReply(q)
-			m.RecursionAvailable = true
-			if q.Question[0].Qtype == dns.TypeA {
-				m.Answer = []dns.RR{&dns.A{Hdr: dns.RR_Header{Name: q.Question[0].Name, Rrtype: dns.TypeA, Class: dns.ClassINET, Ttl: 1}, A: net.ParseIP(what)}}
-			}
-			_ = rw.WriteMsg(m)
-		})}
-		go func() { _ = s.ActivateAndServe() }()
-		t.Cleanup(func() { _ = s.Shutdown() })
+}
+
+// answer is a name server of the far side: what a name's addresses are.
+func answer(t *testing.T, w *lab.World, at string, of func(name string) []string) {
+	t.Helper()
+	var conn net.PacketConn
+	if err := w.ISP.Do(func() (err error) { conn, err = net.ListenPacket("udp", at+":53"); return err }); err != nil {
+		t.Fatal(err)
 	}
+	s := &dns.Server{PacketConn: conn, Handler: dns.HandlerFunc(func(rw dns.ResponseWriter, q *dns.Msg) {
+		m := new(dns.Msg)
+		m.SetReply(q)
+		m.RecursionAvailable = true
+		head := dns.RR_Header{Name: q.Question[0].Name, Rrtype: q.Question[0].Qtype, Class: dns.ClassINET, Ttl: 1}
+		for _, a := range of(strings.TrimSuffix(q.Question[0].Name, ".")) {
+			switch ip := netip.MustParseAddr(a); {
+			case head.Rrtype == dns.TypeA && ip.Is4():
+				m.Answer = append(m.Answer, &dns.A{Hdr: head, A: ip.AsSlice()})
+			case head.Rrtype == dns.TypeAAAA && ip.Is6():
+				m.Answer = append(m.Answer, &dns.AAAA{Hdr: head, AAAA: ip.AsSlice()})
+			}
+		}
+		_ = rw.WriteMsg(m)
+	})}
+	go func() { _ = s.ActivateAndServe() }()
+	t.Cleanup(func() { _ = s.Shutdown() })
 }
