@@ -17,19 +17,19 @@ import (
 func newCard(g *globals) []*cobra.Command {
 	c := &cobra.Command{
 		Use:   "card",
-		Short: "SD cards and images of a Raspberry Pi: prepare, undo, doctor",
+		Short: "SD cards and images of a Raspberry Pi: prepare, undo, doctor, flash",
 		Long: `Prepare a card on the machine that it is plugged into (Linux, macOS or Windows), so that the Pi sets itself up at its
 first boot. PATH is the folder that the card's boot partition is mounted at (often called bootfs), or the file of a raw
 image, which needs neither a mount nor root.`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	c.AddCommand(newCardPrepare(g), newCardUndo(g), newCardDoctor(g))
+	c.AddCommand(newCardPrepare(g), newCardUndo(g), newCardDoctor(g), newCardFlash(g))
 	return []*cobra.Command{c}
 }
 
 // cardStuck reports whether an error says that a card is half-written.
-func cardStuck(err error) bool { return errors.Is(err, medium.ErrStuck) }
+func cardStuck(err error) bool { return errors.Is(err, medium.ErrStuck) || flashStuck(err) }
 
 // cardPath wants one argument.
 func cardPath(c *cobra.Command, args []string) error {
