@@ -40,9 +40,9 @@ func (e *HalfError) Error() string {
 	if e.Total > 0 {
 		of = " of " + device.Bytes(e.Total)
 	}
-	next := "run the same command again once the cause is gone; it begins anew"
+	next := "the same command again begins anew"
 	if e.Again {
-		next = "run the same command again once the cause is gone; it goes on from there"
+		next = "the same command again goes on from there"
 	}
 	return fmt.Sprintf("%v\nthe card is half-written (%s%s) and of no use now: %s", e.Err, device.Bytes(e.At), of, next)
 }
