@@ -98,6 +98,9 @@ func FuzzNote(f *testing.F) {
 	f.Add(Note{strings.Repeat("0a", 16), "x.img"}.Bytes())
 	f.Add([]byte(`{"token":"ab","written_bytes":4194304,"device_bytes":8388608,"prefix_sha256":"` + strings.Repeat("0", 64) + `"}`))
 	f.Fuzz(func(t *testing.T, b []byte) {
+		if n := zstdSize(b); n < 0 {
+			t.Errorf("%d bytes", n)
+		}
 		if n, ok := ParseNote(b); ok {
 			if again, ok := ParseNote(n.Bytes()); !ok || again.Token != n.Token {
 				t.Errorf("%+v, %+v", n, again)

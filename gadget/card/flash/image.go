@@ -15,7 +15,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/klauspost/compress/zstd"
 	"github.com/ulikunitz/xz"
 )
 
@@ -113,12 +112,8 @@ func (i *Image) look() error {
 			i.Size += b.size
 		}
 		i.AtLeast = i.Size
-	case bytes.HasPrefix(head, []byte("\x28\xb5\x2f\xfd")):
-		i.Form = Zstd
-		var h zstd.Header // of the first frame; others may follow
-		if err := h.Decode(head); err == nil && h.HasFCS && h.FrameContentSize < 1<<62 {
-			i.AtLeast = int64(h.FrameContentSize)
-		}
+	case bytes.HasPrefix(head, []byte(zstdMagic)):
+		i.Form, i.AtLeast = Zstd, zstdSize(head)
 	default:
 		i.Form, i.Size, i.AtLeast = Plain, i.Packed, i.Packed
 	}
@@ -188,10 +183,9 @@ func (i *Image) unpack() (*unpacked, error) {
 			u.Reader, err = xz.NewReader(c)
 		}
 	case Zstd:
-		var z *zstd.Decoder
-		// 2 GiB is as much as `zstd --ultra --long=31` asks for; the decoder takes what the frame says it needs.
-		if z, err = zstd.NewReader(c, zstd.WithDecoderMaxWindow(1<<31)); err == nil {
-			u.Reader, u.close = z, z.Close
+		var z *zstdProgram
+		if z, err = newZstd(c); err == nil {
+			u.Reader, u.close = z, z.stop
 		}
 	default:
 		u.Reader = c
