@@ -91,6 +91,13 @@ func noise(n int, seed uint64) []byte {
 	return b
 }
 
+// noiseBytes are bytes that cannot be packed.
+func noiseBytes(n int, seed uint64) []byte {
+	b := make([]byte, n)
+	_, _ = rand.NewChaCha8([32]byte{byte(seed), byte(seed >> 8), 1}).Read(b)
+	return b
+}
+
 func newStick(size int) *stick { return &stick{data: noise(size, 99), block: 512} }
 
 // packed writes data to a file of the form.
