@@ -32,12 +32,12 @@ func newCardFlash(g *globals) *cobra.Command {
 		Short: "Write an image to a card, and read it back",
 		Long: `Write an image (plain, .gz, .xz or .zst) to an SD card or a USB disk, read all of it back and compare. Without DEVICE it
 is the only card that is plugged in; --list shows what there is. A disk that is mounted or in use, that the system is on
-or that is built in is refused. Model and size are shown and have to be typed to confirm; in a script name the DEVICE and
-give --yes with --size or --serial, which have to be the disk's.
+or that is built in is refused. Model and size are shown and have to be typed to confirm; in a script name the DEVICE
+and give --yes with --size or --serial, which have to be the disk's.
 
-The image's SHA-256 is checked before anything is written, where IMAGE.sha256 lies beside it or --sha256 gives it. The card's
-first sectors are written last: until then they say that the card is half-written, and the same command again goes on
-where it was stopped.` + "\n" + exitHelp,
+The image's SHA-256 is checked before anything is written, where IMAGE.sha256 lies beside it or --sha256 gives it. The
+card's first sectors are written last: until then they say that the card is half-written, and the same command again
+goes on where it was stopped.` + "\n" + exitHelp,
 		Args: func(c *cobra.Command, args []string) error {
 			switch {
 			case o.list && len(args) > 0:
