@@ -71,6 +71,7 @@ the configuration needs them.`,
 			return err
 		},
 	})
+	c.AddCommand(newHookVagrant(g))
 	return c
 }
 

@@ -106,5 +106,6 @@ func (g *globals) watchBeside(ctx context.Context, log *slog.Logger) {
 		log.Error("the network is not watched", "error", err)
 		return
 	}
+	a.WarnOfClone()
 	a.WatchBeside(ctx, agent.WatchOptions{Socket: agent.WatchSocket, Read: g.readRouting})
 }

@@ -59,6 +59,7 @@ repaired and ends, for timers. --status and --metrics ask the watch that runs.` 
 				}
 				return g.emit(s, func(p *page) { drawWatch(p, s) })
 			}
+			a.WarnOfClone()
 			o.Notify = func(state string) { _, _ = daemon.SdNotify(false, state) }
 			again := make(chan func() (routing.Config, error), 1)
 			o.Reload = again

@@ -78,7 +78,7 @@ Start with 'provision --detect', which needs no root and changes nothing.
 		return c
 	}
 	c.AddCommand(
-		newDetect(g), newPlan(g), newApply(g), newVerify(g), newRollback(g), newConfirm(g), newRevert(g), newRecover(g), newHook(g),
+		newDetect(g), newPlan(g), newApply(g), newVerify(g), newRollback(g), newConfirm(g), newRevert(g), newRecover(g), newGeneralize(g), newHook(g),
 		newExplain(g), newFacts(g), newInit(g), newValidate(g), newSchema(g), newVersion(g),
 		newServe(g), newLeases(g), newStatus(g), newWhy(g),
 		newFirewall(g), newLists(g), newWatch(g), newRestore(g), newGadget(g), newWifi(g), newWireguard(g), newOverlay(g), newHost(g),

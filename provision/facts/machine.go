@@ -8,17 +8,23 @@ import (
 	"strings"
 )
 
+// MachineDigest is what stands for a machine-id: machine-id(5) asks that the id itself is not shown around. It is empty for a
+// machine that has none yet.
+func MachineDigest(id string) string {
+	if id == "" || id == "uninitialized" {
+		return ""
+	}
+	sum := sha256.Sum256([]byte("provision machine-id " + id))
+	return hex.EncodeToString(sum[:8])
+}
+
 // machine says what the network hangs on.
 func (r *gathering) machine() {
 	m := &r.f.Machine
 	m.Root = r.EUID() == 0
 	m.Offline = r.offline
 	r.osRelease(m)
-	if id := r.value("/etc/machine-id"); id != "" && id != "uninitialized" {
-		// machine-id(5) asks that the id itself is not shown around.
-		sum := sha256.Sum256([]byte("provision machine-id " + id))
-		m.MachineID = hex.EncodeToString(sum[:8])
-	}
+	m.MachineID = MachineDigest(r.value("/etc/machine-id"))
 	if r.offline {
 		m.Hostname = r.value("/etc/hostname")
 		m.Arch = r.imageArch()

@@ -26,6 +26,7 @@ const (
 	Wifi   Tier = "wifi"   // QEMU, an access point and a station in its guest
 
 	Packages Tier = "packages" // tier2, and what judges packages and manual pages
+	Vagrant  Tier = "vagrant"  // the real Vagrant, and containers as its machines
 )
 
 var setups sync.Map // Tier -> func() error

@@ -164,6 +164,8 @@ func (a *Agent) goal(ctx context.Context, f *facts.Facts) (Goal, error) {
 	}
 	d, report, err := backends.Plan(f, a.Config.Network, mem, a.backends)
 	g := Goal{Facts: f, Desired: d, Report: report}
+	notes := a.cloneNotes(f.Machine.MachineID)
+	g.Desired.Notes, g.Report.Notes = append(g.Desired.Notes, notes...), append(g.Report.Notes, notes...)
 	if err == nil {
 		g.Gadget, err = a.gadgetPlan(ctx, shared(f, g.Desired), a.Config.Gadget)
 		g.Desired.Append(g.Gadget.Desired)
@@ -402,6 +404,7 @@ func (a *Agent) Apply(ctx context.Context, o ApplyOptions) (Outcome, error) {
 	case a.image():
 		err = a.bake()
 	case !a.Early:
+		a.belong(ctx, e)
 		a.settleOwed()
 		err = a.hatch()
 	}
@@ -476,9 +479,11 @@ func (a *Agent) Revert(ctx context.Context, force bool) (provision.Result, error
 		a.settleOwed()
 	}
 	if len(r.Foreign) == 0 && !a.offline() {
-		// The saved clock is no state of the network's, and nobody saves it any more.
-		if err := os.Remove(clockPath); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return r, fmt.Errorf("reverted, but the saved clock is left: %w", err)
+		// The saved clock is no state of the network's, and nobody saves it any more; nor is whose state it was.
+		for _, path := range [...]string{clockPath, filepath.Join(a.stateDir(), machineFile)} {
+			if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+				return r, fmt.Errorf("reverted, but %s is left: %w", path, err)
+			}
 		}
 	}
 	f, err := a.Facts(ctx)

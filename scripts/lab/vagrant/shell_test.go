@@ -1,0 +1,132 @@
+//go:build lab && linux
+
+package vagrant
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// shell is a world with one shell in it. A process that joined the world later would stand outside of its control groups, and
+// LXC could make none for a container.
+type shell struct {
+	t   *testing.T
+	in  io.WriteCloser
+	out *bufio.Reader
+}
+
+// mark begins the line that ends the output of a command; its status follows.
+const mark = "--- status "
+
+func newShell(t *testing.T, dir string, env ...string) *shell {
+	t.Helper()
+	cmd := exec.Command("./world", "bash")
+	cmd.Env = append(os.Environ(), env...)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd.Stdout, cmd.Stderr = w, w
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	w.Close()
+	t.Cleanup(func() {
+		in.Close()
+		done := make(chan struct{})
+		go func() { _ = cmd.Wait(); close(done) }()
+		select {
+		case <-done:
+		case <-time.After(5 * time.Second):
+			_ = cmd.Process.Kill()
+			<-done
+		}
+		r.Close()
+	})
+	s := &shell{t, in, bufio.NewReader(r)}
+	s.must(20*time.Second, "cd "+dir)
+	return s
+}
+
+// run runs a line of sh and returns what it printed on both streams, and its status.
+func (s *shell) run(limit time.Duration, line string) (string, int) {
+	s.t.Helper()
+	start := time.Now()
+	if _, err := fmt.Fprintf(s.in, "{ %s\n} </dev/null 2>&1; echo; echo \"%s$?\"\n", line, mark); err != nil {
+		s.t.Fatalf("the world has ended: %v", err)
+	}
+	type answer struct {
+		text   string
+		status int
+		err    error
+	}
+	got := make(chan answer, 1)
+	go func() {
+		var text strings.Builder
+		for {
+			l, err := s.out.ReadString('\n')
+			if rest, ok := strings.CutPrefix(l, mark); ok {
+				n, err := strconv.Atoi(strings.TrimSpace(rest))
+				got <- answer{text.String(), n, err}
+				return
+			}
+			text.WriteString(l)
+			if err != nil {
+				got <- answer{text.String(), -1, err}
+				return
+			}
+		}
+	}()
+	select {
+	case a := <-got:
+		if a.err != nil {
+			s.t.Fatalf("%s: %v\n%s", line, a.err, a.text)
+		}
+		s.t.Logf("%.1f s: %s", time.Since(start).Seconds(), line)
+		return strings.TrimSpace(a.text), a.status
+	case <-time.After(limit):
+		s.t.Fatalf("%s: not done after %v", line, limit)
+	}
+	return "", -1
+}
+
+func (s *shell) must(limit time.Duration, line string) string {
+	s.t.Helper()
+	out, status := s.run(limit, line)
+	if status != 0 {
+		s.t.Fatalf("%s: status %d\n%s", line, status, out)
+	}
+	return out
+}
+
+// ssh runs a command in the machine by `vagrant ssh -c`.
+func (s *shell) ssh(command string) string {
+	s.t.Helper()
+	return s.must(time.Minute, "vagrant ssh --no-tty -c "+quote(command))
+}
+
+func quote(s string) string { return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'" }
+
+// box makes the box of Debian packages.
+func box(t *testing.T, name string) string {
+	t.Helper()
+	out := filepath.Join(t.TempDir(), "lab.box")
+	if said, err := exec.Command("./box", out, name).CombinedOutput(); err != nil {
+		t.Fatalf("cannot make the box: %v\n%s", err, said)
+	}
+	return out
+}
