@@ -149,6 +149,47 @@ func TestCardFolder(t *testing.T) {
 	}
 }
 
+// The commands of the page, in its order, with a card that is none of a reader's; what they ask for comes from files.
+func TestCardPage(t *testing.T) {
+	page, err := os.ReadFile(filepath.Join(docs, "sd-card.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	stock := map[string]string{"config.txt": "auto_initramfs=1\n", "cmdline.txt": stockCmdline}
+	dir, program, ran := bootFolder(t, stock), armProgram(t, 1000), 0
+	in := strings.NewReplacer("/media/you/bootfs", dir, "~/.ssh/id_ed25519.pub", text(t, publicKey+"\n"))
+	for line := range strings.Lines(string(page)) {
+		rest, ok := strings.CutPrefix(strings.TrimSpace(line), "provision card ")
+		if !ok || strings.HasPrefix(rest, "flash") {
+			continue
+		}
+		args := []string{"card"}
+		for i, part := range strings.Split(in.Replace(rest), `"`) {
+			if i%2 == 1 {
+				args = append(args, part) // between quotes
+			} else {
+				args = append(args, strings.Fields(part)...)
+			}
+		}
+		if args[1] == "prepare" {
+			args = append(args, "--program", program)
+		}
+		if slices.Contains(args, "--wifi") {
+			args = append(args, "--wifi-passphrase-file", text(t, "hunter2hunter2\n"))
+		}
+		if slices.Contains(args, "--user") && !slices.Contains(args, "--ssh-key") {
+			args = append(args, "--password-file", text(t, "secret\n"))
+		}
+		ran++
+		if code, out, errs := call(t, args...); code != 0 {
+			t.Errorf("%v: status %d\n%s%s", args, code, out, errs)
+		}
+	}
+	if now := inFolder(t, dir); ran != 5 || !maps.Equal(now, stock) {
+		t.Errorf("%d commands were run, and the card has %v", ran, slices.Sorted(maps.Keys(now)))
+	}
+}
+
 func TestCardRefuses(t *testing.T) {
 	program := armProgram(t, 1000)
 	stock := map[string]string{"config.txt": "auto_initramfs=1\n", "cmdline.txt": stockCmdline}
