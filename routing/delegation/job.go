@@ -45,9 +45,16 @@ type memory struct {
 	Device string `json:"device,omitempty"`
 }
 
-// owes reports whether a lease has to be given back: delegation was taken away, and nothing uses it any more.
+// owes reports whether a lease has to be given back: delegation was taken away, or moved to another uplink,
+// and nothing uses it any more.
 func (j *Job) owes() bool {
-	return !j.Config.Enabled() && len(j.mem.Own) == 0 && len(j.mem.Lease.Prefixes) > 0
+	return (!j.Config.Enabled() || j.moved()) && len(j.mem.Own) == 0 && len(j.mem.Lease.Prefixes) > 0
+}
+
+// moved reports whether the lease is of another uplink than the present one, whose server knows nothing of
+// it and does not route it. It is given back where it is from, before the other server is asked.
+func (j *Job) moved() bool {
+	return j.Config.Enabled() && j.mem.Device != "" && j.mem.Device != j.Config.Interface && len(j.mem.Lease.Prefixes) > 0
 }
 
 var (
@@ -169,7 +176,7 @@ func (j *Job) prefix(s *watch.State) (netip.Prefix, string) {
 	}
 	now := j.now()
 	for _, p := range j.mem.Lease.Prefixes {
-		if ask && (p.Valid.IsZero() || now.Before(p.Valid)) && usable(p.Prefix) {
+		if ask && !j.moved() && (p.Valid.IsZero() || now.Before(p.Valid)) && usable(p.Prefix) {
 			return p.Prefix, own
 		}
 	}

@@ -1,6 +1,7 @@
 package delegation
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -29,6 +30,7 @@ type machine struct {
 	have    map[provision.Ref]provision.Attrs
 	managed []string
 	carrier bool
+	uplink  string // in place of eth0
 }
 
 // look lets the job look and does what it says, until it says nothing more.
@@ -36,7 +38,7 @@ func (m *machine) look(t *testing.T, j *Job) (notes []string) {
 	t.Helper()
 	for range 10 {
 		s := &watch.State{Now: time.Now(), Have: map[provision.Ref]provision.Attrs{}, Live: &facts.Live{Network: facts.Network{
-			Links: []facts.Link{{Index: 2, Name: "eth0", Up: true, Carrier: m.carrier}, {Index: 3, Name: "eth1", Up: true}, {Index: 4, Name: "eth2", Up: true}}}}}
+			Links: []facts.Link{{Index: 2, Name: cmp.Or(m.uplink, "eth0"), Up: true, Carrier: m.carrier}, {Index: 3, Name: "eth1", Up: true}, {Index: 4, Name: "eth2", Up: true}}}}}
 		for _, p := range m.managed {
 			s.Routes = append(s.Routes, facts.Route{Dst: netip.MustParsePrefix(p), Proto: 16, Type: "unreachable", Table: 254})
 		}
@@ -277,6 +279,87 @@ func TestGivenBack(t *testing.T) {
 		})
 	}
 }
+
+// Delegation that moves to another uplink: the addresses of the old prefix go, it is given back where it
+// is from, and only then is the other server asked, which is not told of it.
+func TestMoved(t *testing.T) {
+	for _, answers := range []bool{true, false} {
+		synctest.Test(t, func(t *testing.T) {
+			isp := &provider{prefix: "2001:db8:100::/56"}
+			m := &machine{have: map[provision.Ref]provision.Attrs{}, carrier: true}
+			run := func(j *Job) (stop func()) {
+				ctx, cancel := context.WithCancel(t.Context())
+				done := make(chan struct{})
+				go func() { defer close(done); _ = j.Run(ctx) }()
+				return func() { cancel(); <-done }
+			}
+			first := conf()
+			first.Interface = "old0"
+			j := &Job{Config: first, Link: isp}
+			m.uplink = "old0"
+			stop := run(j)
+			m.look(t, j)
+			time.Sleep(10 * time.Second) // of the fake clock
+			synctest.Wait()
+			m.look(t, j)
+			old := m.String()
+			if !strings.Contains(old, "2001:db8:100:") {
+				t.Fatal(old)
+			}
+			stop()
+			state, _ := j.Remember()
+			text, err := json.Marshal(state)
+			if err != nil {
+				t.Fatal(err)
+			}
+
+			other := &provider{prefix: "2001:db8:200::/56"}
+			if !answers {
+				isp.prefix = ""
+			}
+			isp.sent = nil
+			m.uplink = ""
+			moved := &Job{Config: conf(), Link: links{"old0": isp, "eth0": other}}
+			if err := moved.Recall(text); err != nil {
+				t.Fatal(err)
+			}
+			stop = run(moved)
+			defer func() { stop() }()
+			synctest.Wait()
+			if len(isp.sent)+len(other.sent) > 0 {
+				t.Errorf("%v and %v are sent while the addresses are there", isp.sent, other.sent)
+			}
+			m.look(t, moved)
+			if strings.Contains(m.String(), "2001:db8:100:") {
+				t.Errorf("of the old prefix is left %s", m)
+			}
+			time.Sleep(releaseLimit + 10*time.Second)
+			synctest.Wait()
+			m.look(t, moved)
+			if answers && (len(isp.back) != 1 || isp.back[0] != (pd.Prefix{Prefix: netip.MustParsePrefix("2001:db8:100::/56")})) {
+				t.Errorf("given back is %v", isp.back)
+			}
+			if len(isp.sent) == 0 || slices.ContainsFunc(isp.sent, func(m pd.Type) bool { return m != pd.Release }) {
+				t.Errorf("the old server is told %v", isp.sent)
+			}
+			if len(other.sent) == 0 || other.sent[0] != pd.Solicit {
+				t.Errorf("the new server is asked by %v", other.sent)
+			}
+			if got := m.String(); !strings.Contains(got, "2001:db8:200:") || strings.Contains(got, "2001:db8:100:") {
+				t.Errorf("answers %v: there is %s", answers, got)
+			}
+		})
+	}
+}
+
+// links are several providers, by device.
+type links map[string]*provider
+
+func (l links) Open(ctx context.Context, device string) (Conn, []byte, error) {
+	return l[device].Open(ctx, device)
+}
+func (links) Rand() float64 { return 0 }
+func (links) XID() [3]byte  { return [3]byte{1, 2, 3} }
 
 func TestProblems(t *testing.T) {
 	if p := conf().Problems(); len(p) > 0 || len(Config{}.Problems()) > 0 {

@@ -25,7 +25,7 @@ func Left(state json.RawMessage) bool {
 func (j *Job) Settle(ctx context.Context) { j.giveBack(ctx) }
 
 // giveBack tells the server that a prefix is not used any more (RFC 8415 section 18.2.7), once, after
-// delegation was taken away and the addresses of the networks with it.
+// delegation was taken away, or moved to another uplink, and the addresses of the networks with it.
 func (j *Job) giveBack(ctx context.Context) {
 	j.mu.Lock()
 	owes, lease, device := j.owes(), j.mem.Lease, j.mem.Device

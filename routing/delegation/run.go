@@ -66,7 +66,7 @@ func (j *Job) Run(ctx context.Context) error {
 func (j *Job) asks() bool {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	return j.ask && j.up != 0 && j.Link != nil
+	return j.ask && j.up != 0 && j.Link != nil && !j.moved()
 }
 
 func (j *Job) fail(err error) {
