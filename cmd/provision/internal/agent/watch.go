@@ -25,7 +25,14 @@ var errYielded = errors.New("another watch takes over")
 func (a *Agent) WatchBeside(ctx context.Context, o WatchOptions) {
 	o.Yields = true
 	for {
-		_, err := a.Watch(ctx, o)
+		now := *a
+		if o.Read != nil {
+			// Whoever watched until now may have been told of another configuration since this process began.
+			if c, err := o.Read(); err == nil { // one that is wrong is told of by whoever applies it
+				now.Config.Routing = c
+			}
+		}
+		_, err := now.Watch(ctx, o)
 		if ctx.Err() != nil {
 			return
 		}

@@ -261,8 +261,10 @@ type keeper struct {
 	uplink   watch.Job
 	update   watch.Job
 	prefix   watch.Job
-	wires    watch.Job // nil: there is no overlay
-	guarded  string    // the tunnel of a kill switch
+	lent     delegation.Config // what prefix is made from, while something is committed
+	bare     bool              // nothing is
+	wires    watch.Job         // nil: there is no overlay
+	guarded  string            // the tunnel of a kill switch
 }
 
 // uplinks has these ways out checked. The job is there with none too: it takes away the routes
@@ -277,7 +279,7 @@ func (k *keeper) uplinks(c uplink.Config) {
 func (k *keeper) delegation(c delegation.Config) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	k.prefixes, k.prefix = c.Enabled(), k.given.Job(c)
+	k.prefixes, k.lent, k.prefix = c.Enabled(), c, nil // load makes the job
 }
 
 // overlay has the spanning tree looked after.
@@ -339,6 +341,14 @@ func (k *keeper) load() error {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.text, k.wants = text, nil
+	if bare := text == nil; k.prefix == nil || bare != k.bare {
+		c := k.lent
+		if bare {
+			// Reverted, or never applied: there is no firewall before the networks, whatever the file says.
+			c = delegation.Config{}
+		}
+		k.bare, k.prefix = bare, k.given.Job(c)
+	}
 	jobs := append(k.config.Jobs(), k.uplink, k.update, k.prefix)
 	if k.wires != nil {
 		jobs = append(jobs, k.wires)
