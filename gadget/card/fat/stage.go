@@ -2,8 +2,8 @@ package fat
 
 import (
 	"encoding/binary"
-	"maps"
 	"slices"
+	"sort"
 )
 
 // stage is a step of which everything is on the card before anything of the next one:
@@ -121,7 +121,12 @@ func (p *planner) sectors(s stage, over map[int64][]byte) ([]Step, error) {
 		}
 	}
 	var out []Step
-	for _, n := range slices.Sorted(maps.Keys(before)) {
+	order := make([]int64, 0, len(before))
+	for n := range before {
+		order = append(order, n)
+	}
+	sort.Slice(order, func(i, k int) bool { return order[i] < order[k] })
+	for _, n := range order {
 		if !slices.Equal(before[n], over[n]) {
 			// Zeros for a longer folder go to a cluster that was nobody's, and are no
 			// contents: what comes there later is checked like any other sector.
