@@ -173,6 +173,14 @@ func TestLists(t *testing.T) {
 		}
 	}
 
+	// What is said of such a packet beforehand is what happens to it.
+	for from, to := range map[string]string{client4: stranger4, client6: stranger6} {
+		got := w.must(0, "explain", "--from", from, "--to", net.JoinHostPort(to, strconv.Itoa(web))+"/tcp")
+		if !strings.Contains(got, "wg0") || strings.Contains(got, "cannot be judged") || strings.Contains(got, "not known") {
+			t.Errorf("explain of %s to %s: %s", from, to, got)
+		}
+	}
+
 	// Names: each has addresses that nobody has heard of. The first packet follows the answer at once.
 	d, err := w.Start(os.Stderr, program, "serve")
 	if err != nil {
