@@ -10,7 +10,7 @@ import (
 // BenchmarkFlash writes (and reads back) a loop device beside what people type: dd, and xz -dc into dd, which read nothing back. The
 // image is half noise; its xz file has blocks of 24 MiB, as `xz -T0` makes them.
 func BenchmarkFlash(b *testing.B) {
-	const size = 256 << 20
+	const size = 96 << 20
 	dir := b.TempDir()
 	image := filepath.Join(dir, "image")
 	data := make([]byte, size)

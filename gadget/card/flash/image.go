@@ -1,6 +1,7 @@
 package flash
 
 import (
+	"bufio"
 	"bytes"
 	"compress/gzip"
 	"context"
@@ -180,7 +181,7 @@ func (i *Image) unpack() (*unpacked, error) {
 			p := newXZBlocks(i.file, i.blocks, n)
 			u.Reader, u.close = p, p.stop
 		} else {
-			u.Reader, err = xz.NewReader(c)
+			u.Reader, err = xz.NewReader(bufio.NewReaderSize(c, 1<<18))
 		}
 	case Zstd:
 		var z *zstdProgram

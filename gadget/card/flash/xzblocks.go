@@ -1,6 +1,7 @@
 package flash
 
 import (
+	"bufio"
 	"bytes"
 	"errors"
 	"io"
@@ -80,7 +81,9 @@ func (x *xzBlocks) memory(n int64) []byte {
 // xzUnpack unpacks one block into memory of exactly its size.
 func xzUnpack(r io.ReaderAt, b xzBlock, into []byte) ([]byte, error) {
 	head, tail := xzAlone(b)
-	stream := io.MultiReader(bytes.NewReader(head), io.NewSectionReader(r, b.at, b.padded()), bytes.NewReader(tail))
+	// The decoder reads single bytes, each of which would be a call of the system.
+	body := bufio.NewReaderSize(io.NewSectionReader(r, b.at, b.padded()), 1<<18)
+	stream := io.MultiReader(bytes.NewReader(head), body, bytes.NewReader(tail))
 	d, err := xz.NewReader(stream)
 	if err != nil {
 		return nil, err
