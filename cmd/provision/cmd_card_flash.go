@@ -106,7 +106,7 @@ type flashed struct {
 	Result *flash.Result `json:"result,omitempty"`
 }
 
-func (o flashOptions) run(ctx context.Context, g *globals, stdin io.Reader, path, name string) error {
+func (o *flashOptions) run(ctx context.Context, g *globals, stdin io.Reader, path, name string) error {
 	if o.yes && (name == "" || o.size == "" && o.serial == "") {
 		return usageError{errors.New("--yes needs the DEVICE, and --size or --serial, so that no other disk is erased by mistake; `provision card flash --list` shows them")}
 	}
@@ -127,14 +127,14 @@ func (o flashOptions) run(ctx context.Context, g *globals, stdin io.Reader, path
 	if err != nil {
 		return err
 	}
-	if err := o.meant(disk); err != nil {
+	if err := o.meant(&disk); err != nil {
 		return err
 	}
 	if err := flash.Fits(image, disk.Size); err != nil {
 		return err
 	}
 	out := flashed{Image: image.Path, Form: image.Form, Size: image.Size, Device: disk, SHA256: want, DryRun: o.dryRun}
-	if err := g.tell(func(p *page) { drawFlashPlan(p, image, disk, from) }); err != nil {
+	if err := g.tell(func(p *page) { drawFlashPlan(p, image, &disk, from) }); err != nil {
 		return err
 	}
 	if o.dryRun {
@@ -152,7 +152,7 @@ func (o flashOptions) run(ctx context.Context, g *globals, stdin io.Reader, path
 			return err
 		}
 	}
-	target, err := openSame(ctx, disk)
+	target, err := openSame(ctx, &disk)
 	if err != nil {
 		return err
 	}
@@ -164,11 +164,11 @@ func (o flashOptions) run(ctx context.Context, g *globals, stdin io.Reader, path
 		return err
 	}
 	out.Result = &result
-	return g.emit(out, func(p *page) { drawFlashed(p, out) })
+	return g.emit(out, func(p *page) { drawFlashed(p, &out) })
 }
 
 // meant compares the disk with what is said of it.
-func (o flashOptions) meant(d device.Disk) error {
+func (o *flashOptions) meant(d *device.Disk) error {
 	if o.size != "" && !device.SameSize(o.size, d.Size) {
 		return usageError{fmt.Errorf("%s has %s (%d bytes), not %s: is it the disk that you mean?", d.Path, device.Bytes(d.Size), d.Size, o.size)}
 	}
@@ -179,7 +179,7 @@ func (o flashOptions) meant(d device.Disk) error {
 }
 
 // openSame opens a disk and looks again whether it is the one that was confirmed: cards are changed while a question waits.
-func openSame(ctx context.Context, d device.Disk) (flash.Target, error) {
+func openSame(ctx context.Context, d *device.Disk) (flash.Target, error) {
 	target, err := flash.Open(d.Path)
 	if err != nil {
 		return nil, err
@@ -226,7 +226,7 @@ func confirm(ctx context.Context, stdin io.Reader, ask io.Writer, phrase string)
 	}
 }
 
-func drawFlashPlan(p *page, i *flash.Image, d device.Disk, from string) {
+func drawFlashPlan(p *page, i *flash.Image, d *device.Disk, from string) {
 	size := device.Bytes(i.Packed)
 	if i.Form != flash.Plain {
 		size += " " + string(i.Form)
@@ -244,7 +244,7 @@ func drawFlashPlan(p *page, i *flash.Image, d device.Disk, from string) {
 }
 
 // diskMore is what else tells a disk from others.
-func diskMore(d device.Disk) string {
+func diskMore(d *device.Disk) string {
 	more := ""
 	if d.Bus != "" {
 		more += ", " + d.Bus
@@ -255,7 +255,7 @@ func diskMore(d device.Disk) string {
 	return more
 }
 
-func drawFlashed(p *page, f flashed) {
+func drawFlashed(p *page, f *flashed) {
 	r := f.Result
 	p.line("%s", p.green("the image is on "+f.Device.Path+" and was read back: it can be taken out"))
 	p.line("%s in %s (%s/s), read back in %s (%s/s)", device.Bytes(r.Bytes), longTime(r.Wrote), rate(r.Bytes-r.Resumed, r.Wrote), longTime(r.Verified), rate(r.Bytes, r.Verified))
@@ -288,13 +288,13 @@ func flashList(ctx context.Context, g *globals) error {
 		return err
 	}
 	list := []flashDisk{}
-	for _, d := range all {
-		list = append(list, flashDisk{d, d.Refused()})
+	for i := range all {
+		list = append(list, flashDisk{all[i], all[i].Refused()})
 	}
 	return g.emit(list, func(p *page) {
 		rows := [][]string{{"device", "size", "model", "serial number", "can be written"}}
-		for _, d := range list {
-			may := "yes"
+		for i := range list {
+			d, may := &list[i], "yes"
 			switch {
 			case len(d.Refused) > 0:
 				may = "no: " + d.Refused[0].String()

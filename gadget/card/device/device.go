@@ -45,7 +45,7 @@ type Use struct {
 }
 
 // Name is what a disk is called where a person has to recognise it: vendor and model without doubled blanks.
-func (d Disk) Name() string {
+func (d *Disk) Name() string {
 	model := strings.Join(strings.Fields(d.Model), " ")
 	vendor := strings.Join(strings.Fields(d.Vendor), " ")
 	switch {
@@ -58,7 +58,7 @@ func (d Disk) Name() string {
 }
 
 // Phrase is what is typed to confirm that this disk is meant: its name and its size.
-func (d Disk) Phrase() string { return d.Name() + " " + Bytes(d.Size) }
+func (d *Disk) Phrase() string { return d.Name() + " " + Bytes(d.Size) }
 
 // Bytes is a size as it is printed on cards: powers of 1000, three digits.
 func Bytes(n int64) string {
@@ -99,7 +99,7 @@ func (r Reason) String() string {
 }
 
 // Refused says why a disk must not be overwritten; none: it may be.
-func (d Disk) Refused() []Reason {
+func (d *Disk) Refused() []Reason {
 	var out []Reason
 	for _, u := range d.Uses {
 		if u.System {
@@ -141,12 +141,13 @@ func Choose(all []Disk, name string, real func(string) (string, error)) (Disk, e
 		}
 	}
 	for _, n := range names {
-		for _, d := range all {
+		for i := range all {
+			d := &all[i]
 			if same(d.Path, n) {
 				if why := d.Refused(); len(why) > 0 {
-					return d, &RefusedError{d, why}
+					return *d, &RefusedError{*d, why}
 				}
-				return d, nil
+				return *d, nil
 			}
 			for _, p := range d.Parts {
 				if same(p, n) {
@@ -176,26 +177,23 @@ func same(disk, name string) bool {
 
 // only is the one disk that nobody has to name.
 func only(all []Disk) (Disk, error) {
-	var fit []Disk
-	var busy []string
-	for _, d := range all {
+	var fit, busy []string
+	var one *Disk
+	for i := range all {
+		d := &all[i]
 		switch why := d.Refused(); {
 		case !d.Removable: // a USB disk has to be named: it may hold somebody's backups
 		case len(why) == 0:
-			fit = append(fit, d)
+			fit, one = append(fit, d.Path+" ("+d.Phrase()+")"), d
 		case d.Size > 0:
-			busy = append(busy, fmt.Sprintf("%s (%s): %s", d.Path, d.Phrase(), why[0]))
+			busy = append(busy, d.Path+" ("+d.Phrase()+"): "+why[0].String())
 		}
 	}
 	switch {
 	case len(fit) == 1:
-		return fit[0], nil
+		return *one, nil
 	case len(fit) > 1:
-		var names []string
-		for _, d := range fit {
-			names = append(names, d.Path+" ("+d.Phrase()+")")
-		}
-		return Disk{}, fmt.Errorf("%w was named and several fit: %s; name one", ErrNone, strings.Join(names, ", "))
+		return Disk{}, fmt.Errorf("%w was named and several fit: %s; name one", ErrNone, strings.Join(fit, ", "))
 	case len(busy) > 0:
 		return Disk{}, fmt.Errorf("%w can be overwritten now: %s", ErrNone, strings.Join(busy, "; "))
 	}

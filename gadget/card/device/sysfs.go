@@ -4,7 +4,6 @@ import (
 	"errors"
 	"io/fs"
 	"path"
-	"regexp"
 	"sort"
 	"strconv"
 	"strings"
@@ -18,7 +17,7 @@ func Sysfs(root fs.FS) ([]Disk, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := sysfs{root: root}
+	s := &sysfs{root: root}
 	mounts, err := fs.ReadFile(root, "proc/self/mountinfo")
 	if err != nil {
 		return nil, err // without it everything would seem free
@@ -49,35 +48,42 @@ type sysfs struct {
 type mount struct{ number, at, source string }
 
 // text is an attribute; "" where there is none.
-func (s sysfs) text(name string) string {
+func (s *sysfs) text(name string) string {
 	b, _ := fs.ReadFile(s.root, name)
 	return strings.TrimSpace(strings.ToValidUTF8(strings.Trim(string(b), "\x00"), ""))
 }
 
-func (s sysfs) number(name string) int64 {
+func (s *sysfs) number(name string) int64 {
 	n, _ := strconv.ParseInt(s.text(name), 10, 64)
 	return n
 }
 
-// hardware are places in the tree of devices that tell the bus.
-var hardware = []struct {
-	in  *regexp.Regexp
-	bus string
-}{
-	{regexp.MustCompile(`/usb\d+/`), "usb"},
-	{regexp.MustCompile(`/nvme\d*/`), "nvme"},
-	{regexp.MustCompile(`/ata\d+/`), "sata"},
-	{regexp.MustCompile(`/virtio\d+/`), "virtio"},
-	{regexp.MustCompile(`/(?:pcmcia|firewire|ieee1394)`), "other"},
+// hardware are parts of the path in the tree of devices that tell the bus: a name, and a number behind it.
+var hardware = [][2]string{{"usb", "usb"}, {"nvme", "nvme"}, {"ata", "sata"}, {"virtio", "virtio"}}
+
+// bus is the first of these in a path.
+func bus(place string) string {
+	for _, h := range hardware {
+		for _, part := range strings.Split(place, "/") {
+			if n, ok := strings.CutPrefix(part, h[0]); ok && strings.Trim(n, "0123456789") == "" {
+				return h[1]
+			}
+		}
+	}
+	return ""
 }
 
-// areas of an eMMC that are disks to the kernel and none to people: boot code, keys.
-var mmcArea = regexp.MustCompile(`^mmcblk\d+(?:boot\d+|rpmb|gp\d+)$`)
+// mmcArea reports whether it is one of the areas of an eMMC that are disks to the kernel and none to people: boot code, keys.
+func mmcArea(name string) bool {
+	n, ok := strings.CutPrefix(name, "mmcblk")
+	n = strings.TrimLeft(n, "0123456789")
+	return ok && (strings.HasPrefix(n, "boot") || strings.HasPrefix(n, "rpmb") || strings.HasPrefix(n, "gp"))
+}
 
 // disk reads one; false for what is no disk by itself: loop, dm, md and zram have no hardware below them, and an optical drive is none.
-func (s sysfs) disk(name string, all []fs.DirEntry) (Disk, bool) {
+func (s *sysfs) disk(name string, all []fs.DirEntry) (Disk, bool) {
 	at := "sys/block/" + name
-	if _, err := fs.Stat(s.root, at+"/device"); err != nil || mmcArea.MatchString(name) || strings.HasPrefix(name, "mtdblock") {
+	if _, err := fs.Stat(s.root, at+"/device"); err != nil || mmcArea(name) || strings.HasPrefix(name, "mtdblock") {
 		return Disk{}, false
 	}
 	if kind := s.text(at + "/device/type"); kind == "5" { // a CD (scsi_proto.h, TYPE_ROM)
@@ -97,12 +103,7 @@ func (s sysfs) disk(name string, all []fs.DirEntry) (Disk, bool) {
 		d.Block = 512
 	}
 	place := s.place(name)
-	for _, h := range hardware {
-		if h.in.MatchString(place) {
-			d.Bus = h.bus
-			break
-		}
-	}
+	d.Bus = bus(place)
 	switch {
 	case strings.HasPrefix(name, "mmcblk"):
 		// A card tells what it is (Documentation/ABI/testing/sysfs-block-... mmc "type"); eMMC is soldered to the board.
@@ -129,7 +130,7 @@ func (s sysfs) disk(name string, all []fs.DirEntry) (Disk, bool) {
 }
 
 // place is where in the tree of devices a disk hangs.
-func (s sysfs) place(name string) string {
+func (s *sysfs) place(name string) string {
 	to, err := fs.ReadLink(s.root, "sys/block/"+name)
 	if err != nil {
 		return ""
@@ -138,7 +139,7 @@ func (s sysfs) place(name string) string {
 }
 
 // usbSerial is that of the USB device below which a disk hangs: the nearest folder upwards with a vendor's number.
-func (s sysfs) usbSerial(place string) string {
+func (s *sysfs) usbSerial(place string) string {
 	for dir := path.Clean(strings.TrimPrefix(place, "/")); strings.Contains(dir, "/usb"); dir = path.Dir(dir) {
 		if s.text(dir+"/idVendor") != "" {
 			return s.text(dir + "/serial")
@@ -148,7 +149,7 @@ func (s sysfs) usbSerial(place string) string {
 }
 
 // uses finds who uses a disk, its partitions and what is made of them.
-func (s sysfs) uses(d *Disk, name string, all []fs.DirEntry) {
+func (s *sysfs) uses(d *Disk, name string, all []fs.DirEntry) {
 	seen := map[string]bool{}
 	var look func(at, device string)
 	look = func(at, device string) {
@@ -200,7 +201,7 @@ func (s sysfs) uses(d *Disk, name string, all []fs.DirEntry) {
 }
 
 // held is a use by the device mapper or a RAID.
-func (s sysfs) held(holder, device string) Use {
+func (s *sysfs) held(holder, device string) Use {
 	u := Use{What: "part of /dev/" + holder, Device: device}
 	name := s.text("sys/block/" + holder + "/dm/name")
 	switch kind := s.text("sys/block/" + holder + "/dm/uuid"); {
