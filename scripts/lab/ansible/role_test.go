@@ -1,0 +1,173 @@
+//go:build lab && linux
+
+package ansible
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/provision-net/provision/scripts/lab"
+)
+
+// full adds managers and the way back.
+var full = os.Getenv("PROVISION_LAB_FULL") != ""
+
+// program is the program under test, which PROVISION_BINARY may name.
+var program string
+
+func TestMain(m *testing.M) {
+	flag.Parse()
+	os.Exit(func() int {
+		dir, err := os.MkdirTemp("", "provision-ansible-")
+		if err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			return 1
+		}
+		defer os.RemoveAll(dir)
+		if program, err = lab.Program(dir); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			return 1
+		}
+		return m.Run()
+	}())
+}
+
+// playbook has the role's configuration and state as its variables, given on the command line.
+const playbook = `- hosts: all
+  gather_subset: ["!all", "!min", platform, service_mgr] # what the role asks for
+  roles:
+    - role: provision
+      provision_program: /root/dist
+`
+
+// The role of a fresh machine to its end: what --check says is what then happens, twice is no change, a configuration that is not
+// valid changes nothing, and reverted is as before.
+func TestRole(t *testing.T) {
+	lab.Need(t, lab.Tier2)
+	roots := []string{"bookworm-netplan"}
+	if full {
+		roots = append(roots, "trixie-nm", "bookworm-ifupdown")
+	}
+	for _, root := range roots {
+		t.Run(root, func(t *testing.T) { role(t, root) })
+	}
+}
+
+func role(t *testing.T, root string) {
+	m := &machine{Machine: lab.Boot(t, lab.Root(t, root+"+ansible-core"), lab.NewWorld(t, lab.WorldOpts{}), lab.BootOpts{Overlay: files(t)}), t: t}
+	m.AwaitAddrs(t, 30*time.Second, "eth0", "eth1")
+	bare := m.TreeDigest(t, "/etc").Without("/etc/resolv.conf")
+	const first, second = "version: 1\nnetwork: {nat-metric: 1500}\n", "version: 1\nnetwork: {nat-metric: 1600}\n"
+
+	// There is nothing yet, not even the program.
+	m.play(0, "changed=3", first, "--check", "--diff") // program, network, unit
+	if diff := bare.Diff(m.TreeDigest(t, "/etc").Without("/etc/resolv.conf")); len(diff) > 0 {
+		t.Fatalf("--check has changed\n%s", strings.Join(diff, "\n"))
+	}
+	m.play(0, "changed=3", first)
+	m.verify(first, "1500")
+	m.play(0, "changed=0", first)
+
+	// Another metric: the difference is of the configuration and of what comes of it.
+	out := m.play(0, "changed=1", second, "--check", "--diff")
+	for _, want := range []string{"-network: {nat-metric: 1500}", "+network: {nat-metric: 1600}"} {
+		if !strings.Contains(out, "\n"+want+"\n") {
+			t.Errorf("--check --diff does not show %q:\n%s", want, out)
+		}
+	}
+	if n := len(regexp.MustCompile(`(?m)^[-+].*1[56]00`).FindAllString(out, -1)); n < 4 {
+		t.Errorf("--check --diff shows %d lines with a metric; those of the configuration and of the manager's files are 4 at least:\n%s", n, out)
+	}
+	m.verify(first, "1500")
+
+	// What is not valid is refused, with its line, and what was stays.
+	if out := m.play(2, "failed=1", "version: 1\nnetwork: {nat-metrik: 1}\n"); !strings.Contains(out, "provision-ansible.yaml:2:11") {
+		t.Errorf("the error does not say where:\n%s", out)
+	}
+	m.verify(first, "1500")
+
+	if !full {
+		t.Log("a second change and reverted are left to the full run (PROVISION_LAB_FULL=1)")
+		return
+	}
+	m.play(0, "changed=1", second)
+	m.verify(second, "1600")
+	m.play(0, "changed=1", second, "-e", "provision_state=reverted")
+	for _, gone := range []string{"/etc/systemd/system/provision-recover.service", "/etc/systemd/system/sysinit.target.wants/provision-recover.service", "/etc/provision/provision.yaml"} {
+		m.MustRun(t, "rm", "-f", gone) // these are the role's own, and no part of the network
+	}
+	for _, line := range bare.Diff(m.TreeDigest(t, "/etc").Without("/etc/resolv.conf")) {
+		if !strings.Contains(line, "/etc/provision") && !strings.Contains(line, ".wants") && !strings.Contains(line, ".pwd.lock") {
+			t.Errorf("reverted leaves %s", line)
+		}
+	}
+}
+
+// files are the role, a playbook and a folder of programs, in /root.
+func files(t *testing.T) lab.Overlay {
+	t.Helper()
+	text, err := os.ReadFile(program)
+	if err != nil {
+		t.Fatal(err)
+	}
+	out := lab.Overlay{"/root/play.yml": {Content: playbook}, "/root/dist/provision-linux-" + runtime.GOARCH: {Content: string(text), Mode: 0o755}}
+	top := filepath.Join("..", "..", "ansible", "roles")
+	err = filepath.WalkDir(top, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		rel, _ := filepath.Rel(top, path)
+		text, err := os.ReadFile(path)
+		out["/root/roles/"+rel] = lab.File{Content: string(text)}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
+
+type machine struct {
+	*lab.Machine
+	t *testing.T
+}
+
+// play runs the playbook, which has to end with the status and to count like want in its last line.
+func (m *machine) play(status int, want, config string, more ...string) string {
+	m.t.Helper()
+	m.WriteFile(m.t, "/root/vars.json", fmt.Sprintf(`{"provision_config": %q}`, config), 0o600)
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
+	defer cancel()
+	begin := time.Now()
+	argv := append([]string{"ANSIBLE_NOCOLOR=1", "ANSIBLE_PIPELINING=1", "LC_ALL=C.UTF-8", "HOME=/root", "ansible-playbook", "-i", "localhost,", "-c", "local", "-e", "@/root/vars.json"}, more...)
+	out, errs, code := m.Run(ctx, "env", append(argv, "/root/play.yml")...)
+	m.t.Logf("%v: %s in %v", more, regexp.MustCompile(`localhost +: .*`).FindString(out), time.Since(begin).Round(100*time.Millisecond))
+	if code != status || !strings.Contains(out, " "+want+" ") {
+		m.t.Fatalf("%v: status %d, not %d with %s\n%s%s", more, code, status, want, out, errs)
+	}
+	return out
+}
+
+// verify checks that the machine has this configuration and lives by it.
+func (m *machine) verify(config, metric string) {
+	m.t.Helper()
+	if text, err := m.ReadFile("/etc/provision/provision.yaml"); err != nil || text != config {
+		m.t.Errorf("the configuration is %q, not %q (%v)", text, config, err)
+	}
+	m.MustRun(m.t, "provision", "verify")
+	m.MustRun(m.t, "provision", "plan", "--exit-code")
+	for _, r := range m.Defaults(4) {
+		if r.Dev == "eth0" && fmt.Sprint(r.Metric) != metric {
+			m.t.Errorf("eth0 has the metric %d, not %s", r.Metric, metric)
+		}
+	}
+}
