@@ -15,14 +15,14 @@ import (
 	"time"
 )
 
-// pages are the README and everything under docs and the lab's own page.
+// pages are those beside the README, everything under docs and the lab's own page.
 func pages(t *testing.T) map[string]string {
 	t.Helper()
 	files, err := filepath.Glob("../../docs/*.md")
 	if err != nil {
 		t.Fatal(err)
 	}
-	files = append(files, "../../README.md", "../../scripts/lab/README.md")
+	files = append(files, "../../README.md", "../../CONTRIBUTING.md", "../../SECURITY.md", "../../scripts/lab/README.md")
 	out := map[string]string{}
 	for _, f := range files {
 		text, err := os.ReadFile(f)
