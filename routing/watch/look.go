@@ -154,6 +154,10 @@ func (e *Engine) repair(ctx context.Context, j *running, repairs []Repair, ev Ev
 		return
 	}
 	defer unlock()
+	// What is about to be set is on the disk before it is set: whoever takes it back after a kill has to know of it.
+	if e.remember(j) {
+		e.save(true)
+	}
 	for _, r := range changes {
 		err := e.do(ctx, r)
 		if errors.Is(err, provision.ErrStale) || errors.Is(err, provision.ErrPending) || ctx.Err() != nil {

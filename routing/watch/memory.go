@@ -91,26 +91,27 @@ func (e *Engine) handOver(old, next Job) {
 	}
 }
 
-// remember takes what a job wants kept.
-func (e *Engine) remember(r *running) {
+// remember takes what a job wants kept, and says whether that is something new.
+func (e *Engine) remember(r *running) bool {
 	rem, ok := r.Job.(Rememberer)
 	if !ok {
-		return
+		return false
 	}
 	state, changed := rem.Remember()
 	if !changed {
-		return
+		return false
 	}
 	text, err := json.Marshal(state)
 	if err != nil {
 		e.Log.Warn("what a job remembers cannot be kept", "job", r.Name(), "err", err)
-		return
+		return false
 	}
 	e.recall()
 	j := e.past[r.Name()]
 	j.State = text
 	e.past[r.Name()] = j
 	e.unsafe = true
+	return true
 }
 
 // save writes what is kept, if it has changed and the last time was not just now.

@@ -16,6 +16,7 @@ import (
 	"strings"
 
 	"github.com/provision-net/provision/gadget/card/bootfiles"
+	"github.com/provision-net/provision/gadget/card/flash"
 )
 
 // Medium is a boot partition.
@@ -99,13 +100,16 @@ func Open(path string, write bool) (Medium, error) {
 
 // unpacked refuses what only holds an image.
 func unpacked(path string, r io.ReaderAt) error {
-	head := make([]byte, 8)
+	head := make([]byte, 512)
 	n, err := r.ReadAt(head, 0)
 	if err != nil && !errors.Is(err, io.EOF) {
 		return fmt.Errorf("cannot read %s: %w", path, err)
 	}
 	if n == 0 {
 		return fmt.Errorf("%w: %s is empty", ErrWrong, path)
+	}
+	if note, ok := flash.ParseNote(head[:n]); ok {
+		return fmt.Errorf("%w: %s is half-written: writing %s to it with card flash was broken off; the same command again goes on", ErrWrong, path, note.Image)
 	}
 	for _, p := range packed {
 		if strings.HasPrefix(string(head[:n]), p.magic) {

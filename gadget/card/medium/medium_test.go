@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/provision-net/provision/gadget/card/bootfiles"
+	"github.com/provision-net/provision/gadget/card/flash"
 )
 
 const mb = 1 << 20
@@ -310,6 +311,7 @@ func TestWrongPath(t *testing.T) {
 	put("root/boot/firmware/cmdline.txt", "root=x\n")
 	for path, says := range map[string]string{
 		put("a.xz", "\xfd7zXZ\x00\x00\x00"): "compressed by xz", put("a.gz", "\x1f\x8b\x08\x00"): "gzip", put("a.zst", "\x28\xb5\x2f\xfd"): "zstd", put("a.zip", "PK\x03\x04"): "zip archive",
+		put("a.half", string(flash.Note{Token: strings.Repeat("0a", 16), Image: "raspios.img.xz"}.Bytes())): "writing raspios.img.xz to it with card flash was broken off",
 		put("a.qcow2", "QFI\xfb"): "qcow2", put("empty", ""): "is empty", put("text", "hello\n"): "no boot partition", put("zeros", strings.Repeat("\x00", mb)): "no boot partition",
 		put("other/readme", ""): "is empty", filepath.Join(dir, "other"): "neither config.txt nor cmdline.txt", filepath.Join(dir, "root"): "boot/firmware",
 	} {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net"
 	"os"
 	"path/filepath"
 	"slices"
@@ -88,12 +89,18 @@ func (a *Agent) Watch(ctx context.Context, o WatchOptions) (watch.Status, error)
 	if o.Once {
 		return eng.Once(ctx)
 	}
+	// Before anything is done: whoever sees what it does may ask it.
+	var l net.Listener
 	if o.Socket != "" {
 		f, err := takeWatch(ctx, o)
 		if err != nil {
 			return watch.Status{}, err
 		}
 		defer f.Close()
+		if l, err = control.Listen(o.Socket); err != nil {
+			return watch.Status{}, err
+		}
+		defer os.Remove(o.Socket)
 	}
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return sys.Follow(ctx) })
@@ -118,12 +125,7 @@ func (a *Agent) Watch(ctx context.Context, o WatchOptions) (watch.Status, error)
 			g.Go(func() error { return a.keepClock(ctx) })
 		}
 	}
-	if o.Socket != "" {
-		l, err := control.Listen(o.Socket)
-		if err != nil {
-			return watch.Status{}, err
-		}
-		defer os.Remove(o.Socket)
+	if l != nil {
 		asked := make(chan struct{}, 1)
 		g.Go(func() error {
 			select {

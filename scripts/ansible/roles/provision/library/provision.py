@@ -38,7 +38,7 @@ options:
 """
 
 RETURN = r"""
-changes: {description: "each piece of state that is changed: ref, op, have, want, why (docs/json.md)", type: list, returned: success}
+changes: {description: "each piece of state that is changed: ref, op, have, want, why (docs/commands.md)", type: list, returned: success}
 triggers: {description: what is run because of it, type: list, returned: success}
 notes: {description: what is worth knowing, type: list, returned: success}
 winners: {description: by which NIC the world is reached, type: list, returned: in check mode and with diff}
