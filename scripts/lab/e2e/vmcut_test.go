@@ -20,6 +20,7 @@ var plugged = lab.NICOpts{MAC: "08:00:27:00:76:20", Net4: "192.168.77.0/24", Net
 // that it is done: each boot ends in the old state or in the new one, and what was said to be done is there. Then a third NIC is
 // plugged in.
 func TestVMPowerCut(t *testing.T) {
+	turn(t, 1)
 	roots, cuts := vmRoots(), 2
 	if !full {
 		roots, cuts = []string{"bookworm-ifupdown"}, 1
