@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"strings"
 
 	"golang.org/x/sys/unix"
 )
@@ -298,7 +299,9 @@ func syncDir(dir int) error {
 }
 
 // WriteValue writes one value to an existing file of the kernel (proc, sysfs,
-// configfs) in a single write, since the kernel takes each write for a whole value.
+// configfs) in a single write, since the kernel takes each write for a whole value. Only the
+// line's end may be left: of "1\n" to net.ipv6.conf.*.forwarding Linux 6.1.176 says that it took
+// one byte, and has taken the value (addrconf_fixup_forwarding in net/ipv6/addrconf.c returns 1).
 func (r *Root) WriteValue(name, value string) error {
 	dir, base, done, err := r.at(name, true)
 	if err != nil {
@@ -311,7 +314,7 @@ func (r *Root) WriteValue(name, value string) error {
 	}
 	defer unix.Close(fd)
 	n, err := eintr(func() (int, error) { return unix.Write(fd, []byte(value)) })
-	if err == nil && n != len(value) {
+	if err == nil && n < len(strings.TrimSuffix(value, "\n")) {
 		err = fmt.Errorf("the kernel took %d of %d bytes", n, len(value))
 	}
 	return pathError("write", name, err)

@@ -41,8 +41,8 @@ until_ok 60 grep -q "was read again" /tmp/serve.log || fail "no reload"
 memory "after a reload"
 # The kernel of this guest has no WireGuard module loaded: the program is the device itself, on /dev/net/tun.
 mkdir -p /dev/net; [ -e /dev/net/tun ] || mknod /dev/net/tun c 10 200
-provision wireguard init --endpoint 192.0.2.1 --manage no > /tmp/init 2>&1 || { cat /tmp/init; fail "wireguard init: status $?"; }
-provision wireguard add phone > /tmp/add 2>&1 || { cat /tmp/add; fail "wireguard add: status $?"; }
+provision wireguard init --endpoint 192.0.2.1 --manage no > /tmp/init 2>&1 || { cat /tmp/init; fail "wireguard init"; }
+provision wireguard add phone > /tmp/add 2>&1 || { cat /tmp/add; fail "wireguard add"; }
 server=$(ps | awk '/provision wireguard run/ && !/awk/ {print $1; exit}')
 [ -n "$server" ] || { ps; fail "nothing is the device"; }
 memory "as a WireGuard device"
