@@ -3,6 +3,11 @@
 package packages
 
 import (
+	"crypto/ed25519"
+	"crypto/rand"
+	"crypto/x509"
+	"encoding/pem"
+	"errors"
 	"flag"
 	"fmt"
 	"os"
@@ -31,8 +36,30 @@ func TestMain(m *testing.M) {
 			return 1
 		}
 		defer os.RemoveAll(work)
+		if err = signingKey(filepath.Join(work, "key")); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			return 1
+		}
 		return m.Run()
 	}())
+}
+
+// signingKey writes a key for these tests, and its public half beside it.
+func signingKey(path string) error {
+	public, private, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		return err
+	}
+	der, err := x509.MarshalPKCS8PrivateKey(private)
+	if err != nil {
+		return err
+	}
+	spki, err := x509.MarshalPKIXPublicKey(public)
+	if err != nil {
+		return err
+	}
+	return errors.Join(os.WriteFile(path, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}), 0o600),
+		os.WriteFile(path+".pub", pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: spki}), 0o644))
 }
 
 // epoch is the time of all packages of these tests: 2026-01-31.
@@ -85,7 +112,7 @@ func built(name, version, timezone, extra string) func() (string, error) {
 		}
 		cmd := exec.Command("bash", append([]string{"-c", `umask "$0"; exec "$@"`, umask(name)}, argv...)...)
 		cmd.Dir = dir
-		cmd.Env = append(os.Environ(), "VERSION="+version, "SOURCE_DATE_EPOCH="+epoch, "TZ="+timezone)
+		cmd.Env = append(os.Environ(), "VERSION="+version, "SOURCE_DATE_EPOCH="+epoch, "TZ="+timezone, "PROVISION_SIGNING_KEY="+filepath.Join(work, "key"))
 		if b, err := cmd.CombinedOutput(); err != nil {
 			return "", fmt.Errorf("cannot make packages: %w\n%s", err, b)
 		}
