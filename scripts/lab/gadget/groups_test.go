@@ -25,7 +25,7 @@ var groups = map[string][]string{
 }
 
 // more are tests of what others show as well, each in its way; they are run under PROVISION_LAB_FULL.
-var more = []string{"TestBed.*", "TestLifeChange", "TestWatchDead", "TestWatchSleep", "TestFlashBroken", "TestFlashUsed"}
+var more = []string{"TestBed.*", "TestLifeChange", "TestWatchDead", "TestWatchSleep", "TestFlashBroken", "TestFlashUsed", "TestLinkTunnel"}
 
 // shared is the directory of what several tests need and none of them takes away.
 var shared string
