@@ -35,7 +35,7 @@ die() {
 
 #TAKEBACK#
 
-# fetch NAME : NAME of the release into the temporary folder, at most 100 MB and 15 minutes.
+# fetch NAME : NAME of the release into the temporary folder, at most 100 MB.
 fetch() {
 	case $from in
 	http://* | https://*) ;;
@@ -50,12 +50,12 @@ fetch() {
 			curl -fsSL --connect-timeout 20 --max-time 900 -o "$tmp/$1" "$from/$1"
 		) || die "$from/$1 was not loaded whole; is that the address of release $version, and is the network up? Nothing was changed"
 	elif command -v wget >/dev/null; then
-		# GNU's tries 20 times unless told; BusyBox has no such option.
-		tries=
-		if wget --version 2>/dev/null | grep -q GNU; then tries=--tries=2; fi
+		# GNU's tries 20 times unless told. BusyBox's tries once, gives up after 15 minutes of silence, and 1.35 dies of -T.
+		limits=
+		if wget --version 2>/dev/null | grep -q GNU; then limits='--tries=2 --timeout=60'; fi
 		(
 			ulimit -f 200000
-			wget -q -T 60 $tries -O "$tmp/$1" "$from/$1"
+			wget -q $limits -O "$tmp/$1" "$from/$1"
 		) || die "$from/$1 was not loaded whole; is that the address of release $version, and is the network up? Nothing was changed"
 	else
 		die "there is neither curl nor wget here: load SHA256SUMS, SHA256SUMS.sig, SHA256SUMS.sshsig and $archive elsewhere and give their folder with --from"

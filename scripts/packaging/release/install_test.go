@@ -139,7 +139,7 @@ func served(t *testing.T, files map[string]string, cut string) string {
 	return s.URL + "/r"
 }
 
-// tools is a folder with what a small system has, and the programs that are named.
+// tools is a folder with what a small system has, and the programs that are named; busybox is there as wget.
 func tools(t *testing.T, more ...string) string {
 	t.Helper()
 	dir := t.TempDir()
@@ -148,6 +148,9 @@ func tools(t *testing.T, more ...string) string {
 		path, err := exec.LookPath(name)
 		if err != nil {
 			t.Skipf("skipped: there is no %s here", name)
+		}
+		if name == "busybox" {
+			name = "wget" // BusyBox goes by the name that it is called
 		}
 		if err := os.Symlink(path, filepath.Join(dir, name)); err != nil {
 			t.Fatal(err)
@@ -206,7 +209,7 @@ func TestInstallUpgradeRemove(t *testing.T) {
 	private, public := keys(t)
 	files, script := made(t, private, public, "one")
 	newer, newerScript := made(t, private, public, "two")
-	for _, with := range [][]string{{"ssh-keygen", "curl"}, {"openssl", "wget"}, {"ssh-keygen", "openssl"}} {
+	for _, with := range [][]string{{"ssh-keygen", "curl"}, {"openssl", "wget"}, {"openssl", "busybox"}, {"ssh-keygen", "openssl"}} {
 		t.Run(strings.Join(with, "+"), func(t *testing.T) {
 			t.Parallel()
 			path, root := tools(t, with...), image(t)
