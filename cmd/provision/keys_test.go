@@ -1,9 +1,13 @@
+//go:build !arm
+
 package main
 
 import (
 	"encoding"
 	"encoding/json"
 	"fmt"
+	"os"
+	"path/filepath"
 	"reflect"
 	"slices"
 	"strings"
@@ -12,16 +16,20 @@ import (
 	"github.com/provision-net/provision/backends"
 	"github.com/provision-net/provision/cmd/provision/internal/agent"
 	"github.com/provision-net/provision/cmd/provision/internal/strict"
+	"github.com/provision-net/provision/dnsdhcp/control"
 	"github.com/provision-net/provision/gadget/doctor"
 	"github.com/provision-net/provision/provision"
 	"github.com/provision-net/provision/provision/facts"
+	"github.com/provision-net/provision/provision/resource/nft"
 	"github.com/provision-net/provision/routing/killswitch"
+	"github.com/provision-net/provision/routing/lists"
+	"github.com/provision-net/provision/routing/overlay/tree"
 	"github.com/provision-net/provision/routing/watch"
 	"github.com/provision-net/provision/routing/wireguard/egress"
 	"github.com/provision-net/provision/vagrant/vbox"
 )
 
-// outputs are the types that the commands print as JSON.
+// outputs are the types that the commands print as JSON. Those of cards are not in the program for ARMv6.
 func outputs() []struct {
 	command string
 	value   any
@@ -59,6 +67,21 @@ func outputs() []struct {
 		{"host list VM", vbox.Machine{}},
 		{"host bridge, hostonly, natnet, forward", hostOutcome{}},
 		{"validate problems", strict.Problem{}},
+		{"firewall show", nft.Table{}},
+		{"lists", []lists.Status{}},
+		{"lists refresh", agent.ListOutcome{}},
+		{"overlay status", tree.Status{}},
+		{"generalize", agent.Generalization{}},
+		{"card prepare", cardPrepared{}},
+		{"card undo", cardUndone{}},
+		{"card doctor", doctor.Report{}},
+		{"card flash", flashed{}},
+		{"card flash --list", []flashDisk{}},
+		{"leases", []control.Lease{}},
+		{"status", control.Status{}},
+		{"status --queries", []control.Event{}},
+		{"why", control.Why{}},
+		{"why --reply", control.Reply{}},
 	}
 }
 
@@ -76,6 +99,39 @@ func TestKeysOfOutputs(t *testing.T) {
 		b.WriteString("\n")
 	}
 	golden(t, "testdata/keys.golden", b.String())
+}
+
+// The page of the commands has a line for each of them, with the keys at the top.
+func TestTableOfOutputs(t *testing.T) {
+	var b strings.Builder
+	for _, o := range outputs() {
+		list, keys := "", []string{}
+		typ := reflect.TypeOf(o.value)
+		if typ.Kind() == reflect.Slice {
+			typ, list = typ.Elem(), "a list of "
+		}
+		all := map[string]bool{}
+		jsonKeys(typ, "", nil, all)
+		for line := range all {
+			path, _, _ := strings.Cut(line, " ")
+			first, _, _ := strings.Cut(path, ".")
+			keys = append(keys, "`"+strings.TrimRight(first, "?[]*")+"`")
+		}
+		slices.Sort(keys)
+		fmt.Fprintf(&b, "| %s | %s%s |\n", o.command, list, strings.Join(slices.Compact(keys), ", "))
+	}
+	path := filepath.Join(docs, "commands.md")
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const head = "| command | top level |\n| --- | --- |\n"
+	before, rest, ok1 := strings.Cut(string(text), head)
+	_, after, ok2 := strings.Cut(rest, "\n\n")
+	if !ok1 || !ok2 {
+		t.Fatalf("%s has no table that begins with %q", path, head)
+	}
+	golden(t, path, before+head+b.String()+"\n"+after)
 }
 
 func mapKeys(m map[string]bool) func(func(string) bool) {
