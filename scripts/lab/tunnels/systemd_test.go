@@ -65,6 +65,7 @@ routing:
 	m.WriteFile(t, "/etc/tmpfiles.d/tun.conf", "c! /dev/net/tun 0666 root root - 10:200\n", 0o644)
 	m.Reboot(t)
 	lab.Await(t, 60*time.Second, there)
+	m.AwaitAddrs(t, 20*time.Second, "eth0") // without a way out the MTU of the path is not known, and 1280
 	m.MustRun(t, "provision", "plan", "--exit-code")
 	t.Log(m.MustRun(t, "provision", "revert"))
 	if out, _, _ := m.Run(ctx, "sh", "-c", "systemctl is-active "+unit+"; ip -o link show wg0 2>/dev/null; ls /run/wireguard"); strings.TrimSpace(out) != "inactive" {
