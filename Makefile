@@ -23,7 +23,7 @@ run: build ## detect this machine, then (as root) a safe demonstration in namesp
 	bin/provision --detect
 	scripts/demo bin/provision
 
-test: ## what CI runs: lint, pure tests, fuzzers, namespaces, one VM, ARMv6; some 15 to 20 minutes on two cores
+test: ## what CI runs: lint, pure tests, fuzzers, namespaces, one VM, ARMv6; some 25 minutes on two cores
 	scripts/test full
 
 test-fast: ## what needs no root, no namespace and no VM

@@ -11,7 +11,6 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
-	"reflect"
 	"runtime"
 	"slices"
 	"strings"
@@ -345,24 +344,6 @@ func TestForBoard(t *testing.T) {
 	if err := forBoard(dynamic); err != nil {
 		t.Errorf("%v", err)
 	}
-}
-
-// As TestKeysOfOutputs, for what the program for ARMv6 lacks.
-func TestKeysOfCardOutputs(t *testing.T) {
-	var b strings.Builder
-	for _, o := range []struct {
-		command string
-		value   any
-	}{{"card prepare", cardPrepared{}}, {"card undo", cardUndone{}}} {
-		b.WriteString("# " + o.command + "\n")
-		lines := map[string]bool{}
-		jsonKeys(reflect.TypeOf(o.value), "", nil, lines)
-		for _, l := range slices.Sorted(mapKeys(lines)) {
-			b.WriteString(l + "\n")
-		}
-		b.WriteString("\n")
-	}
-	golden(t, "testdata/keys-card.golden", b.String())
 }
 
 // BenchmarkCardPrepare prepares a folder with a program of 19 MB.

@@ -3,7 +3,6 @@
 package main
 
 import (
-	"bufio"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -201,29 +200,19 @@ func openSame(ctx context.Context, d *device.Disk) (flash.Target, error) {
 // confirm has the phrase typed. A pipe may type it too.
 func confirm(ctx context.Context, stdin io.Reader, ask io.Writer, phrase string) error {
 	fmt.Fprintf(ask, "Type its model and size to erase it, %s: ", visible(phrase))
-	type answer struct {
-		text string
-		err  error
-	}
-	got := make(chan answer, 1)
-	go func() { // ends with the process where nobody answers
-		text, err := bufio.NewReader(io.LimitReader(stdin, 512)).ReadString('\n')
-		got <- answer{text, err}
-	}()
-	select {
-	case a := <-got:
-		if a.err != nil && !errors.Is(a.err, io.EOF) {
-			return fmt.Errorf("cannot read the confirmation: %w", a.err)
-		}
-		// Case and blanks are nobody's safety.
-		if same := strings.EqualFold(strings.Join(strings.Fields(a.text), ""), strings.Join(strings.Fields(phrase), "")); !same {
-			return usageError{errors.New("that is not its model and size: nothing was written (in a script: --yes with DEVICE and --size or --serial)")}
-		}
-		return nil
-	case <-ctx.Done():
+	text, err := awaitLine(ctx, stdin)
+	if cause := context.Cause(ctx); cause != nil {
 		fmt.Fprintln(ask)
-		return context.Cause(ctx)
+		return cause
 	}
+	if err != nil {
+		return fmt.Errorf("cannot read the confirmation: %w", err)
+	}
+	// Case and blanks are nobody's safety.
+	if same := strings.EqualFold(strings.Join(strings.Fields(text), ""), strings.Join(strings.Fields(phrase), "")); !same {
+		return usageError{errors.New("that is not its model and size: nothing was written (in a script: --yes with DEVICE and --size or --serial)")}
+	}
+	return nil
 }
 
 func drawFlashPlan(p *page, i *flash.Image, d *device.Disk, from string) {

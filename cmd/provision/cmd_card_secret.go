@@ -15,53 +15,17 @@ import (
 
 // cardSecret is the first line of a file, of standard input, or what a person types.
 func cardSecret(ctx context.Context, stdin io.Reader, ask io.Writer, from, what, flag, of string) (string, error) {
-	none := usageError{fmt.Errorf("no %s of %q was given: type it on a terminal, or use %s FILE (- is standard input)", what, of, flag)}
-	read := func(r io.Reader) (string, error) {
-		secret, err := firstLine(r)
-		var usage usageError
-		if errors.As(err, &usage) {
-			return "", none
-		}
-		return secret, err
-	}
+	s := secret{what, of, usageError{fmt.Errorf("no %s of %q was given: type it on a terminal, or use %s FILE (- is standard input)", what, of, flag)}}
 	switch from {
 	case "":
-	case "-":
-		return read(stdin)
-	default:
-		f, err := os.Open(from)
-		if err != nil {
-			return "", usageError{fmt.Errorf("cannot read the %s: %w", what, err)}
+		if text, ok, err := s.typed(ctx, stdin, ask); ok {
+			return text, err
 		}
-		defer f.Close()
-		return read(f)
+		return "", s.none
+	case "-":
+		return s.first(stdin)
 	}
-	f, ok := stdin.(*os.File)
-	if !ok {
-		return "", none
-	}
-	quiet, ok := silence(f)
-	if !ok {
-		return "", none
-	}
-	defer quiet.restore()
-	fmt.Fprintf(ask, "The %s of %q (it is not shown): ", what, visible(of))
-	defer fmt.Fprintln(ask)
-	type answer struct {
-		text string
-		err  error
-	}
-	got := make(chan answer, 1)
-	go func() { // ends with the process where nobody answers
-		text, err := read(f)
-		got <- answer{text, err}
-	}()
-	select {
-	case a := <-got:
-		return a.text, a.err
-	case <-ctx.Done():
-		return "", context.Cause(ctx)
-	}
+	return s.file(from)
 }
 
 // maxProgram is more than any build of this program has.

@@ -1,13 +1,11 @@
 package main
 
 import (
-	"bufio"
 	"context"
 	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"strconv"
 	"strings"
 	"time"
@@ -194,55 +192,20 @@ func wifiError(err error) error {
 	return err
 }
 
-// maxSecret is more than any passphrase has.
-const maxSecret = 512
-
 // readSecret reads a passphrase from a file, else from the terminal without showing it, else from
 // the first line of standard input.
 func readSecret(ctx context.Context, stdin io.Reader, ask io.Writer, from, network string) (string, error) {
-	if from != "" && from != "-" {
-		f, err := os.Open(from)
-		if err != nil {
-			return "", usageError{fmt.Errorf("cannot read the passphrase: %w", err)}
+	s := secret{"passphrase", network, usageError{errors.New("no passphrase was given: type it, or use --passphrase-file FILE, or --open for a network without")}}
+	switch from {
+	case "":
+		if text, ok, err := s.typed(ctx, stdin, ask); ok {
+			return text, err
 		}
-		defer f.Close()
-		return firstLine(f)
+	case "-":
+	default:
+		return s.file(from)
 	}
-	if f, ok := stdin.(*os.File); ok && from == "" {
-		if quiet, ok := silence(f); ok {
-			defer quiet.restore()
-			fmt.Fprintf(ask, "Passphrase of %q (it is not shown): ", visible(network))
-			defer fmt.Fprintln(ask)
-			type answer struct {
-				text string
-				err  error
-			}
-			got := make(chan answer, 1)
-			go func() { // ends with the process where nobody answers
-				text, err := firstLine(f)
-				got <- answer{text, err}
-			}()
-			select {
-			case a := <-got:
-				return a.text, a.err
-			case <-ctx.Done():
-				return "", context.Cause(ctx)
-			}
-		}
-	}
-	return firstLine(stdin)
-}
-
-func firstLine(r io.Reader) (string, error) {
-	line, err := bufio.NewReader(io.LimitReader(r, maxSecret)).ReadString('\n')
-	if err != nil && !errors.Is(err, io.EOF) {
-		return "", fmt.Errorf("cannot read the passphrase: %w", err)
-	}
-	line = strings.TrimSuffix(strings.TrimSuffix(line, "\n"), "\r")
-	if line == "" {
-		return "", usageError{errors.New("no passphrase was given: type it, or use --passphrase-file FILE, or --open for a network without")}
-	}
-	return line, nil
+	return s.first(stdin)
 }
 
 func newWifiList(g *globals) *cobra.Command {

@@ -150,7 +150,7 @@ func (g *globals) ask(cmd *cobra.Command, question string) (yes, said bool) {
 	fmt.Fprint(g.stderr, question)
 	answer, err := firstLine(f)
 	if err != nil {
-		return false, true // an empty line is no
+		return false, true
 	}
 	answer = strings.ToLower(strings.TrimSpace(answer))
 	return answer == "y" || answer == "yes", true

@@ -16,7 +16,7 @@ import (
 // what is said to be forgotten is what went. A dry run says the same and changes nothing, a second run finds nothing.
 func TestGeneralize(t *testing.T) {
 	if os.Geteuid() != 0 {
-		t.Skip("needs root: the files that are written belong to root")
+		t.Skip("skipped: needs root: the files that are written belong to root")
 	}
 	for _, im := range images() {
 		t.Run(im.name, func(t *testing.T) {
@@ -100,7 +100,7 @@ func TestGeneralize(t *testing.T) {
 // What somebody else has changed since is theirs: it stays, and is named.
 func TestGeneralizeLeavesWhatOthersChanged(t *testing.T) {
 	if os.Geteuid() != 0 {
-		t.Skip("needs root: the files that are written belong to root")
+		t.Skip("skipped: needs root: the files that are written belong to root")
 	}
 	im := images()[0]
 	root := im.unpack(t)
@@ -121,7 +121,7 @@ func TestGeneralizeLeavesWhatOthersChanged(t *testing.T) {
 // What was baked into an image is for whatever machine it will be, and stays.
 func TestGeneralizeKeepsWhatWasBaked(t *testing.T) {
 	if os.Geteuid() != 0 {
-		t.Skip("needs root: the files that are written belong to root")
+		t.Skip("skipped: needs root: the files that are written belong to root")
 	}
 	root := images()[0].unpack(t)
 	if code, out := command(t, "apply", "--root", root); code != 0 {

@@ -4,9 +4,6 @@ import (
 	"context"
 	"errors"
 	"log/slog"
-	"os"
-	"os/exec"
-	"syscall"
 	"testing"
 	"time"
 
@@ -17,21 +14,8 @@ import (
 // A watch beside a server gives way to one that is there for nothing else, also when it is asked before its socket is open;
 // one that is there for nothing else does not.
 func TestOneWatch(t *testing.T) {
-	if os.Geteuid() != 0 {
-		t.Skip("needs root: it makes namespaces")
-	}
-	if os.Getenv("ONEWATCH") == "" {
-		// A watch has goroutines, so the whole process has to be in the namespaces.
-		cmd := exec.Command(os.Args[0], "-test.run", "^TestOneWatch$", "-test.v")
-		cmd.Env = append(os.Environ(), "ONEWATCH=1")
-		cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNET, Unshareflags: syscall.CLONE_NEWNS, Pdeathsig: syscall.SIGKILL}
-		if out, err := cmd.CombinedOutput(); err != nil {
-			t.Errorf("%v\n%s", err, out)
-		}
+	if !apart(t) {
 		return
-	}
-	if err := syscall.Mount("tmpfs", "/run", "tmpfs", 0, ""); err != nil {
-		t.Fatal(err)
 	}
 	newAgent := func() *Agent {
 		c := routing.Config{Watch: watch.Config{Preset: "eks"}}

@@ -4,10 +4,8 @@ import (
 	"context"
 	"log/slog"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -67,21 +65,8 @@ func TestUnwatch(t *testing.T) {
 
 // A watch that runs has them back as soon as an apply takes the wish out of the configuration.
 func TestUnwatchRunning(t *testing.T) {
-	if os.Geteuid() != 0 {
-		t.Skip("needs root: it makes namespaces")
-	}
-	if os.Getenv("UNWATCH") == "" {
-		// A watch has goroutines, so the whole process has to be in the namespaces.
-		cmd := exec.Command(os.Args[0], "-test.run", "^TestUnwatchRunning$", "-test.v")
-		cmd.Env = append(os.Environ(), "UNWATCH=1")
-		cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNET, Unshareflags: syscall.CLONE_NEWNS, Pdeathsig: syscall.SIGKILL}
-		if out, err := cmd.CombinedOutput(); err != nil {
-			t.Errorf("%v\n%s", err, out)
-		}
+	if !apart(t) {
 		return
-	}
-	if err := syscall.Mount("tmpfs", "/run", "tmpfs", 0, ""); err != nil {
-		t.Fatal(err)
 	}
 	nstest.IP(t, "link add eni1 type veth peer name eni2")
 	nstest.IP(t, "link set eni1 up")
