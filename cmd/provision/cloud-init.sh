@@ -39,7 +39,8 @@ if [ "$way" != image ]; then
 	# A new instance of a disk that has it already.
 	if [ "$sum" != "$(cat $kept/cloud-init.sum 2> /dev/null)" ] || ! command -v provision > /dev/null; then
 		if [ "$way" = url ]; then
-			step=fetch file=$work/${from##*/} tries=1
+			step=fetch file=${from%%[?#]*} tries=1
+			file=$work/${file##*/} # its end tells a package from a program
 			# A first boot's network may need its time.
 			until get 2> $work/why; do
 				[ $tries -lt 5 ] || { cat $work/why >&2; end 1; }

@@ -108,6 +108,14 @@ func TestCloudInitScriptFails(t *testing.T) {
 	if ran() != 3 {
 		t.Errorf("applied %d times", ran())
 	}
+
+	// A signed URL of a package is one of a package all the same.
+	if err := os.Remove(filepath.Join(g.dir, "state/cloud-init.sum")); err != nil {
+		t.Fatal(err)
+	}
+	g.program("curl", `while [ $# -gt 2 ]; do [ "$1" != -o ] || out=$2; shift; done; cp '`+file+`' "$out"`)
+	g.program("apt-get", `for last; do :; done; echo "package ${last##*/}" >&2; exit 100`)
+	expect("install", 100, "package provision.deb\n", "url", "https://192.0.2.1/a/provision.deb?token=x/y#z", sum)
 	t.Setenv("STATUS", "4")
 	expect("apply", 4, "failed with status 4", "image", "", "")
 }
