@@ -280,18 +280,20 @@ func flashList(ctx context.Context, g *globals) error {
 	for i := range all {
 		list = append(list, flashDisk{all[i], all[i].Refused()})
 	}
-	return g.emit(list, func(p *page) {
-		rows := [][]string{{"device", "size", "model", "serial number", "can be written"}}
-		for i := range list {
-			d, may := &list[i], "yes"
-			switch {
-			case len(d.Refused) > 0:
-				may = "no: " + d.Refused[0].String()
-			case !d.Removable:
-				may = "yes, when it is named"
-			}
-			rows = append(rows, []string{d.Path, device.Bytes(d.Size), d.Name(), d.Serial, may})
+	return g.emit(list, func(p *page) { drawFlashList(p, list) })
+}
+
+func drawFlashList(p *page, list []flashDisk) {
+	rows := [][]string{{"device", "size", "model", "serial number", "can be written"}}
+	for i := range list {
+		d, may := &list[i], "yes"
+		switch {
+		case len(d.Refused) > 0:
+			may = "no: " + d.Refused[0].String()
+		case !d.Removable:
+			may = "yes, when it is named"
 		}
-		p.rowsOr(rows, "this computer has no disks that are seen here")
-	})
+		rows = append(rows, []string{d.Path, device.Bytes(d.Size), d.Name(), d.Serial, may})
+	}
+	p.rowsOr(rows, "this computer has no disks that are seen here")
 }

@@ -61,5 +61,5 @@ func drawEgress(p *page, r egress.Report) {
 	for _, f := range r.Findings {
 		rows = append(rows, []string{string(f.Level), f.Subject, f.Text})
 	}
-	p.rows(rows)
+	p.list(rows)
 }

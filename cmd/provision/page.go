@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"reflect"
 	"strings"
-	"text/tabwriter"
 	"unicode"
 	"unicode/utf8"
 
@@ -68,21 +67,20 @@ func (p *page) title(s string) {
 	p.line("%s", p.bold(s))
 }
 
-// rows draws aligned columns; cells are plain text, since colours would spoil the
-// alignment.
-func (p *page) rows(rows [][]string) {
-	var text bytes.Buffer
-	w := tabwriter.NewWriter(&text, 0, 8, 2, ' ', 0)
+// rows draws a table whose first row is its heading; cells are plain text, since colours would spoil the alignment.
+func (p *page) rows(rows [][]string) { p.table(rows, true) }
+
+// list is rows without a heading.
+func (p *page) list(rows [][]string) { p.table(rows, false) }
+
+func (p *page) table(rows [][]string, heading bool) {
 	for _, r := range rows {
-		cells := make([]string, len(r))
 		for i, c := range r {
-			cells[i] = strings.ReplaceAll(visible(c), "\t", `\t`)
+			r[i] = strings.ReplaceAll(visible(c), "\t", `\t`)
 		}
-		fmt.Fprintln(w, strings.Join(cells, "\t"))
 	}
-	w.Flush()
-	for line := range strings.Lines(text.String()) { // the last column is padded too when cells are empty
-		p.buf.WriteString(strings.TrimRight(line, " \n") + "\n")
+	for _, line := range layOut(rows, heading, p.width) {
+		p.buf.WriteString(line + "\n")
 	}
 }
 
@@ -155,7 +153,7 @@ func wrap(s string, width int) string {
 	return strings.TrimRight(b.String(), " ")
 }
 
-// columns counts what is seen of s: runes, without the sequences ESC [ ... m.
+// columns counts what a terminal shows of s: without the sequences ESC [ ... m.
 func columns(s string) int {
 	n := 0
 	for i := 0; i < len(s); {
@@ -165,8 +163,8 @@ func columns(s string) int {
 				continue
 			}
 		}
-		_, size := utf8.DecodeRuneInString(s[i:])
-		n++
+		r, size := utf8.DecodeRuneInString(s[i:])
+		n += runeColumns(r)
 		i += size
 	}
 	return n
