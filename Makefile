@@ -5,7 +5,7 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unkn
 export CGO_ENABLED = 0
 LDFLAGS := -s -w -X main.version=$(VERSION)
 
-.PHONY: help build build-all packages size run test test-fast test-all lint fuzz bench golden clean
+.PHONY: help build build-all packages size run docs test test-fast test-all lint fuzz bench golden clean
 
 help: ## list these targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' Makefile
@@ -22,6 +22,11 @@ packages: ## .deb, .rpm, .apk, tarballs, bills of materials and checksums of eve
 run: build ## detect this machine, then (as root) a safe demonstration in namespaces
 	bin/provision --detect
 	scripts/demo bin/provision
+
+docs: ## write anew what the pages show of the program: the reference, the picture and (as root) the transcript in the README
+	$(GO) test ./cmd/provision -run Reference -update
+	$(GO) run ./scripts/picture docs/data-way.svg
+	scripts/transcript
 
 test: ## what CI runs: lint, pure tests, fuzzers, namespaces, one VM, ARMv6; some 25 minutes on two cores
 	scripts/test full
