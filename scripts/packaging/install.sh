@@ -161,11 +161,13 @@ enable() {
 				systemctl try-restart provision-serve.service provision-watch.service provision-gadget.service >/dev/null 2>&1 || :
 			fi
 		fi
-	elif openrc && [ -z "$root" ]; then
+	elif openrc; then
 		if [ -z "$upgrade" ]; then
-			rc-update -q add provision-early boot || :
-			rc-update -q add provision default || :
-		else
+			# What `rc-update add` does; that of another machine's image may not run here.
+			mkdir -p "$root/etc/runlevels/boot" "$root/etc/runlevels/default"
+			ln -sf /etc/init.d/provision-early "$root/etc/runlevels/boot/provision-early"
+			ln -sf /etc/init.d/provision "$root/etc/runlevels/default/provision"
+		elif [ -z "$root" ]; then
 			rc-service -q --ifstarted provision-serve restart || :
 			rc-service -q --ifstarted provision-watch restart || :
 		fi

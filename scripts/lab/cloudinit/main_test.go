@@ -79,10 +79,23 @@ func releases() []string {
 	return []string{"bookworm"}
 }
 
-// root is a cloud image's: netplan with networkd, cloud-init, sshd.
-func root(t *testing.T, release string) string {
+// root is a cloud image's: a release with netplan and networkd, cloud-init and sshd; or one with another manager (trixie-nm).
+func root(t *testing.T, image string) string {
 	t.Helper()
-	return lab.Root(t, release+"-netplan+cloud-init+openssh-server")
+	if strings.Contains(image, "-") {
+		return lab.Root(t, image+"+cloud-init")
+	}
+	return lab.Root(t, image+"-netplan+cloud-init+openssh-server")
+}
+
+// renderers tell cloud-init for whom it writes, where it would take the first that it finds.
+func renderers(image string) lab.Overlay {
+	_, manager, _ := strings.Cut(image, "-")
+	name, ok := map[string]string{"nm": "network-manager", "ifupdown": "eni"}[manager]
+	if !ok {
+		return nil
+	}
+	return lab.Overlay{"/etc/cloud/cloud.cfg.d/91-lab.cfg": {Content: "system_info: {network: {renderers: [" + name + "]}}\n"}}
 }
 
 const seedDir = "/var/lib/cloud/seed/nocloud"
@@ -151,15 +164,15 @@ type machine struct {
 	t *testing.T
 }
 
-func boot(t *testing.T, release string, w *lab.World, files ...lab.Overlay) *machine {
+func boot(t *testing.T, image string, w *lab.World, files ...lab.Overlay) *machine {
 	t.Helper()
 	all := lab.Overlay{}
-	for _, o := range append(files, settings) {
+	for _, o := range append(files, settings, renderers(image)) {
 		for path, f := range o {
 			all[path] = f
 		}
 	}
-	m := lab.Boot(t, root(t, release), w, lab.BootOpts{Config: lab.NoConfig, Overlay: all, Udevadm: true, Timeout: 4 * time.Minute})
+	m := lab.Boot(t, root(t, image), w, lab.BootOpts{Config: lab.NoConfig, Overlay: all, Udevadm: true, Timeout: 4 * time.Minute})
 	return &machine{m, t}
 }
 
