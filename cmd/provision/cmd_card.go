@@ -127,7 +127,7 @@ named and left (status 2). What the first boot did to the system is not taken ba
 				changes = append(changes, bootfiles.Change{Path: bootfiles.RecordName, Before: text})
 			}
 			out.Changes = cardChanges(changes)
-			if !dryRun && len(changes) > 0 {
+			if !dryRun { // without any change, too: what an interruption left goes
 				if err := m.Write(changes); err != nil {
 					return err
 				}

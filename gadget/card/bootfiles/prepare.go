@@ -15,7 +15,7 @@ type Change struct {
 	Path          string
 	Before, After []byte
 	// Secret: nothing of After may be kept, not even a digest, by which a short password
-	// could be guessed.
+	// could be guessed; and Before is written over before its space is given back.
 	Secret bool
 }
 
@@ -60,7 +60,7 @@ func Prepare(read Read, o Options) ([]Change, error) {
 			return nil, err
 		}
 		if before == nil || !bytes.Equal(before, f.Data) {
-			out = append(out, Change{f.Path, before, f.Data, f.Secret})
+			out = append(out, Change{Path: f.Path, Before: before, After: f.Data, Secret: f.Secret})
 		}
 	}
 	if o.Script != "" {

@@ -101,10 +101,19 @@ func (w Was) left(now []byte) bool {
 	switch {
 	case strings.HasPrefix(w.Path, Folder+"/"):
 		return true
+	case w.Secret && blank(now):
+		return true
 	case w.Secret:
 		return bytes.Contains(now[:min(len(now), 200)], []byte(Mark))
 	}
 	return w.After != "" && digest(now) == w.After
+}
+
+// blank reports whether a file is zeros at its beginning or end: a secret of which the
+// writing, or the wiping, was interrupted. Sectors of a disk have 512 bytes or more.
+func blank(b []byte) bool {
+	zeros := func(part []byte) bool { return len(bytes.TrimLeft(part, "\x00")) == 0 }
+	return len(b) > 0 && (zeros(b[:min(len(b), 512)]) || zeros(b[(len(b)-1)/512*512:]))
 }
 
 // Undo decides how to go back: to every byte of before where a file is still as it was
@@ -120,7 +129,7 @@ func (r Record) Undo(read Read) (out []Change, foreign []error, err error) {
 			return nil, nil, err
 		case same(now, w.Before) || now == nil:
 		case w.left(now):
-			out = append(out, Change{Path: w.Path, Before: now, After: w.Before})
+			out = append(out, Change{Path: w.Path, Before: now, After: w.Before, Secret: w.Secret})
 		case w.Path == "config.txt":
 			if after, changed := bootfile.RemoveAdded(string(now)); changed {
 				out = append(out, Change{Path: w.Path, Before: now, After: []byte(after)})
@@ -165,7 +174,7 @@ func (r Record) Where(read Read) (State, []string, error) {
 		if w.Path == ScriptName {
 			script = now != nil
 		}
-		if (w.After != "" || w.Secret) && same(now, w.Before) {
+		if (w.After != "" || w.Secret) && same(now, w.Before) || w.Secret && blank(now) {
 			before = append(before, w.Path)
 		}
 	}
@@ -213,13 +222,17 @@ func Renew(read Read, r Record, o Options) ([]Change, error) {
 		}
 	}
 	var out []Change
+	secret := map[string]bool{} // of before
+	for _, w := range r {
+		secret[w.Path] = w.Secret
+	}
 	for _, c := range goal {
 		now, err := read(c.Path)
 		if err != nil {
 			return nil, err
 		}
 		if !same(now, c.After) {
-			out = append(out, Change{c.Path, now, c.After, c.Secret})
+			out = append(out, Change{c.Path, now, c.After, c.Secret || secret[c.Path]})
 		}
 	}
 	text, err := RecordOf(want).Encode()

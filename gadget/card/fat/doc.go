@@ -7,6 +7,8 @@
 //   - Nothing that is in use is written over. New contents go to free clusters, then
 //     the tables learn of them, then one directory entry is switched, then the old
 //     clusters are given back. However far it got, each file is the old or the new one.
+//     Secrets may be zeros instead, so that no byte of them is left where no file is
+//     ([WriteSecret]).
 //   - A file system that contradicts itself (chains that meet, go round or lead out of
 //     it, tables that differ) is read as far as possible and never written.
 //

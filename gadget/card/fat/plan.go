@@ -23,13 +23,27 @@ const (
 	Remove Op = "remove"
 	// RemoveAll takes a folder away with all that is in it.
 	RemoveAll Op = "remove-all"
+	// WriteSecret, Wipe and WipeAll are Write, Remove and RemoveAll of secrets: the bytes of
+	// one are at no time where no entry leads to them, and nobody would find them again
+	// after an interruption. What goes or is replaced becomes zeros while its entry still
+	// leads there; what comes is zeros until an entry does. So an interruption may leave
+	// zeros, where otherwise it leaves the old or the new file.
+	WriteSecret Op = "write secret"
+	Wipe        Op = "wipe"
+	WipeAll     Op = "wipe-all"
 )
+
+// removes reports whether nothing is left at the path.
+func (o Op) removes() bool { return o == Remove || o == RemoveAll || o.wipes() && o != WriteSecret }
+
+// wipes reports whether it is about secrets.
+func (o Op) wipes() bool { return o == WriteSecret || o == Wipe || o == WipeAll }
 
 // Change is one wish. Paths are as in [Volume.Stat].
 type Change struct {
 	Op   Op
 	Path string
-	Data []byte // of Write
+	Data []byte // of Write and WriteSecret
 }
 
 // Errors that Plan's errors wrap.
@@ -78,8 +92,7 @@ func apart(changes []Change) error {
 	}
 	for i, a := range paths {
 		for k, b := range paths {
-			removes := changes[i].Op == Remove || changes[i].Op == RemoveAll
-			if i < k && a == b || i != k && removes && strings.HasPrefix(b, a+"/") {
+			if i < k && a == b || i != k && changes[i].Op.removes() && strings.HasPrefix(b, a+"/") {
 				return fmt.Errorf("cannot %s %s: another change is about %s", changes[i].Op, changes[i].Path, changes[k].Path)
 			}
 		}
@@ -124,7 +137,7 @@ func (p *planner) change(c Change) error {
 			return fmt.Errorf("%s is a file", e.Name)
 		case ok:
 			f, err = p.folder(e.first)
-		case c.Op == Remove || c.Op == RemoveAll:
+		case c.Op.removes():
 			return nil
 		default:
 			f, err = p.mkdir(f, d)
@@ -138,8 +151,8 @@ func (p *planner) change(c Change) error {
 		return fmt.Errorf("another change is about %s, which is the same file", e.Name)
 	}
 	switch c.Op {
-	case Write:
-		return p.write(f, e, ok, name, c.Data)
+	case Write, WriteSecret:
+		return p.write(f, e, ok, name, c)
 	case Mkdir:
 		if ok && !e.Dir {
 			return errors.New("it is a file")
@@ -148,17 +161,17 @@ func (p *planner) change(c Change) error {
 			_, err = p.mkdir(f, name)
 		}
 		return err
-	case Remove, RemoveAll:
+	case Remove, RemoveAll, Wipe, WipeAll:
 		if !ok {
 			return nil
 		}
-		return p.remove(f, e, c.Op == RemoveAll)
+		return p.remove(f, e, c)
 	}
 	return fmt.Errorf("there is no such operation as %q", c.Op)
 }
 
-func (p *planner) write(f *folder, e Entry, exists bool, name string, data []byte) error {
-	v := p.v
+func (p *planner) write(f *folder, e Entry, exists bool, name string, c Change) error {
+	v, data := p.v, c.Data
 	if int64(len(data)) > math.MaxUint32 {
 		return fmt.Errorf("%w: a file of FAT has less than 4 GiB", ErrFull)
 	}
@@ -176,7 +189,9 @@ func (p *planner) write(f *folder, e Entry, exists bool, name string, data []byt
 	if err != nil {
 		return err
 	}
-	if err := p.contents(chain, data); err != nil {
+	if c.Op.wipes() {
+		p.secret(chain, data)
+	} else if err := p.contents(chain, data); err != nil {
 		return err
 	}
 	first := uint32(0)
@@ -191,7 +206,7 @@ func (p *planner) write(f *folder, e Entry, exists bool, name string, data []byt
 	s[attrAt] |= attrArchive
 	p.set(f, stageEntries, e.slot, s)
 	f.written[e.slot] = true
-	return p.release(e)
+	return p.release(e, c.Op.wipes())
 }
 
 func (p *planner) mkdir(f *folder, name string) (*folder, error) {
@@ -216,19 +231,19 @@ func (p *planner) mkdir(f *folder, name string) (*folder, error) {
 	return made, nil
 }
 
-func (p *planner) remove(f *folder, e Entry, all bool) error {
+func (p *planner) remove(f *folder, e Entry, c Change) error {
 	if e.Dir {
 		sub, err := p.folder(e.first)
 		if err != nil {
 			return err
 		}
-		if len(sub.entries) > 0 && !all {
+		if len(sub.entries) > 0 && c.Op != RemoveAll && c.Op != WipeAll {
 			return errors.New("the folder is not empty")
 		}
-		if err := p.releaseTree(sub); err != nil {
+		if err := p.releaseTree(sub, c.Op.wipes()); err != nil {
 			return err
 		}
-	} else if err := p.release(e); err != nil {
+	} else if err := p.release(e, c.Op.wipes()); err != nil {
 		return err
 	}
 	// The entry goes before its long name: a name without a file is nothing, a file

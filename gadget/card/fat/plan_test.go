@@ -527,3 +527,52 @@ func TestRandom(t *testing.T) {
 		}
 	}
 }
+
+// A secret is nowhere but in files, wherever the power goes, and gone when its file is. Between old and new the file may be zeros.
+func TestSecrets(t *testing.T) {
+	filled := func(word string, size int) []byte { return bytes.Repeat([]byte(word), size/len(word)+1)[:size] }
+	const old, fresh = "OLD-passphrase-.", "NEW-passphrase-."
+	for _, bits := range []int{16, 32} {
+		d := small(t, bits)
+		change(t, d, Change{WriteSecret, "wifi", filled(old, 1700)}, Change{WriteSecret, "first boot.d/account", filled(old, 48)}, Change{WriteSecret, "first boot.d/deep/keys", filled(old, 1024)},
+			Change{Write, "alone", filled(old, 512)})
+		before := bytes.Clone(d.b)
+		p := plan(t, d, Change{WriteSecret, "wifi", filled(fresh, 1200)}, Change{WipeAll, "first boot.d", nil}, Change{Wipe, "alone", nil},
+			Change{WriteSecret, "next/one", filled(fresh, 700)}, Change{Write, "config.txt", []byte("n")}, Change{Remove, "cmdline.txt", nil})
+		rec := p.Record()
+		zeros := 0
+		for n := range len(p.Steps) + 1 {
+			d := &disk{bytes.Clone(before)}
+			for _, s := range p.Steps[:n] {
+				copy(d.b[s.At:], s.New)
+			}
+			files := tree(t, open(t, d))
+			for _, word := range []string{old, fresh} {
+				have := 0
+				for _, text := range files {
+					have += strings.Count(text, word)
+				}
+				if all := bytes.Count(d.b, []byte(word)); all != have {
+					t.Fatalf("FAT%d: after %d of %d writes %q is there %d times, of which files have %d", bits, n, len(p.Steps), word, all, have)
+				}
+			}
+			if strings.Trim(files["wifi"], "\x00") == "" {
+				zeros++
+			}
+			for _, path := range []string{"config.txt", "cmdline.txt"} { // what is no secret keeps its promise
+				if text, ok := files[path]; ok && strings.Contains(text, "\x00") {
+					t.Fatalf("FAT%d: after %d writes %s is %q", bits, n, path, text)
+				}
+			}
+			if n == len(p.Steps) && (files["wifi"] != string(filled(fresh, 1200)) || bytes.Contains(d.b, []byte(old))) {
+				t.Errorf("FAT%d: at the end: %q", bits, files["wifi"])
+			}
+			if err := rec.Undo(d); err != nil || !bytes.Equal(d.b, before) {
+				t.Fatalf("FAT%d: going back after %d writes: %v", bits, n, err)
+			}
+		}
+		if zeros == 0 {
+			t.Error("the old secret was never away before the new one came")
+		}
+	}
+}

@@ -36,8 +36,8 @@ func (p *planner) point(s stage, n, value uint32) {
 	}
 }
 
-// release gives a file's clusters back, at the end.
-func (p *planner) release(e Entry) error {
+// release gives a file's clusters back, at the end; wiped with zeros at the beginning.
+func (p *planner) release(e Entry, wipe bool) error {
 	if e.first == 0 {
 		return nil
 	}
@@ -46,6 +46,9 @@ func (p *planner) release(e Entry) error {
 		return err
 	}
 	for _, c := range chain {
+		if wipe {
+			p.edit(stageWipe, p.v.at(c), make([]byte, p.v.cluster))
+		}
 		p.point(stageFree, c, 0)
 	}
 	return nil
@@ -53,10 +56,10 @@ func (p *planner) release(e Entry) error {
 
 // releaseTree gives a folder's clusters back and those of all that is in it. Check
 // has seen that it is a tree.
-func (p *planner) releaseTree(f *folder) error {
+func (p *planner) releaseTree(f *folder, wipe bool) error {
 	for _, e := range f.entries {
 		if !e.Dir {
-			if err := p.release(e); err != nil {
+			if err := p.release(e, wipe); err != nil {
 				return err
 			}
 			continue
@@ -65,7 +68,7 @@ func (p *planner) releaseTree(f *folder) error {
 		if err != nil {
 			return err
 		}
-		if err := p.releaseTree(sub); err != nil {
+		if err := p.releaseTree(sub, wipe); err != nil {
 			return err
 		}
 	}
@@ -73,6 +76,14 @@ func (p *planner) releaseTree(f *folder) error {
 		p.point(stageFree, c, 0)
 	}
 	return nil
+}
+
+// secret plans zeros for a chain's clusters, and the contents for when an entry leads there.
+func (p *planner) secret(chain []uint32, data []byte) {
+	for i, c := range chain {
+		p.edit(stageData, p.v.at(c), make([]byte, p.v.cluster))
+		p.edit(stageFill, p.v.at(c), data[i*p.v.cluster:min(len(data), (i+1)*p.v.cluster)])
+	}
 }
 
 // contents plans the writes of a chain's clusters, those in a row in one go. The rest

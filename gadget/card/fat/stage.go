@@ -12,11 +12,13 @@ type stage int
 
 const (
 	stageDirty     stage = iota // it is in use: both dirty bits
+	stageWipe                   // zeros over secrets that go or are replaced, while their entries still lead to them
 	stageData                   // contents, to clusters that were free
 	stageChains                 // the tables know the new chains, which nobody leads to yet
 	stageLink                   // folders that became longer lead to their new cluster, of zeros
 	stageNames                  // long names, which without their entry mean nothing
 	stageEntries                // entries: from here on there are the new files
+	stageFill                   // secrets, to files that are zeros until now
 	stageGone                   // what is removed
 	stageGoneNames              // its long names
 	stageFree                   // the tables know what is free now

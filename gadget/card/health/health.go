@@ -186,7 +186,7 @@ func (l *look) preparation() {
 	hook := l.hooked()
 	switch state {
 	case bootfiles.Half:
-		l.found(doctor.Finding{Code: Half, Severity: doctor.Error, Culprit: "the preparation was interrupted, or files were removed since", Evidence: []string{"as before it: " + strings.Join(before, ", ")},
+		l.found(doctor.Finding{Code: Half, Severity: doctor.Error, Culprit: "the preparation was interrupted, or files were removed since", Evidence: []string{"as before it, or zeros: " + strings.Join(before, ", ")},
 			Cure: []string{"provision card prepare, once more", "or provision card undo"}})
 		return
 	case bootfiles.Booted:

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"strings"
 
 	"github.com/provision-net/provision/gadget/card/bootfiles"
 )
@@ -58,9 +59,13 @@ func (m *folder) Read(name string) ([]byte, error) {
 
 // Write puts every new file beside its place first: then it is known that they fit.
 func (m *folder) Write(changes []bootfiles.Change) error {
+	if err := m.leftovers(changes); err != nil {
+		return err
+	}
 	var beside, made []string
 	clean := func() {
 		for _, name := range beside {
+			wipe(name) // most of them are small, and any may be a secret
 			os.Remove(name)
 		}
 		for i := len(made) - 1; i >= 0; i-- {
@@ -81,7 +86,12 @@ func (m *folder) Write(changes []bootfiles.Change) error {
 		}
 		name := m.at(c.Path) + staged
 		beside = append(beside, name)
-		if err := m.write(name, c.After); err != nil {
+		err := m.write(name, hidden(c))
+		if err == nil && c.Secret {
+			// Now that a name leads there, on the card too, a power cut cannot lose the way to it.
+			err = errors.Join(syncFolder(filepath.Dir(name)), fill(name, c.After))
+		}
+		if err != nil {
 			clean()
 			return m.cannot(c.Path, err)
 		}
@@ -113,10 +123,73 @@ func (m *folder) switchTo(c bootfiles.Change) error {
 	if (now == nil) != (c.Before == nil) || !bytes.Equal(now, c.Before) {
 		return errors.New("somebody else has changed it in this moment")
 	}
-	if c.After == nil {
-		return os.Remove(m.at(c.Path))
+	if c.Secret && now != nil {
+		err = wipe(m.at(c.Path))
 	}
-	return os.Rename(m.at(c.Path)+staged, m.at(c.Path))
+	switch {
+	case err != nil:
+	case c.After == nil:
+		err = os.Remove(m.at(c.Path))
+	default:
+		err = os.Rename(m.at(c.Path)+staged, m.at(c.Path))
+	}
+	if err != nil && c.Secret && now != nil {
+		if e := fill(m.at(c.Path), now); e != nil {
+			return fmt.Errorf("%w; and %w", err, e)
+		}
+	}
+	return err
+}
+
+// leftovers takes away what an interruption left beside the places of changes. It has the
+// bytes of files that were to come, secrets among them.
+func (m *folder) leftovers(changes []bootfiles.Change) error {
+	dirs := map[string]bool{".": true, bootfiles.Folder: true}
+	for _, c := range changes {
+		dirs[path.Dir(c.Path)] = true
+	}
+	for dir := range dirs {
+		list, err := os.ReadDir(m.at(dir))
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+		for _, e := range list {
+			if name := path.Join(dir, e.Name()); e.Type().IsRegular() && strings.HasSuffix(name, staged) {
+				if err := errors.Join(wipe(m.at(name)), os.Remove(m.at(name))); err != nil {
+					return m.cannot(name, err)
+				}
+			}
+		}
+	}
+	return nil
+}
+
+// hidden is what is written first: of a secret only its size, as zeros.
+func hidden(c bootfiles.Change) []byte {
+	if c.Secret {
+		return make([]byte, len(c.After))
+	}
+	return c.After
+}
+
+// wipe writes zeros over a file, in place: what is freed can be read for long. FAT has
+// no other place for them; a file system that keeps copies, or the card below, may.
+func wipe(name string) error {
+	info, err := os.Stat(name)
+	if err != nil {
+		return err
+	}
+	return fill(name, make([]byte, info.Size()))
+}
+
+// fill writes over a file of that size, in place.
+func fill(name string, data []byte) error {
+	f, err := os.OpenFile(name, os.O_WRONLY, 0)
+	if err != nil {
+		return err
+	}
+	_, err = f.WriteAt(data, 0)
+	return errors.Join(err, f.Sync(), f.Close())
 }
 
 // back undoes the changes that were made.
@@ -124,9 +197,14 @@ func (m *folder) back(why error, done []bootfiles.Change) error {
 	for i := len(done) - 1; i >= 0; i-- {
 		c := done[i]
 		var err error
-		if c.Before == nil {
+		if c.Secret {
+			err = wipe(m.at(c.Path))
+		}
+		switch {
+		case err != nil && !errors.Is(err, fs.ErrNotExist):
+		case c.Before == nil:
 			err = os.Remove(m.at(c.Path))
-		} else {
+		default:
 			err = m.write(m.at(c.Path), c.Before)
 		}
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {

@@ -110,10 +110,13 @@ func (m *image) Write(changes []bootfiles.Change) error {
 
 func (m *image) plan(changes []bootfiles.Change) (*fat.Plan, error) {
 	var out []fat.Change
-	gone, kept := map[string]int{}, map[string]bool{} // by folder: how many files go, and whether some come
+	gone, kept, all := map[string]int{}, map[string]bool{}, map[string]fat.Op{} // by folder: how many files go, whether some come, and how all go
 	for _, c := range changes {
 		if dir := path.Dir(c.Path); c.After == nil {
 			gone[dir]++
+			if all[dir] != fat.WipeAll {
+				all[dir] = op(c, fat.RemoveAll, fat.WipeAll)
+			}
 		} else {
 			kept[dir] = true
 		}
@@ -122,7 +125,7 @@ func (m *image) plan(changes []bootfiles.Change) (*fat.Plan, error) {
 	for _, c := range changes {
 		dir := path.Dir(c.Path)
 		if c.After != nil {
-			out = append(out, fat.Change{Op: fat.Write, Path: c.Path, Data: c.After})
+			out = append(out, fat.Change{Op: op(c, fat.Write, fat.WriteSecret), Path: c.Path, Data: c.After})
 			continue
 		}
 		if dir != "." && !kept[dir] {
@@ -132,19 +135,27 @@ func (m *image) plan(changes []bootfiles.Change) (*fat.Plan, error) {
 			}
 			if len(list) == gone[dir] { // with the last file the folder goes
 				if !cleared[dir] {
-					out = append(out, fat.Change{Op: fat.RemoveAll, Path: dir})
+					out = append(out, fat.Change{Op: all[dir], Path: dir})
 				}
 				cleared[dir] = true
 				continue
 			}
 		}
-		out = append(out, fat.Change{Op: fat.Remove, Path: c.Path})
+		out = append(out, fat.Change{Op: op(c, fat.Remove, fat.Wipe), Path: c.Path})
 	}
 	p, err := m.volume.Plan(out, m.now())
 	if errors.Is(err, fat.ErrFull) {
 		return nil, fmt.Errorf("%w: the boot partition has %d kB left: %w", ErrFull, m.volume.Free()>>10, err)
 	}
 	return p, err
+}
+
+// op is the operation for a change: one of two, by whether it is about a secret.
+func op(c bootfiles.Change, plain, secret fat.Op) fat.Op {
+	if c.Secret {
+		return secret
+	}
+	return plain
 }
 
 // back undoes what was written.

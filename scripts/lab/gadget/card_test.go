@@ -17,6 +17,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/provision-net/provision/scripts/lab"
 )
 
@@ -189,8 +191,33 @@ func TestCard(t *testing.T) {
 	if code, out := as(t, bin, "card", "doctor", c.image); code != 0 {
 		t.Errorf("doctor: status %d\n%s", code, out)
 	}
+	// Other secrets, and then none: what the card had before is nowhere in its bytes.
+	old := secretsOf(t, now)
+	inBytes := func(secrets []string) (found []string) {
+		image := readAll(t, c.image)
+		for _, s := range secrets {
+			if bytes.Contains(image, []byte(s)) {
+				found = append(found, s)
+			}
+		}
+		return found
+	}
+	if found := inBytes(old); len(found) != 2 {
+		t.Errorf("of the secrets %q the card has %q", old, found)
+	}
+	password, passphrase = mine(t, "password", []byte("another\n")), mine(t, "passphrase", []byte("hunter3hunter3\n"))
+	if code, out := as(t, bin, "card", "prepare", c.image, "--program", arm, "--hostname", "zero", "--user", "me", "--password-file", password, "--wifi", "My Home", "--wifi-passphrase-file", passphrase, "--country", "DE"); code != 0 {
+		t.Errorf("other secrets: status %d\n%s", code, out)
+	}
+	next := secretsOf(t, c.files(t))
+	if found := inBytes(old); len(found) > 0 || len(inBytes(next)) != 2 {
+		t.Errorf("other secrets: of the old ones %q are left", found)
+	}
 	if code, out := as(t, bin, "card", "undo", c.image); code != 0 {
 		t.Errorf("undo: status %d\n%s", code, out)
+	}
+	if found := inBytes(append(old, next...)); len(found) > 0 {
+		t.Errorf("after going back the card still has %q", found)
 	}
 	if have := c.files(t); !maps.Equal(have, before) {
 		t.Error("after going back the files are not what they were")
@@ -206,6 +233,54 @@ func TestCard(t *testing.T) {
 	}
 	if code, out := as(t, bin, "card", "prepare", small.image, "--program", arm); code != 1 || !strings.Contains(out, "write-protected") {
 		t.Errorf("read only: status %d\n%s", code, out)
+	}
+}
+
+// secretsOf are the hash of the password and the key of the Wi-Fi on a card.
+func secretsOf(t *testing.T, files map[string]string) []string {
+	t.Helper()
+	var out []string
+	for name, text := range files {
+		for line := range strings.Lines(text) {
+			if _, hash, ok := strings.Cut(line, "me:$6$"); ok && strings.HasSuffix(name, "/account") {
+				out = append(out, "$6$"+strings.TrimSpace(hash))
+			}
+			if key, ok := strings.CutPrefix(line, "psk="); ok && strings.HasSuffix(name, ".nmconnection") {
+				out = append(out, strings.TrimSpace(key))
+			}
+		}
+	}
+	if len(out) != 2 || len(out[0]) < 64 || len(out[1]) < 64 {
+		t.Fatalf("the secrets of the card are %q", out)
+	}
+	return out
+}
+
+// readAll reads what an image has in front of the root file system's partition and beyond, holes as nothing.
+func readAll(t *testing.T, image string) []byte {
+	t.Helper()
+	f, err := os.Open(image)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	var out []byte
+	for at := int64(0); ; {
+		from, err := unix.Seek(int(f.Fd()), at, unix.SEEK_DATA)
+		if errors.Is(err, unix.ENXIO) {
+			return out
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if at, err = unix.Seek(int(f.Fd()), from, unix.SEEK_HOLE); err != nil {
+			t.Fatal(err)
+		}
+		part := make([]byte, at-from)
+		if _, err := f.ReadAt(part, from); err != nil {
+			t.Fatal(err)
+		}
+		out = append(out, part...)
 	}
 }
 
