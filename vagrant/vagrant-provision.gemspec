@@ -2,7 +2,7 @@ require_relative "lib/vagrant-provision/version"
 
 Gem::Specification.new do |s|
   s.name = "vagrant-provision"
-  s.version = VagrantPlugins::Provision::VERSION
+  s.version = VagrantPlugins::ProvisionPlugin::VERSION
   s.summary = "Vagrant provisioner that makes a guest's network right with provision"
   s.description = "Uploads the program for the guest's architecture from the host, with its configuration, and runs `provision apply`; " \
                   "forgets the machine's identity before `vagrant package`."

@@ -5,7 +5,10 @@ module VagrantPlugins
   # The provisioner :provision, and what `vagrant package` does before it makes a box:
   #
   #   config.vm.provision :provision, nat_metric: 1000
-  module Provision
+  #
+  # It is not called Provision: providers (VirtualBox, libvirt and others) write `use Provision` inside of VagrantPlugins for Vagrant's
+  # own step of that name, and Ruby would find this module first.
+  module ProvisionPlugin
     class Plugin < Vagrant.plugin("2")
       name "provision"
       description "Makes a guest's network right with provision, without a download."

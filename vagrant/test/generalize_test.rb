@@ -10,7 +10,7 @@ class GeneralizeTest < Minitest::Test
       @machine.state = FakeMachine::State.new(state)
       @machine.communicate.status = status
       @packaged = false
-      VagrantPlugins::Provision::Generalize.new(->(_env) { @packaged = true }, nil).call({machine: @machine})
+      VagrantPlugins::ProvisionPlugin::Generalize.new(->(_env) { @packaged = true }, nil).call({machine: @machine})
     end
   end
 
@@ -32,7 +32,7 @@ class GeneralizeTest < Minitest::Test
 
   def test_no_box_where_it_fails
     [{status: 4}, {state: :poweroff}].each do |o|
-      assert_raises(VagrantPlugins::Provision::Failed, o.inspect) { package(**o) }
+      assert_raises(VagrantPlugins::ProvisionPlugin::Failed, o.inspect) { package(**o) }
       refute @packaged, o.inspect
     end
   end

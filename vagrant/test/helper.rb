@@ -64,7 +64,7 @@ class FakeMachine
 end
 
 def settled(**options)
-  VagrantPlugins::Provision::Config.new.tap do |c|
+  VagrantPlugins::ProvisionPlugin::Config.new.tap do |c|
     c.set_options(options)
     c.finalize!
   end

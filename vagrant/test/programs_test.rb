@@ -1,11 +1,11 @@
 require_relative "helper"
 
 class ProgramsTest < Minitest::Test
-  P = VagrantPlugins::Provision::Programs
+  P = VagrantPlugins::ProvisionPlugin::Programs
 
   # The plugin and the script in the guest must name the same program.
   def test_architectures_are_those_of_the_script
-    text = File.read(VagrantPlugins::Provision::Provisioner::SCRIPT)
+    text = File.read(VagrantPlugins::ProvisionPlugin::Provisioner::SCRIPT)
     function = text[/^architecture\(\) \{.*?^\}/m]
     %w[x86_64 amd64 aarch64 arm64 armv6l armv7l armv8l i386 i686].each do |cpu|
       said = IO.popen(["sh", "-c", "#{function}\narchitecture #{cpu}"], &:read).strip

@@ -10,7 +10,7 @@ class ProvisionerTest < Minitest::Test
 
   def teardown = FileUtils.rm_rf(@dir)
 
-  def provision(**options) = VagrantPlugins::Provision::Provisioner.new(@machine, settled(program: @dir, **options)).provision
+  def provision(**options) = VagrantPlugins::ProvisionPlugin::Provisioner.new(@machine, settled(program: @dir, **options)).provision
 
   def test_uploads_runs_and_cleans
     provision(nat_metric: 1000, arguments: ["--settle", "20 s"])
@@ -39,12 +39,12 @@ class ProvisionerTest < Minitest::Test
 
   def test_failures_say_what_to_do
     @guest.cpu = "riscv64"
-    assert_match(/no program for a guest that is riscv64/, assert_raises(VagrantPlugins::Provision::Failed) { provision }.message)
+    assert_match(/no program for a guest that is riscv64/, assert_raises(VagrantPlugins::ProvisionPlugin::Failed) { provision }.message)
     @guest.cpu = "aarch64"
-    e = assert_raises(VagrantPlugins::Provision::Failed) { provision }
+    e = assert_raises(VagrantPlugins::ProvisionPlugin::Failed) { provision }
     assert_match(/no provision-linux-arm64 for the guest; looked for #{@dir}/, e.message)
     @guest.cpu, @guest.status = "x86_64", 3
-    assert_match(/status 3/, assert_raises(VagrantPlugins::Provision::Failed) { provision }.message)
+    assert_match(/status 3/, assert_raises(VagrantPlugins::ProvisionPlugin::Failed) { provision }.message)
     assert_equal "rm -rf /tmp/provision-abc123", @guest.commands.last, "the upload is taken away after a failure"
   end
 end

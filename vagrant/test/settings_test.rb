@@ -1,7 +1,7 @@
 require_relative "helper"
 
 class SettingsTest < Minitest::Test
-  S = VagrantPlugins::Provision::Settings
+  S = VagrantPlugins::ProvisionPlugin::Settings
 
   def test_options_become_keys_of_network
     assert_equal "version: 1\nnetwork:\n  nat-metric: 1000\n  dns: demote\n", S.yaml({nat_metric: 1000, dns: :demote}, nil)

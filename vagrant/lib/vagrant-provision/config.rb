@@ -1,7 +1,7 @@
 require_relative "settings"
 
 module VagrantPlugins
-  module Provision
+  module ProvisionPlugin
     # Config is what may stand after `config.vm.provision :provision,`.
     class Config < Vagrant.plugin("2", :config)
       Settings::NETWORK.each { |o| attr_accessor o }

@@ -1,7 +1,7 @@
 require_relative "guest"
 
 module VagrantPlugins
-  module Provision
+  module ProvisionPlugin
     # Generalize runs `provision generalize` in a guest before a box is made of it, where the Vagrantfile has the provisioner.
     class Generalize
       # What runs would write its state again when it ends.

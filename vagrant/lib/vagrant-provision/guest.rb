@@ -2,7 +2,7 @@ require "shellwords"
 require "vagrant/util/line_buffer"
 
 module VagrantPlugins
-  module Provision
+  module ProvisionPlugin
     # Failed ends a command of Vagrant with this text, and no trace.
     class Failed < Vagrant::Errors::VagrantError
       attr_reader :error_message

@@ -1,7 +1,7 @@
 require "rbconfig"
 
 module VagrantPlugins
-  module Provision
+  module ProvisionPlugin
     # Programs finds, on the host, the program for a guest.
     module Programs
       # architecture returns the name that programs have for what `uname -m` says, as provision.sh does; nil for what there is no

@@ -4,7 +4,7 @@ require_relative "guest"
 require_relative "programs"
 
 module VagrantPlugins
-  module Provision
+  module ProvisionPlugin
     # Provisioner uploads the program for the guest's architecture, unless the guest has it, and the configuration, and has
     # provision.sh do the rest.
     class Provisioner < Vagrant.plugin("2", :provisioner)

@@ -1,7 +1,7 @@
 require "yaml"
 
 module VagrantPlugins
-  module Provision
+  module ProvisionPlugin
     # Settings makes the text of provision.yaml out of what a Vagrantfile says. It knows the names of the keys of `network` only to
     # allow them as options; what they mean, and whether a value is good, is judged in the guest by `provision validate`.
     module Settings

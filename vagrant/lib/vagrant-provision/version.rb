@@ -1,5 +1,5 @@
 module VagrantPlugins
-  module Provision
+  module ProvisionPlugin
     VERSION = "0.1.0".freeze
   end
 end
