@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
 	"syscall"
@@ -16,7 +17,7 @@ import (
 	"time"
 )
 
-// shell is a world with one shell in it. A process that joined the world later would stand outside of its control groups, and
+// shell is a world with one shell in it, inside of a program that prepares more of it where there is one. A process that joined the world later would stand outside of its control groups, and
 // LXC could make none for a container.
 type shell struct {
 	t   *testing.T
@@ -27,9 +28,9 @@ type shell struct {
 // mark begins the line that ends the output of a command; its status follows.
 const mark = "--- status "
 
-func newShell(t *testing.T, dir string, env ...string) *shell {
+func newShell(t *testing.T, dir string, env []string, inside ...string) *shell {
 	t.Helper()
-	cmd := exec.Command("./world", "bash")
+	cmd := exec.Command("./world", append(inside, "bash")...)
 	cmd.Env = append(os.Environ(), env...)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	in, err := cmd.StdinPipe()
@@ -58,7 +59,7 @@ func newShell(t *testing.T, dir string, env ...string) *shell {
 		r.Close()
 	})
 	s := &shell{t, in, bufio.NewReader(r)}
-	s.must(20*time.Second, "cd "+dir)
+	s.must(time.Minute, "cd "+dir)
 	return s
 }
 
@@ -116,7 +117,13 @@ func (s *shell) must(limit time.Duration, line string) string {
 // ssh runs a command in the machine by `vagrant ssh -c`.
 func (s *shell) ssh(command string) string {
 	s.t.Helper()
-	return s.must(time.Minute, "vagrant ssh --no-tty -c "+quote(command))
+	return s.sshTo("", command)
+}
+
+// sshTo is ssh where there is more than one machine.
+func (s *shell) sshTo(machine, command string) string {
+	s.t.Helper()
+	return s.must(5*time.Minute, "vagrant ssh "+machine+" --no-tty -c "+quote(command))
 }
 
 func quote(s string) string { return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'" }
@@ -125,8 +132,19 @@ func quote(s string) string { return "'" + strings.ReplaceAll(s, "'", `'\''`) + 
 func box(t *testing.T, name string) string {
 	t.Helper()
 	out := filepath.Join(t.TempDir(), "lab.box")
-	if said, err := exec.Command("./box", out, name).CombinedOutput(); err != nil {
+	makeBox(t, out, name)
+	return out
+}
+
+func makeBox(t *testing.T, out string, args ...string) {
+	t.Helper()
+	if said, err := exec.Command("./box", append([]string{out}, args...)...).CombinedOutput(); err != nil {
 		t.Fatalf("cannot make the box: %v\n%s", err, said)
 	}
-	return out
+}
+
+// beside puts the program for guests of this host's kind beside a Vagrantfile.
+func beside(t *testing.T, dir string) {
+	t.Helper()
+	command(t, "", os.Environ(), "cp", binary, filepath.Join(dir, "provision-linux-"+runtime.GOARCH))
 }

@@ -9,7 +9,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
-	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -35,10 +34,14 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// home is an environment in which Vagrant writes nothing of this host's.
+// full asks for what takes minutes: boxes that are made of machines, and virtual machines.
+var full = os.Getenv("PROVISION_LAB_FULL") != ""
+
+// home is an environment in which Vagrant writes nothing of this host's. vagrant-lxc asks getlogin(3) whom a box belongs to, which
+// without a terminal is $USER or nobody.
 func home(t *testing.T) []string {
 	dir := t.TempDir()
-	return append(os.Environ(), "HOME="+dir, "VAGRANT_HOME="+filepath.Join(dir, ".vagrant.d"), "VAGRANT_CHECKPOINT_DISABLE=1", "LC_ALL=C.UTF-8")
+	return append(os.Environ(), "USER=root", "HOME="+dir, "VAGRANT_HOME="+filepath.Join(dir, ".vagrant.d"), "VAGRANT_CHECKPOINT_DISABLE=1", "LC_ALL=C.UTF-8")
 }
 
 func command(t *testing.T, dir string, env []string, name string, args ...string) string {
@@ -155,8 +158,8 @@ func testMachine(t *testing.T, root string) {
 			t.Fatal(err)
 		}
 	}
-	command(t, "", os.Environ(), "cp", binary, filepath.Join(dir, "provision-linux-"+runtime.GOARCH))
-	s := newShell(t, dir, home(t)...)
+	beside(t, dir)
+	s := newShell(t, dir, home(t))
 	s.must(2*time.Minute, "vagrant box add --name lab "+box(t, root+"+openssh-server+sudo"))
 
 	if out := s.must(time.Minute, "vagrant validate"); !strings.Contains(out, "validated successfully") {
