@@ -62,12 +62,35 @@ func Commands(steps []Step) []string {
 	return out
 }
 
+var loose = regexp.MustCompile(`^ *(?:sudo|provision|curl) `)
+
+// Loose are the commands of a page in blocks of text: what a reader completes before it can be run, such as a host or a version.
+func Loose(page string) []string {
+	var out []string
+	kind := ""
+	for line := range strings.Lines(page) {
+		if fence, ok := strings.CutPrefix(strings.TrimSpace(line), "```"); ok {
+			if kind == "" {
+				kind = "block of " + fence
+			} else {
+				kind = ""
+			}
+			continue
+		}
+		if kind == "block of text" && loose.MatchString(line) {
+			out = append(out, strings.TrimSpace(line))
+		}
+	}
+	return out
+}
+
 // Walker is a test that does what a page says.
 type Walker struct{ Page, Test string }
 
 // Walkers are those of all pages below docs with commands. Those of TestWalks are walked in the lab.
 func Walkers() []Walker {
 	return []Walker{
+		{"baking.md", "TestBaked"},
 		{"cloud-init.md", "TestCloudInitPage"},
 		{"commands.md", "TestWalks"},
 		{"detection.md", "TestWalks"},
@@ -78,6 +101,7 @@ func Walkers() []Walker {
 		{"firewall.md", "TestWalks"},
 		{"gadget.md", "TestWalks"},
 		{"ifupdown.md", "TestWalks"},
+		{"install.md", "TestWalks"}, // and TestInstallScript, TestSystemExtension
 		{"kill-switch.md", "TestWalks"},
 		{"kubernetes.md", "TestWalks"},
 		{"netplan.md", "TestWalks"},
@@ -91,6 +115,7 @@ func Walkers() []Walker {
 		{"sd-card.md", "TestCardPage"},
 		{"smart-routing.md", "TestWalks"},
 		{"tunnel.md", "TestWalks"},
+		{"vagrant.md", "TestWalks"}, // and TestMachine
 		{"virtualbox.md", "TestHostPage"},
 		{"wireguard.md", "TestWalks"},
 	}

@@ -54,6 +54,9 @@ provision revert
 		{26, "", "version: 1\ngadget:\n  profile: auto\n"},
 		{32, "sudo provision wifi list", ""},
 	}
+	if got := Loose(page); !reflect.DeepEqual(got, []string{"provision revert"}) {
+		t.Errorf("loose: %q", got)
+	}
 	if got := Steps(page); !reflect.DeepEqual(got, want) {
 		t.Errorf("%+v\nwant\n%+v", got, want)
 	}

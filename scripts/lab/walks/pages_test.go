@@ -40,6 +40,9 @@ const quickFile = `[Interface]\nPrivateKey = uP3fAoPDs2TjCTMrdbPcBuOUMyPkhvAVB6z
 
 const noCluster = "needs a cluster; what the manifest grants is enough by TestLeastCapabilities"
 
+// noVagrant: it would be a machine in a machine.
+const noVagrant = "needs Vagrant: TestPlugin builds the gem, TestMachine has a box"
+
 // noDocker: the chain is Docker's.
 const noDocker = "needs Docker: TestFirewalls"
 
@@ -64,7 +67,7 @@ func walks() []walked {
 			after: `test ! -e /etc/netplan/90-provision.yaml; test ! -e /mnt/etc/netplan/90-provision.yaml`,
 		},
 		{
-			page: "recovery.md", quick: true,
+			page:  "recovery.md",
 			setup: `provision apply`,
 			after: `systemctl is-enabled provision-recover.service`,
 		},
@@ -77,6 +80,26 @@ func walks() []walked {
 		{page: "networkmanager.md", root: "bookworm-nm", setup: `provision apply`},
 		{page: "ifupdown.md", root: "bookworm-ifupdown", setup: `provision apply`},
 		{page: "dhcpcd.md", root: "bookworm-ifupdown-dhcpcd", setup: `provision apply`},
+		{
+			page:  "install.md",
+			setup: `mv /usr/local/bin/provision .`, // as it is unpacked
+			before: map[string]string{
+				"sudo systemctl disable provision.service": `cp systemd/provision.service /etc/systemd/system/; systemctl enable provision.service`,
+			},
+			after: `
+systemctl is-enabled provision-early.service provision.service
+systemd-analyze verify --man=no provision-early.service provision.service`,
+		},
+		{
+			page:  "vagrant.md",
+			setup: `mkdir -p /mnt/etc /mnt/var/lib; cp -a /etc/netplan /etc/os-release /etc/machine-id /mnt/etc`,
+			apart: map[string]string{
+				"cd vagrant":                                         noVagrant,
+				"gem build vagrant-provision.gemspec":                noVagrant,
+				"vagrant plugin install vagrant-provision-0.1.0.gem": noVagrant,
+			},
+			after: `sh -n provision.sh; test "$(cat /mnt/etc/machine-id)" != "$(cat /etc/machine-id)"`,
+		},
 		{page: "router.md", quick: true, nics: onCable(), after: `test "$(sysctl -n net.ipv4.ip_forward)" = 1`},
 		{page: "explain.md", nics: append(onCable(), lab.NICOpts{Name: "eth0", Net4: "192.0.2.0/24", NoDHCP: true, NoRA: true})},
 		{page: "firewall.md", nics: onCable()},
@@ -149,7 +172,7 @@ provision apply`,
 				"kubectl delete -f eks-daemonset.yaml":                                                noCluster,
 			},
 		},
-		{page: "dhcp.md", quick: true, nics: served(), before: map[string]string{"provision leases": server}},
+		{page: "dhcp.md", nics: served(), before: map[string]string{"provision leases": server}},
 		{page: "dns.md", nics: served(), before: map[string]string{"provision status": server}, apart: map[string]string{"dig @192.168.50.1 printer.lab.lan": "dig is not on this machine: TestNames"}},
 		{
 			page: "gadget.md",

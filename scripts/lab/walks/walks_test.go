@@ -153,6 +153,22 @@ func guide(t *testing.T) lab.Overlay {
 		t.Fatal(err)
 	}
 	out["/usr/local/bin/wg"] = lab.File{Content: string(wg), Mode: 0o755}
+	units, err := filepath.Glob("../../packaging/systemd/*.service")
+	if err != nil || len(units) == 0 {
+		t.Fatalf("%d units, %v", len(units), err)
+	}
+	for _, f := range append(units, "../../../cmd/provision/provision.yaml") {
+		text, err := os.ReadFile(f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		name := "/root/" + filepath.Base(f)
+		if strings.HasSuffix(f, ".service") {
+			name = "/root/systemd/" + filepath.Base(f)
+		}
+		// The archive's units are for the place where a hand puts the program.
+		out[name] = lab.File{Content: strings.ReplaceAll(string(text), "/usr/bin/provision", "/usr/local/bin/provision"), Mode: 0o644}
+	}
 	files, err := filepath.Glob("../../../docs/*.yaml")
 	if err != nil {
 		t.Fatal(err)
