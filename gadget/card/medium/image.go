@@ -82,6 +82,9 @@ func (m *image) Read(name string) ([]byte, error) {
 
 // Write plans everything before it writes anything.
 func (m *image) Write(changes []bootfiles.Change) error {
+	if len(changes) == 0 {
+		return nil // whatever state the file system is in
+	}
 	whole, err := m.plan(changes)
 	if err != nil || whole.Empty() {
 		return err

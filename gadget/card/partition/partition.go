@@ -55,6 +55,9 @@ func (p Partition) FAT() bool { return slices.Contains(fatTypes, p.Type) }
 
 // Read reads the table of a disk of size bytes.
 func Read(r io.ReaderAt, size int64) (Table, error) {
+	if size < sector {
+		return Table{}, fmt.Errorf("%w: it has only %d bytes", ErrNone, size)
+	}
 	b, err := at(r, size, 0, 512)
 	if err != nil {
 		return Table{}, err
