@@ -15,14 +15,18 @@ import (
 	"time"
 )
 
-// pages are those beside the README, everything under docs and the lab's own page.
+// pages are those beside the README, everything under docs, the lab's own page and the forms for issues.
 func pages(t *testing.T) map[string]string {
 	t.Helper()
 	files, err := filepath.Glob("../../docs/*.md")
 	if err != nil {
 		t.Fatal(err)
 	}
-	files = append(files, "../../README.md", "../../CONTRIBUTING.md", "../../SECURITY.md", "../../scripts/lab/README.md")
+	forms, err := filepath.Glob("../../.github/ISSUE_TEMPLATE/*.md")
+	if err != nil || len(forms) == 0 {
+		t.Fatalf("%d forms for issues, %v", len(forms), err)
+	}
+	files = append(append(files, forms...), "../../README.md", "../../CONTRIBUTING.md", "../../SECURITY.md", "../../scripts/lab/README.md")
 	out := map[string]string{}
 	for _, f := range files {
 		text, err := os.ReadFile(f)

@@ -87,9 +87,10 @@ func Loose(page string) []string {
 // Walker is a test that does what a page says.
 type Walker struct{ Page, Test string }
 
-// Walkers are those of all pages below docs with commands. Those of TestWalks are walked in the lab.
+// Walkers are those of the README and of all pages below docs with commands. Those of TestWalks are walked in the lab.
 func Walkers() []Walker {
 	return []Walker{
+		{"../README.md", "TestWalks"},
 		{"baking.md", "TestBaked"},
 		{"cloud-init.md", "TestCloudInitPage"},
 		{"commands.md", "TestWalks"},
@@ -115,7 +116,7 @@ func Walkers() []Walker {
 		{"sd-card.md", "TestCardPage"},
 		{"smart-routing.md", "TestWalks"},
 		{"tunnel.md", "TestWalks"},
-		{"vagrant.md", "TestWalks"}, // and TestMachine
+		{"vagrant.md", "TestPage"},
 		{"virtualbox.md", "TestHostPage"},
 		{"wireguard.md", "TestWalks"},
 	}

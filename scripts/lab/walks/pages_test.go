@@ -40,9 +40,6 @@ const quickFile = `[Interface]\nPrivateKey = uP3fAoPDs2TjCTMrdbPcBuOUMyPkhvAVB6z
 
 const noCluster = "needs a cluster; what the manifest grants is enough by TestLeastCapabilities"
 
-// noVagrant: it would be a machine in a machine.
-const noVagrant = "needs Vagrant: TestPlugin builds the gem, TestMachine has a box"
-
 // noDocker: the chain is Docker's.
 const noDocker = "needs Docker: TestFirewalls"
 
@@ -53,6 +50,39 @@ const noRadio = "needs a radio: TestWifi"
 
 func walks() []walked {
 	return []walked{
+		{
+			page: "../README.md",
+			nics: []lab.NICOpts{lab.NAT(), lab.Bridged(), {Name: "usb0", Net4: "10.55.0.0/24", NoDHCP: true, NoRA: true}},
+			before: map[string]string{
+				"provision serve": `
+ip addr add 10.55.0.1/24 dev usb0
+mkdir -p /etc/provision
+printf 'version: 1\nserve:\n  links:\n    - match: {name: usb0}\n' > /etc/provision/provision.yaml`,
+				"provision leases": `systemd-run --quiet --unit walk-serve --property Type=notify provision serve`,
+				"provision firewall show": `
+systemctl stop walk-serve
+cat > /etc/provision/provision.yaml <<END
+version: 1
+routing:
+  kill-switch: {tunnel: wg0, endpoints: [203.0.113.9:51820], inside: [usb0]}
+END
+provision apply`,
+				"provision watch":          `systemctl stop provision-watch`,
+				"provision wireguard init": "provision revert\nrm /etc/provision/provision.yaml",
+				// A server promises nothing about what leaves: the reader of this line has a provider's file.
+				"provision wireguard check": noWireGuard + `
+(umask 077; printf '` + quickFile + `' > wg0.conf)
+provision wireguard import wg0.conf`,
+			},
+			limit: map[string]string{"provision serve": "3", "provision watch": "3"},
+			apart: map[string]string{
+				"make run":                           "TestDemo",
+				"make test":                          "this test is a part of it",
+				"provision gadget up":                "needs a USB device port: TestLinkClassic",
+				"provision card prepare /media/boot": "TestCardPage",
+			},
+			status: map[string]int{"provision gadget doctor": 2, "provision wireguard check": 2}, // there is no such port, and no provider: TestClient has one
+		},
 		{
 			page:   "commands.md",
 			status: map[string]int{"provision plan --exit-code": 2, "provision verify": 2}, // nothing has been applied
@@ -89,16 +119,6 @@ func walks() []walked {
 			after: `
 systemctl is-enabled provision-early.service provision.service
 systemd-analyze verify --man=no provision-early.service provision.service`,
-		},
-		{
-			page:  "vagrant.md",
-			setup: `mkdir -p /mnt/etc /mnt/var/lib; cp -a /etc/netplan /etc/os-release /etc/machine-id /mnt/etc`,
-			apart: map[string]string{
-				"cd vagrant":                                         noVagrant,
-				"gem build vagrant-provision.gemspec":                noVagrant,
-				"vagrant plugin install vagrant-provision-0.1.0.gem": noVagrant,
-			},
-			after: `sh -n provision.sh; test "$(cat /mnt/etc/machine-id)" != "$(cat /etc/machine-id)"`,
 		},
 		{page: "router.md", quick: true, nics: onCable(), after: `test "$(sysctl -n net.ipv4.ip_forward)" = 1`},
 		{page: "explain.md", nics: append(onCable(), lab.NICOpts{Name: "eth0", Net4: "192.0.2.0/24", NoDHCP: true, NoRA: true})},

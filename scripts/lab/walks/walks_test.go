@@ -102,12 +102,12 @@ func (w walked) walk(t *testing.T) {
 		if s.Config != "" {
 			m.WriteFile(t, "/etc/provision/provision.yaml", s.Config, 0o600)
 			if out, code := shell(t, m, "provision validate /etc/provision/provision.yaml", "", ""); code != 0 {
-				t.Errorf("docs/%s:%d: the configuration: status %d\n%s", w.page, s.Line, code, out)
+				t.Errorf("%s:%d: the configuration: status %d\n%s", w.page, s.Line, code, out)
 			}
 			continue
 		}
 		if w.apart[s.Command] != "" {
-			t.Logf("docs/%s:%d: not here: %s: %s", w.page, s.Line, s.Command, w.apart[s.Command])
+			t.Logf("%s:%d: not here: %s: %s", w.page, s.Line, s.Command, w.apart[s.Command])
 			continue
 		}
 		w.script(t, m, "before "+s.Command, w.before[s.Command])
@@ -116,12 +116,12 @@ func (w walked) walk(t *testing.T) {
 		ran++
 		t.Logf("%s: status %d, %s", s.Command, code, time.Since(began).Round(10*time.Millisecond))
 		if code != w.status[s.Command] {
-			t.Errorf("docs/%s:%d: %s: status %d, want %d\n%s", w.page, s.Line, s.Command, code, w.status[s.Command], out)
+			t.Errorf("%s:%d: %s: status %d, want %d\n%s", w.page, s.Line, s.Command, code, w.status[s.Command], out)
 		}
 	}
 	w.script(t, m, "the end", w.after)
 	if ran == 0 {
-		t.Errorf("docs/%s: no command was run", w.page)
+		t.Errorf("%s: no command was run", w.page)
 	}
 }
 
@@ -139,7 +139,7 @@ func (w walked) known(t *testing.T, commands []string) {
 	}
 	for _, c := range named {
 		if !slices.Contains(commands, c) {
-			t.Errorf("docs/%s has no command %q", w.page, c)
+			t.Errorf("%s has no command %q", w.page, c)
 		}
 	}
 }
@@ -209,6 +209,6 @@ func (w walked) script(t *testing.T, m *lab.Machine, what, script string) {
 		return
 	}
 	if out, code := shell(t, m, "{ set -e\n"+script+"\n}", "", ""); code != 0 {
-		t.Fatalf("docs/%s: %s: status %d\n%s\n%s", w.page, what, code, script, out)
+		t.Fatalf("%s: %s: status %d\n%s\n%s", w.page, what, code, script, out)
 	}
 }
