@@ -133,6 +133,7 @@ func (a *attempt) reach(ctx context.Context, lock *Lock) error {
 	}
 	err := a.converge(actx)
 	if err == nil && a.walk.j != nil && a.opt.Guard != nil && a.opt.GuardFor > 0 {
+		Waiting{Text: "watching whether the next hops of SSH sessions go on answering", Limit: a.opt.GuardFor}.Tell(actx)
 		select {
 		case <-actx.Done():
 			err = context.Cause(actx)
@@ -248,7 +249,11 @@ func (a *attempt) converge(ctx context.Context) error {
 		case w.idle >= w.settle:
 			return &UnmetError{Unmet: failed, After: w.idle}
 		default:
-			if err := w.wait(ctx); err != nil {
+			refs := make([]Ref, 0, len(failed))
+			for _, u := range failed {
+				refs = append(refs, u.Ref)
+			}
+			if err := w.wait(ctx, refs); err != nil {
 				return err
 			}
 		}

@@ -87,6 +87,9 @@ func (s *Store) Lock(ctx context.Context) (*Lock, error) {
 		if f != nil {
 			return &Lock{f: f, waited: waited}, nil
 		}
+		if !waited {
+			Waiting{Text: "waiting for another provision to end", Limit: s.lockWait}.Tell(ctx)
+		}
 		select {
 		case <-wait.C:
 			return nil, s.holder()

@@ -106,13 +106,19 @@ func (w *walk) run(ctx context.Context) error {
 		} else if w.still++; w.still > attempts {
 			return w.unfinished(steps, nil)
 		}
-		if err := w.wait(ctx); err != nil {
+		refs := make([]Ref, 0, len(steps))
+		for _, s := range steps {
+			refs = append(refs, s.ref)
+		}
+		if err := w.wait(ctx, refs); err != nil {
 			return err
 		}
 	}
 }
 
-func (w *walk) wait(ctx context.Context) error {
+// wait lets a daemon bring refs about.
+func (w *walk) wait(ctx context.Context, refs []Ref) error {
+	Waiting{Refs: refs, Limit: w.settle}.Tell(ctx)
 	select {
 	case <-ctx.Done():
 		return context.Cause(ctx)
@@ -300,6 +306,7 @@ func (w *walk) runTrigger(ctx context.Context, i int) error {
 		return err
 	}
 	w.e.log().Info("trigger", "name", t.Name, "why", t.Why)
+	Waiting{Action: t.Do}.Tell(ctx)
 	if err := a.Do(ctx, t.Do); err != nil {
 		return fmt.Errorf("cannot run trigger %s: %w", t.Name, err)
 	}

@@ -33,8 +33,8 @@ const (
 func (g *globals) newBar(now func() time.Time) *bar {
 	b := &bar{out: g.stderr, now: now}
 	if f, ok := g.stderr.(*os.File); ok {
-		if info, err := f.Stat(); err == nil && info.Mode()&os.ModeCharDevice != 0 && os.Getenv("TERM") != "dumb" {
-			if b.width = terminalWidth(f); b.width == 0 {
+		if isTerminal(f) && os.Getenv("TERM") != "dumb" {
+			if b.width, _ = terminalSize(f); b.width == 0 {
 				b.width = 80
 			}
 		}

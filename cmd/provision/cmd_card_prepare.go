@@ -111,6 +111,7 @@ func runCardPrepare(cmd *cobra.Command, g *globals, o cardOptions, path string) 
 	if err != nil {
 		return err
 	}
+	g.waits("reading and writing the card", 0)
 	boot, err := s.Options(release)
 	if err != nil {
 		return usageError{err}
@@ -295,7 +296,7 @@ func (o cardOptions) units(name string, s *bootfiles.Setup) error {
 
 // hash is that of the user's password; one on the card that fits is kept, so that nothing changes.
 func (o cardOptions) hash(ctx context.Context, g *globals, stdin io.Reader, m medium.Medium) (string, error) {
-	password, err := cardSecret(ctx, stdin, g.stderr, o.password, "password", "--password-file", o.user)
+	password, err := cardSecret(ctx, stdin, g.prompt(), o.password, "password", "--password-file", o.user)
 	if err != nil {
 		return "", err
 	}
@@ -333,7 +334,7 @@ func (o cardOptions) wifi(ctx context.Context, g *globals, stdin io.Reader, r bo
 	case o.open:
 		n.Security = wifi.Open
 	default:
-		secret, err := cardSecret(ctx, stdin, g.stderr, o.passphrase, "passphrase", "--wifi-passphrase-file", wifi.Show(n.SSID))
+		secret, err := cardSecret(ctx, stdin, g.prompt(), o.passphrase, "passphrase", "--wifi-passphrase-file", wifi.Show(n.SSID))
 		if err != nil {
 			return bootfiles.File{}, err
 		}

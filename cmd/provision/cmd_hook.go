@@ -67,7 +67,7 @@ the configuration needs them.`,
 			if err != nil {
 				return err
 			}
-			_, err = fmt.Fprint(g.stdout, unitFor(unit, program))
+			_, err = fmt.Fprint(g.results(), unitFor(unit, program))
 			return err
 		},
 	})

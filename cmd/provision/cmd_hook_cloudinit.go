@@ -82,7 +82,7 @@ func runHookCloudInit(g *globals, o cloudInit) error {
 		return err
 	}
 	if o.seed == "" {
-		_, err = g.stdout.Write(data)
+		_, err = g.results().Write(data)
 		return err
 	}
 	return writeSeed(g, o.seed, data, config)

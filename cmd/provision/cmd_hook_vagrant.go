@@ -26,7 +26,7 @@ With a provision.yaml beside them the guest is configured by it.`,
 			if script {
 				text = vagrant.Script
 			}
-			_, err := fmt.Fprint(g.stdout, text)
+			_, err := fmt.Fprint(g.results(), text)
 			return err
 		},
 	}

@@ -17,7 +17,7 @@ func newInit(g *globals) *cobra.Command {
   provision init | sudo install -D -m 0644 /dev/stdin /etc/provision/provision.yaml`,
 		Args: noArgs,
 		RunE: func(*cobra.Command, []string) error {
-			_, err := g.stdout.Write([]byte(minimalConfig))
+			_, err := g.results().Write([]byte(minimalConfig))
 			return err
 		},
 	}

@@ -19,7 +19,7 @@ it: provision schema > provision.schema.json, and as the first line of the file
   # yaml-language-server: $schema=provision.schema.json`,
 		Args: noArgs,
 		RunE: func(*cobra.Command, []string) error {
-			enc := json.NewEncoder(g.stdout)
+			enc := json.NewEncoder(g.results())
 			enc.SetIndent("", "  ")
 			return enc.Encode(strict.Schema(reflect.TypeOf(agent.Config{}), "provision"))
 		},

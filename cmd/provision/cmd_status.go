@@ -30,7 +30,7 @@ asked, and what was counted. Exit status 2 when something that should be served 
 				if err := o.client().Get(cmd.Context(), control.PathMetrics, nil, &text); err != nil {
 					return err
 				}
-				_, err := io.WriteString(g.stdout, text)
+				_, err := io.WriteString(g.results(), text)
 				return err
 			case o.queries:
 				events := []control.Event{}

@@ -58,6 +58,6 @@ func (g *globals) emitLine(format string, args ...any) error {
 	if g.output != "table" {
 		return nil
 	}
-	_, err := fmt.Fprintf(g.stdout, format+"\n", args...)
+	_, err := fmt.Fprintf(g.results(), format+"\n", args...)
 	return err
 }

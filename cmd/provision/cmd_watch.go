@@ -92,7 +92,7 @@ func askWatch(cmd *cobra.Command, g *globals, socket string, metrics bool) error
 		if err := client.Get(cmd.Context(), control.PathMetrics, nil, &text); err != nil {
 			return err
 		}
-		_, err := io.WriteString(g.stdout, text)
+		_, err := io.WriteString(g.results(), text)
 		return err
 	}
 	var s watch.Status

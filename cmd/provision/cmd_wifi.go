@@ -120,7 +120,7 @@ func runWifiAdd(cmd *cobra.Command, g *globals, o wifiAddOptions, name string) e
 		return usageError{err}
 	}
 	if !o.open {
-		secret, err := readSecret(ctx, cmd.InOrStdin(), g.stderr, o.from, wifi.Show(n.SSID))
+		secret, err := readSecret(ctx, cmd.InOrStdin(), g.prompt(), o.from, wifi.Show(n.SSID))
 		if err != nil {
 			return err
 		}
@@ -138,6 +138,7 @@ func runWifiAdd(cmd *cobra.Command, g *globals, o wifiAddOptions, name string) e
 	if err != nil {
 		return err
 	}
+	g.waits("telling the manager", 0)
 	out, err := a.WifiAdd(ctx, n, o.WifiOptions)
 	if err != nil {
 		return wifiError(err)

@@ -144,10 +144,10 @@ func (g *globals) ask(cmd *cobra.Command, question string) (yes, said bool) {
 	if !ok || g.output != "table" {
 		return false, false
 	}
-	if info, err := f.Stat(); err != nil || info.Mode()&os.ModeCharDevice == 0 || terminalWidth(f) == 0 {
+	if !isTerminal(f) {
 		return false, false
 	}
-	fmt.Fprint(g.stderr, question)
+	fmt.Fprint(g.prompt(), question)
 	answer, err := firstLine(f)
 	if err != nil {
 		return false, true

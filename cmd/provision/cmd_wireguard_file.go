@@ -97,7 +97,7 @@ does not go into such a file is said on standard error.` + "\n" + exitHelp,
 				return err
 			}
 			if out == "" {
-				_, err := g.stdout.Write([]byte(x.Config))
+				_, err := g.results().Write([]byte(x.Config))
 				return err
 			}
 			f, err := os.OpenFile(out, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)

@@ -45,9 +45,12 @@ func (e usageError) Unwrap() error { return e.err }
 
 // finish prints the error for people and returns the exit status.
 func (g *globals) finish(err error) int {
+	g.progress.end()
 	code := exitStatus(err)
 	if err != nil && !errors.Is(err, errDifferences) && !errors.Is(err, syscall.EPIPE) {
-		fmt.Fprintln(g.stderr, "provision: "+strings.ReplaceAll(visibleLines(err.Error()), "\n", "\n  "))
+		for _, l := range strings.Split("provision: "+strings.ReplaceAll(visibleLines(err.Error()), "\n", "\n  "), "\n") {
+			fmt.Fprintln(g.stderr, wrap(l, widthOf(g.stderr)))
+		}
 		switch code {
 		case exitPermission:
 			var said permissionError

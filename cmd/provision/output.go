@@ -17,18 +17,18 @@ import (
 func (g *globals) emit(value any, table func(w *page)) error {
 	switch g.output {
 	case "json":
-		return writeJSON(g.stdout, value)
+		return writeJSON(g.results(), value)
 	case "yaml":
 		text, err := toYAML(value)
 		if err != nil {
 			return err
 		}
-		_, err = g.stdout.Write(text)
+		_, err = g.results().Write(text)
 		return err
 	}
-	p := &page{width: g.columns(), device: g.device, bold: g.paint("1"), red: g.paint("31"), green: g.paint("32"), yellow: g.paint("33"), dim: g.paint("2")}
+	p := g.page(g.stdout)
 	table(p)
-	_, err := g.stdout.Write(p.buf.Bytes())
+	_, err := g.results().Write(p.buf.Bytes())
 	return err
 }
 
@@ -118,39 +118,46 @@ func block(n *yaml.Node) {
 // terminal reports whether the results go to a person's terminal.
 func (g *globals) terminal() (*os.File, bool) {
 	f, ok := g.stdout.(*os.File)
-	if !ok {
-		return nil, false
-	}
-	info, err := f.Stat()
-	return f, err == nil && info.Mode()&os.ModeCharDevice != 0
+	return f, ok && isTerminal(f)
 }
 
-// columns is the width to wrap text at: the terminal's, within reason; none for a pipe
-// or a file, whose reader may want whole lines.
-func (g *globals) columns() int {
-	f, ok := g.terminal()
-	if !ok {
+// widthOf is the width to wrap text at: the terminal's, within reason; none for a pipe or a file, whose reader may want whole lines.
+func widthOf(w io.Writer) int {
+	f, ok := w.(*os.File)
+	if !ok || !isTerminal(f) {
 		return 0
 	}
-	n := terminalWidth(f)
+	n, _ := terminalSize(f)
 	if n == 0 {
 		return 80
 	}
 	return max(40, min(n, 120))
 }
 
-// paint returns a function that colours text when the output is to have colours
-// (NO_COLOR is honoured: no-color.org), and that makes it harmless in any case.
-func (g *globals) paint(code string) func(string) painted {
-	on := g.color == "always"
-	if g.color == "auto" && os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb" {
-		_, on = g.terminal()
+// coloured reports whether what is written to w is to have colours: --color decides, else only a terminal has them, and one that has not
+// been told otherwise (NO_COLOR, no-color.org; TERM=dumb).
+func (g *globals) coloured(w io.Writer) bool {
+	f, ok := w.(*os.File)
+	switch {
+	case g.color != "auto":
+		return g.color == "always"
+	case !ok || os.Getenv("NO_COLOR") != "" || os.Getenv("TERM") == "dumb":
+		return false
 	}
-	return func(s string) painted {
-		s = visible(s)
-		if !on || s == "" {
-			return painted(s)
+	return isTerminal(f) && understandsColour(f)
+}
+
+// page is an empty one for what is written to w.
+func (g *globals) page(w io.Writer) *page {
+	on := g.coloured(w)
+	paint := func(code string) func(string) painted {
+		return func(s string) painted {
+			s = visible(s)
+			if !on || s == "" {
+				return painted(s)
+			}
+			return painted("\x1b[" + code + "m" + s + "\x1b[0m")
 		}
-		return painted("\x1b[" + code + "m" + s + "\x1b[0m")
 	}
+	return &page{width: widthOf(w), device: g.device, bold: paint("1"), red: paint("31"), green: paint("32"), yellow: paint("33"), dim: paint("2")}
 }

@@ -22,6 +22,7 @@ type globals struct {
 	verbose             bool
 	early               bool // this machine boots and no network manager has started
 	stdout, stderr      io.Writer
+	progress            progress
 	signals             *signals
 	// device names the device that a selector means; nil before facts are gathered.
 	device func(selector string) string
@@ -55,7 +56,11 @@ Start with 'provision --detect', which needs no root and changes nothing.
 				g.signals.begin()
 				g.signals.await()
 			}
-			return g.check()
+			if err := g.check(); err != nil {
+				return err
+			}
+			g.showProgress(cmd)
+			return nil
 		},
 		CompletionOptions: cobra.CompletionOptions{HiddenDefaultCmd: false},
 	}
@@ -169,7 +174,7 @@ func (g *globals) loggerFrom(level slog.Level) *slog.Logger {
 	if g.verbose {
 		level = slog.LevelDebug
 	}
-	return slog.New(slog.NewTextHandler(g.stderr, &slog.HandlerOptions{Level: level, ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
+	return slog.New(slog.NewTextHandler(g.progress.beside(g.stderr), &slog.HandlerOptions{Level: level, ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
 		if a.Key == slog.TimeKey {
 			return slog.Attr{}
 		}

@@ -96,7 +96,7 @@ func (g *globals) show(out agent.WireguardOutcome, s sheet) error {
 		for _, l := range splitLines(out.Config) {
 			p.verbatim("%s", l)
 		}
-		if _, err := g.stdout.Write(p.buf.Bytes()); err != nil {
+		if _, err := g.results().Write(p.buf.Bytes()); err != nil {
 			return err
 		}
 	}
@@ -110,34 +110,31 @@ func (g *globals) show(out agent.WireguardOutcome, s sheet) error {
 			p.line("%s: %s; then `provision wireguard rotate %s` draws it with new keys", p.yellow("no QR code"), err, out.Peer)
 		})
 	}
-	_, err = fmt.Fprintf(g.stdout, "\n%s", text)
+	_, err = fmt.Fprintf(g.results(), "\n%s", text)
 	return err
 }
 
 // tell writes to standard error what is not the result.
 func (g *globals) tell(draw func(p *page)) error {
-	p := &page{device: g.device, bold: plainly, red: plainly, green: plainly, yellow: plainly, dim: plainly}
+	p := g.page(g.stderr)
 	draw(p)
-	_, err := g.stderr.Write(p.buf.Bytes())
+	_, err := g.prompt().Write(p.buf.Bytes())
 	return err
 }
 
-func plainly(s string) painted { return painted(visible(s)) }
-
 // code is a QR code that fits the terminal; a pipe or a file has room for all of it.
 func (g *globals) code(text string) (string, error) {
-	columns, rows, paint := 200, 200, false
+	columns, rows := 200, 200
 	if f, ok := g.terminal(); ok {
-		if c, r := terminalWidth(f), terminalRows(f); c > 0 && r > 0 {
+		if c, r := terminalSize(f); c > 0 && r > 0 {
 			columns, rows = c, r-1 // the prompt comes below
 		}
-		paint = os.Getenv("TERM") != "dumb" && g.color != "never"
 	}
 	t, err := qr.ForTerminal(text, columns, rows)
 	if err != nil {
 		return "", err
 	}
-	if paint {
+	if g.coloured(g.stdout) {
 		return t.String(), nil
 	}
 	return t.Plain(), nil

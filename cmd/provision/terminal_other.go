@@ -1,11 +1,17 @@
-//go:build !linux
+//go:build !linux && !darwin && !windows
 
 package main
 
 import "os"
 
-// quiet is a terminal that does not show what is typed: elsewhere there is none, and the commands
-// that ask for secrets work on Linux.
+// Elsewhere nothing is a terminal: no colours, whole lines, and secrets come from files.
+
+func isTerminal(*os.File) bool { return false }
+
+func terminalSize(*os.File) (columns, rows int) { return 0, 0 }
+
+func understandsColour(*os.File) bool { return false }
+
 type quiet struct{}
 
 func silence(*os.File) (quiet, bool) { return quiet{}, false }

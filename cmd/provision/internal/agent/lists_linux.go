@@ -89,6 +89,9 @@ func (a *Agent) gatherLists(ctx context.Context, limit time.Duration, c lists.Co
 	if limit > 0 {
 		reading, cancel = context.WithTimeout(ctx, limit)
 	}
+	if len(names) > 0 {
+		provision.Waiting{Text: "reading lists", Limit: limit}.Tell(ctx)
+	}
 	got := c.Gather(reading, names, old, sourceDocs{a.Root}, begin, force)
 	cancel()
 	if err := ctx.Err(); err != nil {

@@ -28,7 +28,7 @@ func lockFile(ctx context.Context, path string) (unlock func(), err error) {
 	defer cancel()
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
-	for {
+	for first := true; ; first = false {
 		err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
 		switch {
 		case err == nil:
@@ -36,6 +36,9 @@ func lockFile(ctx context.Context, path string) (unlock func(), err error) {
 		case !errors.Is(err, unix.EWOULDBLOCK) && !errors.Is(err, unix.EINTR):
 			f.Close()
 			return nil, err
+		}
+		if first {
+			provision.Waiting{Text: "waiting for another provision to end", Limit: lockWait}.Tell(ctx)
 		}
 		select {
 		case <-ctx.Done():

@@ -67,6 +67,7 @@ func (a *Agent) awaitWifi(ctx context.Context, w wifiWatch, l facts.Link, n wifi
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	stage, in := air.Trying, ""
+	provision.Waiting{Text: "joining " + wifi.Show(n.SSID), Limit: limit}.Tell(ctx)
 	tick := time.NewTicker(wifiPoll)
 	defer tick.Stop()
 	for refused := 0; ; {

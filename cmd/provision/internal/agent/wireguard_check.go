@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/provision-net/provision/provision"
 	"github.com/provision-net/provision/provision/facts"
 	way "github.com/provision-net/provision/provision/host/egress"
 	"github.com/provision-net/provision/provision/host/probe"
@@ -52,6 +53,7 @@ func (a *Agent) WireguardCheck(ctx context.Context, name string, targets []netip
 	if err != nil {
 		return egress.Report{}, err
 	}
+	provision.Waiting{Text: "trying the ways out", Limit: checkLimit}.Tell(ctx)
 	ctx, cancel := context.WithTimeout(ctx, checkLimit)
 	defer cancel()
 	t := tunnelOf(name, c.WireGuard[name], f)

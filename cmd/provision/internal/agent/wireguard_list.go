@@ -12,6 +12,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/provision-net/provision/provision"
 	keys "github.com/provision-net/provision/provision/resource/wireguard"
 	"github.com/provision-net/provision/routing"
 	"github.com/provision-net/provision/routing/wireguard"
@@ -105,6 +106,9 @@ func (a *Agent) WireguardPeers(ctx context.Context, device string, watch time.Du
 // lookAtTunnels reads the devices and notes what is seen.
 func (a *Agent) lookAtTunnels(ctx context.Context, watch time.Duration) (live map[string]*keys.Device, before, seen health.History, err error) {
 	before, seen = readSeen(), readSeen()
+	if watch > 0 {
+		provision.Waiting{Text: "watching peers", Limit: watch}.Tell(ctx)
+	}
 	end := time.Now().Add(watch)
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()

@@ -1,0 +1,393 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/sys/unix"
+
+	"github.com/provision-net/provision/cmd/provision/internal/agent"
+	"github.com/provision-net/provision/provision"
+	"github.com/provision-net/provision/provision/resource/daemon"
+	"github.com/provision-net/provision/provision/resource/routemetric"
+)
+
+// pty is a terminal: what is written to it is on the screen, what is typed comes from the keyboard (pty(7)).
+type pty struct {
+	*os.File // the side of a program
+	keyboard *os.File
+	mu       sync.Mutex
+	screen   strings.Builder
+	over     chan struct{}
+}
+
+func openPTY(t *testing.T, columns uint16) *pty {
+	t.Helper()
+	m, err := os.OpenFile("/dev/ptmx", os.O_RDWR|syscall.O_NOCTTY, 0)
+	if err != nil {
+		t.Skipf("no terminal can be made here: %v", err)
+	}
+	t.Cleanup(func() { m.Close() })
+	n, err := unix.IoctlGetInt(int(m.Fd()), unix.TIOCGPTN)
+	if err == nil {
+		err = unix.IoctlSetPointerInt(int(m.Fd()), unix.TIOCSPTLCK, 0)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := os.OpenFile(fmt.Sprintf("/dev/pts/%d", n), os.O_RDWR|syscall.O_NOCTTY, 0)
+	if err != nil {
+		t.Skipf("no terminal can be made here: %v", err)
+	}
+	if columns > 0 {
+		if err := unix.IoctlSetWinsize(int(s.Fd()), unix.TIOCSWINSZ, &unix.Winsize{Col: columns, Row: 24}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	p := &pty{File: s, keyboard: m, over: make(chan struct{})}
+	go func() {
+		defer close(p.over)
+		buf := make([]byte, 4096)
+		for {
+			n, err := m.Read(buf)
+			p.mu.Lock()
+			p.screen.Write(buf[:n])
+			p.mu.Unlock()
+			if err != nil { // EIO: nobody has the other side open any more
+				return
+			}
+		}
+	}()
+	return p
+}
+
+func (p *pty) text() string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.screen.String()
+}
+
+// await waits until the screen has shown a text.
+func (p *pty) await(t *testing.T, text string) {
+	t.Helper()
+	for end := time.Now().Add(time.Minute); !strings.Contains(p.text(), text); time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("%q has not been shown, but %q", text, p.text())
+		}
+	}
+}
+
+// close ends the terminal and returns all that was written to it.
+func (p *pty) close() string {
+	p.File.Close()
+	<-p.over
+	return p.text()
+}
+
+// left is what stands on a screen in the end: of what was written, carriage returns make what follows stand over it.
+func left(written string) string {
+	var out []string
+	for _, line := range strings.Split(strings.ReplaceAll(written, "\r\n", "\n"), "\n") {
+		var cells []rune
+		for _, part := range strings.Split(line, "\r") {
+			for i, r := range []rune(part) {
+				if i < len(cells) {
+					cells[i] = r
+				} else {
+					cells = append(cells, r)
+				}
+			}
+		}
+		out = append(out, strings.TrimRight(string(cells), " "))
+	}
+	return strings.Join(out, "\n")
+}
+
+// locked is an empty image whose state is locked by somebody else until the returned function is called.
+func locked(t *testing.T) (root string, unlock func()) {
+	t.Helper()
+	root = t.TempDir()
+	store, err := provision.Open(filepath.Join(root, agent.DefaultStateDir, "engine"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	lock, err := store.Lock(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return root, lock.Unlock
+}
+
+// A command that waits says so on a terminal, for how long at most, and leaves nothing of it; a pipe and a program see nothing.
+func TestProgressOnATerminalOnly(t *testing.T) {
+	t.Setenv("TERM", "xterm")
+	root, unlock := locked(t)
+	args := []string{"revert", "--root", root}
+	var pipe bytes.Buffer
+	person, program := openPTY(t, 80), openPTY(t, 80)
+	var all sync.WaitGroup
+	for _, c := range []struct {
+		out, errs io.Writer
+		more      []string
+	}{{person.File, person.File, nil}, {&pipe, &pipe, nil}, {program.File, program.File, []string{"-o", "json"}}} {
+		all.Add(1)
+		go func() {
+			defer all.Done()
+			if code := run(context.Background(), append(args, c.more...), c.out, c.errs); code != 0 {
+				t.Errorf("status %d", code)
+			}
+		}()
+	}
+	person.await(t, "provision revert: waiting for another provision to end (")
+	person.await(t, "s of at most 30s)")
+	unlock()
+	all.Wait()
+	if got := left(strings.NewReplacer("\x1b[32m", "", "\x1b[0m", "").Replace(person.close())); got != "as before provision came (0 writes)\n" {
+		t.Errorf("on the screen stands %q", got)
+	}
+	if got := pipe.String(); got != "as before provision came (0 writes)\n" {
+		t.Errorf("in the pipe is %q", got)
+	}
+	if got := program.close(); strings.Contains(got, "waiting") || !strings.HasPrefix(got, "{") {
+		t.Errorf("-o json prints %q", got)
+	}
+}
+
+// Who has the line, and who has not.
+func TestProgressIsForPeople(t *testing.T) {
+	file, err := os.CreateTemp(t.TempDir(), "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	null, err := os.OpenFile(os.DevNull, os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer null.Close()
+	screen := openPTY(t, 80)
+	for _, tt := range []struct {
+		what, command, term string
+		change              func(g *globals)
+		want                bool
+	}{
+		{"a terminal", "apply", "xterm", func(*globals) {}, true},
+		{"a terminal that knows little", "apply", "dumb", func(*globals) {}, false},
+		{"a file", "apply", "xterm", func(g *globals) { g.stderr = file }, false},
+		{"/dev/null", "apply", "xterm", func(g *globals) { g.stderr = null }, false},
+		{"a buffer", "apply", "xterm", func(g *globals) { g.stderr = &bytes.Buffer{} }, false},
+		{"-o yaml", "apply", "xterm", func(g *globals) { g.output = "yaml" }, false},
+		{"-v, which tells all", "apply", "xterm", func(g *globals) { g.verbose = true }, false},
+		{"what serves", "serve", "xterm", func(*globals) {}, false},
+		{"what has a bar", "flash", "xterm", func(*globals) {}, false},
+		{"what a shell asks", "__complete", "xterm", func(*globals) {}, false},
+	} {
+		t.Setenv("TERM", tt.term)
+		g := &globals{output: "table", stderr: screen.File}
+		tt.change(g)
+		c := &cobra.Command{Use: tt.command}
+		c.SetContext(t.Context())
+		g.showProgress(c)
+		if got := g.progress.out != nil; got != tt.want {
+			t.Errorf("%s: a line is %v, want %v", tt.what, got, tt.want)
+		}
+		g.progress.end()
+	}
+}
+
+// What the line says of what the engine waits for.
+func TestProgressInWords(t *testing.T) {
+	g := &globals{device: func(string) string { return "eth0" }}
+	const mac = "mac:08:00:27:00:00:01"
+	metric := routemetric.Ref(4, mac)
+	for _, tt := range []struct {
+		w    provision.Waiting
+		want string
+	}{
+		{provision.Waiting{}, "provision apply: at work (7s)"},
+		{provision.Waiting{Action: daemon.NetworkdReload(mac)}, "provision apply: reload systemd-networkd, for eth0 (7s)"},
+		{provision.Waiting{Refs: []provision.Ref{metric}, Limit: 10 * time.Second}, "provision apply: waiting for the IPv4 default route of eth0 (7s of at most 10s)"},
+		{provision.Waiting{Refs: []provision.Ref{metric, metric, metric}}, "provision apply: waiting for the IPv4 default route of eth0 and 2 others (7s)"},
+		{provision.Waiting{Text: strings.Repeat("long \x1b[2J", 20), Limit: time.Hour}, "provision apply: long \\x1b[2Jlong \\x1b[2Jlong \\x1b[2J... (7s of at most 1h0m0s)"},
+	} {
+		if got := progressText("provision apply", g.waitingText(tt.w), 7800*time.Millisecond, tt.w.Limit, 79); got != tt.want || columns(got) > 79 {
+			t.Errorf("%q (%d columns), want %q", got, columns(got), tt.want)
+		}
+	}
+}
+
+// A warning stands on a line of its own, and a question is not written over.
+func TestProgressGivesWay(t *testing.T) {
+	t.Setenv("TERM", "xterm")
+	screen := openPTY(t, 80)
+	g := &globals{output: "table", stderr: screen.File, stdout: screen.File}
+	g.progress.every = 100 * time.Millisecond
+	log := g.logger()
+	c := &cobra.Command{Use: "apply"}
+	c.SetContext(t.Context())
+	g.showProgress(c)
+	screen.await(t, "apply: at work (0s)")
+	log.Warn("beware")
+	g.waits("first", 0)
+	screen.await(t, "apply: first (0s)")
+	fmt.Fprint(g.prompt(), "Really? ")
+	time.Sleep(5 * g.progress.every) // ticks in which it must be silent
+	if text := screen.text(); !strings.HasSuffix(text, "\rReally? ") {
+		t.Errorf("the question was written over: %q", text)
+	}
+	fmt.Fprintln(g.stderr)
+	g.waits("second", time.Minute)
+	screen.await(t, "apply: second (0s of at most 1m0s)")
+	fmt.Fprintln(g.results(), "done")
+	if got := left(screen.close()); got != "level=WARN msg=beware\nReally?\ndone\n" {
+		t.Errorf("on the screen stands %q", got)
+	}
+}
+
+// Colours are for terminals, and for those who did not ask for none; the width is the terminal's.
+func TestColoursOnTerminalsOnly(t *testing.T) {
+	root := images()[0].unpack(t)
+	for _, tt := range []struct {
+		what, term, noColor, color string
+		terminal, want             bool
+	}{
+		{"a terminal", "xterm", "", "auto", true, true},
+		{"a pipe", "xterm", "", "auto", false, false},
+		{"NO_COLOR", "xterm", "1", "auto", true, false},
+		{"TERM=dumb", "dumb", "", "auto", true, false},
+		{"never", "xterm", "", "never", true, false},
+		{"always, in a pipe", "xterm", "1", "always", false, true},
+	} {
+		t.Setenv("TERM", tt.term)
+		t.Setenv("NO_COLOR", tt.noColor)
+		for _, args := range [][]string{{"detect"}, {"plan"}, {"verify"}, {"explain", "eth0"}, {"apply", "--dry-run"}, {"wifi", "list"}, {"no-such-command"}, {"plan", "-c", "/nowhere"}, {"help"}} {
+			args = append(args, "--root", root, "--color", tt.color)
+			text := ""
+			if tt.terminal {
+				screen := openPTY(t, 60)
+				run(t.Context(), args, screen.File, screen.File)
+				text = screen.close()
+				for line := range strings.Lines(text) {
+					if line = strings.TrimRight(line, "\r\n"); columns(line) > 60 && args[0] != "help" && !strings.Contains(line, "    \x1b[2m ") && len(strings.Fields(line)) > 2 {
+						t.Errorf("%v: %d columns of 60: %q", args, columns(line), line)
+					}
+				}
+			} else {
+				var buf bytes.Buffer
+				run(t.Context(), args, &buf, &buf)
+				text = buf.String()
+			}
+			if text == "" {
+				t.Errorf("%s, %v: nothing was printed", tt.what, args)
+			}
+			// Errors, help and what has nothing to say in colour are plain everywhere.
+			if got := strings.Contains(text, "\x1b["); got && !tt.want || !got && tt.want && (args[0] == "detect" || args[0] == "plan" && len(args) == 5) {
+				t.Errorf("%s, %v: colours are %v, want %v: %q", tt.what, args, got, tt.want, text)
+			}
+		}
+	}
+}
+
+// Only the one place that asks whether colours are wanted writes them; the progress bar and line write none. QR codes have their own.
+func TestColoursComeFromOnePlace(t *testing.T) {
+	set := token.NewFileSet()
+	names, err := filepath.Glob("*.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := 0
+	for _, name := range names {
+		if strings.HasSuffix(name, "_test.go") {
+			continue
+		}
+		file, err := parser.ParseFile(set, name, nil, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ast.Inspect(file, func(node ast.Node) bool {
+			if l, ok := node.(*ast.BasicLit); ok && l.Kind == token.STRING && strings.Contains(l.Value, `\x1b`) {
+				n++
+				if name != "output.go" && name != "page.go" {
+					t.Errorf("%s: an escape sequence", set.Position(l.Pos()))
+				}
+			}
+			return true
+		})
+	}
+	if n < 2 {
+		t.Errorf("%d escape sequences were found", n)
+	}
+}
+
+// A secret is typed without being shown, and the terminal shows again what is typed afterwards, also when nobody answers.
+func TestSecretsAreNotShown(t *testing.T) {
+	echoes := func(p *pty) bool {
+		mode, err := unix.IoctlGetTermios(int(p.Fd()), unix.TCGETS)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return mode.Lflag&unix.ECHO != 0
+	}
+	s := secret{"passphrase", "home", errors.New("none")}
+	screen := openPTY(t, 80)
+	got := make(chan string, 1)
+	go func() {
+		text, ok, err := s.typed(t.Context(), screen.File, screen.File)
+		got <- fmt.Sprint(text, ok, err)
+	}()
+	screen.await(t, `The passphrase of "home" (it is not shown): `)
+	if echoes(screen) {
+		t.Error("what is typed is shown")
+	}
+	if _, err := screen.keyboard.WriteString("hünter two\n"); err != nil {
+		t.Fatal(err)
+	}
+	if text := <-got; text != "hünter twotrue <nil>" {
+		t.Errorf("typed was %q", text)
+	}
+	if !echoes(screen) {
+		t.Error("what is typed afterwards is not shown")
+	}
+	ctx, cancel := context.WithCancelCause(t.Context())
+	go func() {
+		_, ok, err := s.typed(ctx, screen.File, screen.File)
+		got <- fmt.Sprint(ok, err)
+	}()
+	for echoes(screen) {
+		time.Sleep(time.Millisecond)
+	}
+	cancel(errors.New("interrupted"))
+	if text := <-got; text != "true interrupted" || !echoes(screen) {
+		t.Errorf("interrupted: %q, and the terminal shows what is typed: %v", text, echoes(screen))
+	}
+	if _, err := screen.keyboard.WriteString("\n"); err != nil { // ends the read that is still open
+		t.Fatal(err)
+	}
+	if text := screen.close(); strings.Contains(text, "nter") {
+		t.Errorf("the secret is on the screen: %q", text)
+	}
+	// A pipe is no terminal.
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	defer w.Close()
+	if _, ok, err := s.typed(t.Context(), r, w); ok || err != nil {
+		t.Errorf("somebody was asked by way of a pipe (%v)", err)
+	}
+}

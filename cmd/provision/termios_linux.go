@@ -1,0 +1,10 @@
+package main
+
+import "golang.org/x/sys/unix"
+
+// What tcgetattr(3) and tcsetattr(3) ask of Linux.
+const (
+	getTermios   = unix.TCGETS
+	setTermios   = unix.TCSETS
+	flushTermios = unix.TCSETSF
+)
