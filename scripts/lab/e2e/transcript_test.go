@@ -7,7 +7,6 @@ import (
 	"flag"
 	"fmt"
 	"os"
-	"strings"
 	"testing"
 	"time"
 
@@ -59,7 +58,7 @@ func TestTranscript(t *testing.T) {
 	}
 }
 
-// typed runs a command on a terminal of the machine (script(1)) and gives what it showed.
+// typed runs a command on a terminal of the machine (script(1)) and gives what stays there.
 func typed(t *testing.T, m *lab.Machine, command string) string {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
@@ -71,5 +70,5 @@ func typed(t *testing.T, m *lab.Machine, command string) string {
 	if code != 0 {
 		t.Fatalf("%s: status %d\n%s%s", command, code, out, msg)
 	}
-	return strings.ReplaceAll(out, "\r\n", "\n")
+	return transcript.Settled(out)
 }

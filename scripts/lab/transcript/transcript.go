@@ -33,6 +33,16 @@ const (
 	rest      = 1.5  // seconds before the next command
 )
 
+// Settled is what stays on the terminal of all that it received: of a line that is written over, as those are that say that
+// something is at work, the last text. Whether they come at all depends on how fast the machine is.
+func Settled(received string) string {
+	lines := strings.Split(strings.ReplaceAll(received, "\r\n", "\n"), "\n")
+	for i, line := range lines {
+		lines[i] = line[strings.LastIndexByte(line, '\r')+1:]
+	}
+	return strings.Join(lines, "\n")
+}
+
 // Cast is the steps as asciicast v2. Each begins with a marker, at which a player can stop.
 func Cast(title string, steps []Step) ([]byte, error) {
 	var out bytes.Buffer

@@ -37,6 +37,13 @@ func TestCastIsReadBack(t *testing.T) {
 	}
 }
 
+func TestSettled(t *testing.T) {
+	const received = "first\r\n\rat work (1s)\rat work (2s)\r            \r\x1b[32mdone\x1b[0m\r\n\rat work (3s)\r            \r"
+	if got, want := Settled(received), "first\n\x1b[32mdone\x1b[0m\n"; got != want {
+		t.Errorf("%q, want %q", got, want)
+	}
+}
+
 func TestBlock(t *testing.T) {
 	const want = "```text\n$ show\n...\nsecond\n  2 <&>\n...\n\n$ run --now\ndone (3 writes, 1.46s)\n\n$ again\n\n```\n"
 	if got := Block(steps(), "second"); got != want {
