@@ -141,7 +141,39 @@ func testBox(t *testing.T, vagrantfile, of string) {
 			t.Errorf("%s: two of builder, one and two are the same: %v", what, a)
 		}
 	}
+	packer(t, s, dir, "one")
 	s.must(time.Minute, "vagrant destroy -f")
+}
+
+// packer has Debian's Packer run the page's lines in a machine that is up (its builder null), and looks what they did.
+func packer(t *testing.T, s *shell, dir, machine string) {
+	t.Helper()
+	conf := s.must(time.Minute, "vagrant ssh-config "+machine)
+	value := func(key string) string {
+		m := regexp.MustCompile(`(?m)^ *` + key + ` "?([^"\r\n]+)`).FindStringSubmatch(conf)
+		if m == nil {
+			t.Fatalf("no %s: %s", key, conf)
+		}
+		return m[1]
+	}
+	source := fmt.Sprintf(`source "null" "machine" {
+  communicator         = "ssh"
+  ssh_host             = %q
+  ssh_username         = %q
+  ssh_private_key_file = %q
+}
+`, value("HostName"), value("User"), value("IdentityFile"))
+	build := strings.Replace(one(t, readPage(t).blocks["hcl"], "provision generalize"), "build {\n", "build {\n  sources = [\"source.null.machine\"]\n", 1)
+	if err := os.WriteFile(filepath.Join(dir, "page.pkr.hcl"), []byte(source+build), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	out := s.must(5*time.Minute, "export CHECKPOINT_DISABLE=1 PACKER_NO_COLOR=1; packer validate page.pkr.hcl && packer build page.pkr.hcl")
+	if !strings.Contains(out, "/etc/machine-id") {
+		t.Errorf("Packer's provisioner does not say what was forgotten: %s", out)
+	}
+	if left := s.sshTo(machine, "wc -c < /etc/machine-id; sudo ls /var/lib/provision /etc/provision/wireguard.d"); strings.Contains(left, "engine") || strings.Contains(left, "wg0") || !strings.Contains("\n"+left, "\n0") {
+		t.Errorf("not forgotten: %s", left)
+	}
 }
 
 // identityOf asks a machine who it is, all of it.
