@@ -49,7 +49,20 @@ func one(t *testing.T, texts []string, words string) string {
 	return found[0]
 }
 
-// The page's way to the plugin on a host without internet, its Vagrantfile, and the lines and the script of the form without the plugin.
+// line returns the one indented command that begins so.
+func (p page) line(t *testing.T, begin string) string {
+	t.Helper()
+	for l := range strings.Lines(one(t, p.commands, begin)) {
+		if strings.HasPrefix(l, begin) {
+			return strings.TrimSpace(l)
+		}
+	}
+	t.Fatalf("docs/vagrant.md has no command that begins with %q", begin)
+	return ""
+}
+
+// The page's way to the plugin on a host without internet, its Vagrantfile, the lines and the script of the form without the plugin, and an
+// image that forgets.
 func TestPage(t *testing.T) {
 	lab.Need(t, lab.Vagrant)
 	t.Parallel()
@@ -78,6 +91,13 @@ func TestPage(t *testing.T) {
 	lines := command(t, folder, env, "sh", "-ec", one(t, p.blocks["sh"], "hook vagrant"))
 	if script, err := os.ReadFile(filepath.Join(folder, "provision.sh")); err != nil || !strings.HasPrefix(string(script), "#!/bin/sh") {
 		t.Errorf("provision.sh: %q (%v)", script, err)
+	}
+	// An image's root that is mounted: no more than a machine-id is enough to see that it is this one that forgets.
+	command(t, folder, env, "sh", "-ec", one(t, p.blocks["sh"], "generalize --dry-run"))
+	const image = `mount -t tmpfs image /mnt; mkdir -p /mnt/etc /mnt/var/lib; cp /etc/os-release /mnt/etc; echo 0123456789abcdef0123456789abcdef > /mnt/etc/machine-id`
+	out = command(t, folder, env, "unshare", "-m", "sh", "-ec", image+"\n"+p.line(t, "provision generalize --root ")+"\nwc -c < /mnt/etc/machine-id")
+	if !strings.HasSuffix(out, "\n0\n") {
+		t.Errorf("the image has a machine-id: %s", out)
 	}
 	validate(folder, "Vagrant.configure(\"2\") do |config|\n  config.vm.box = \"lab\"\n"+lines+"end\n")
 }
