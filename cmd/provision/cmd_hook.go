@@ -71,7 +71,7 @@ the configuration needs them.`,
 			return err
 		},
 	})
-	c.AddCommand(newHookVagrant(g))
+	c.AddCommand(newHookVagrant(g), newHookAnsible(g))
 	return c
 }
 

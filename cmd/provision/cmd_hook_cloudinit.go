@@ -59,25 +59,17 @@ func runHookCloudInit(g *globals, o cloudInit) error {
 	if err := o.check(); err != nil {
 		return usageError{err}
 	}
-	var config agent.Config
-	var text []byte
-	if g.config != "" {
-		var err error
-		if config, _, err = agent.Load("/", g.config); err == nil {
-			text, err = os.ReadFile(g.config)
-		}
-		if err != nil {
-			return err
-		}
+	config, text, err := g.configText()
+	if err != nil {
+		return err
 	}
 	var payload []byte
 	if o.embed != "" {
-		var err error
 		if payload, err = os.ReadFile(o.embed); err != nil {
 			return fmt.Errorf("cannot read what --embed names: %w", err)
 		}
 	}
-	data, err := userData(o, string(text), payload)
+	data, err := userData(o, text, payload)
 	if err != nil {
 		return err
 	}
@@ -86,6 +78,19 @@ func runHookCloudInit(g *globals, o cloudInit) error {
 		return err
 	}
 	return writeSeed(g, o.seed, data, config)
+}
+
+// configText is the file of --config, checked, and as it stands there; without --config it is nothing.
+func (g *globals) configText() (agent.Config, string, error) {
+	if g.config == "" {
+		return agent.Config{}, "", nil
+	}
+	config, _, err := agent.Load("/", g.config)
+	if err != nil {
+		return config, "", err
+	}
+	text, err := os.ReadFile(g.config)
+	return config, string(text), err
 }
 
 // check finds what is wrong with the flags.

@@ -24,6 +24,7 @@ type VMOpts struct {
 	Overlay Overlay       // more files, they win over Config's
 	Binary  string        // a host file that becomes /usr/local/bin/provision
 	Memory  string        // default "1G"
+	Drives  []string      // host files that become more disks, read-only; the test may write them anew between two boots
 	Timeout time.Duration // of one boot, default 3 min: an emulated one takes 10 to 20 s on an idle host
 }
 
@@ -107,6 +108,9 @@ func (v *VM) prepare(root string) error {
 		"-virtfs", "local,path=" + v.share + ",mount_tag=lab,security_model=none,multidevs=remap",
 		// PCI Express devices are plugged into ports, not into the root bus.
 		"-device", "pcie-root-port,id=" + spare + ",chassis=1,slot=1,addr=0x10"}
+	for _, d := range v.opts.Drives {
+		v.argv = append(v.argv, "-drive", "file="+d+",if=virtio,format=raw,readonly=on")
+	}
 	for i, n := range VMNICs {
 		slot, _ := strings.CutPrefix(n.Name, "enp0s")
 		v.argv = append(v.argv, "-netdev", fmt.Sprintf("user,id=n%d,net=%s,ipv6-net=%s", i, n.Net4, n.Net6),

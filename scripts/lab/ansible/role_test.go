@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"runtime"
@@ -68,12 +69,14 @@ func role(t *testing.T, root string) {
 	bare := m.TreeDigest(t, "/etc").Without("/etc/resolv.conf")
 	const first, second = "version: 1\nnetwork: {nat-metric: 1500}\n", "version: 1\nnetwork: {nat-metric: 1600}\n"
 
-	// There is nothing yet, not even the program.
-	m.play(0, "changed=3", first, "--check", "--diff") // program, network, unit
+	// There is nothing yet, not even the program. The play is what provision itself prints, and what the real Ansible takes.
+	m.hook(first)
+	m.playbook("/root/hook.yml", 0, "", "--syntax-check")
+	m.playbook("/root/hook.yml", 0, "changed=3", "--check", "--diff") // program, network, unit
 	if diff := bare.Diff(m.TreeDigest(t, "/etc").Without("/etc/resolv.conf")); len(diff) > 0 {
 		t.Fatalf("--check has changed\n%s", strings.Join(diff, "\n"))
 	}
-	m.play(0, "changed=3", first)
+	m.playbook("/root/hook.yml", 0, "changed=3")
 	m.verify(first, "1500")
 	m.play(0, "changed=0", first)
 
@@ -145,16 +148,86 @@ type machine struct {
 func (m *machine) play(status int, want, config string, more ...string) string {
 	m.t.Helper()
 	m.WriteFile(m.t, "/root/vars.json", fmt.Sprintf(`{"provision_config": %q}`, config), 0o600)
-	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
+	return m.playbook("/root/play.yml", status, want, append([]string{"-e", "@/root/vars.json"}, more...)...)
+}
+
+// playbook runs a playbook for this machine, without an inventory.
+func (m *machine) playbook(path string, status int, want string, more ...string) string {
+	m.t.Helper()
+	return m.ansible(status, want, append([]string{"ansible-playbook", "-i", "localhost,", "-c", "local", path}, more...)...)
+}
+
+// ansible runs a command, which has to end with the status and, unless want is "", to count like it in its last line.
+func (m *machine) ansible(status int, want string, argv ...string) string {
+	m.t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), 4*time.Minute)
 	defer cancel()
 	begin := time.Now()
-	argv := append([]string{"ANSIBLE_NOCOLOR=1", "ANSIBLE_PIPELINING=1", "LC_ALL=C.UTF-8", "HOME=/root", "ansible-playbook", "-i", "localhost,", "-c", "local", "-e", "@/root/vars.json"}, more...)
-	out, errs, code := m.Run(ctx, "env", append(argv, "/root/play.yml")...)
-	m.t.Logf("%v: %s in %v", more, regexp.MustCompile(`localhost +: .*`).FindString(out), time.Since(begin).Round(100*time.Millisecond))
-	if code != status || !strings.Contains(out, " "+want+" ") {
-		m.t.Fatalf("%v: status %d, not %d with %s\n%s%s", more, code, status, want, out, errs)
+	out, errs, code := m.Run(ctx, "env", append([]string{"-C", "/root", "ANSIBLE_NOCOLOR=1", "ANSIBLE_PIPELINING=1", "LC_ALL=C.UTF-8", "HOME=/root"}, argv...)...)
+	m.t.Logf("%v: %s in %v", argv, regexp.MustCompile(`localhost +: .*`).FindString(out), time.Since(begin).Round(100*time.Millisecond))
+	if code != status || want != "" && !strings.Contains(out, " "+want+" ") {
+		m.t.Fatalf("%v: status %d, not %d with %s\n%s%s", argv, code, status, want, out, errs)
 	}
 	return out
+}
+
+// hook has provision print a play with the configuration in it, as its user does on the controller.
+func (m *machine) hook(config string) {
+	m.t.Helper()
+	path := filepath.Join(m.t.TempDir(), "provision.yaml")
+	if err := os.WriteFile(path, []byte(config), 0o600); err != nil {
+		m.t.Fatal(err)
+	}
+	out, err := exec.Command(program, "hook", "ansible", "--program", "dist", "--config", path).Output()
+	if err != nil {
+		m.t.Fatalf("hook ansible: %v", err)
+	}
+	m.WriteFile(m.t, "/root/hook.yml", string(out), 0o600)
+}
+
+// The guide's own play and commands, one after the other.
+func TestPage(t *testing.T) {
+	lab.Need(t, lab.Tier2)
+	if !full {
+		t.Skip("skipped: seven runs of Ansible; TestRole has the same plays, and PROVISION_LAB_FULL=1 (make test-all) runs this one, too")
+	}
+	text, err := os.ReadFile("../../../docs/ansible.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	block := func(kind string) string {
+		_, rest, _ := strings.Cut(string(text), "\n```"+kind+"\n")
+		inner, _, _ := strings.Cut(rest, "```\n")
+		return inner
+	}
+	m := &machine{Machine: lab.Boot(t, lab.Root(t, "bookworm-netplan+ansible-core"), lab.NewWorld(t, lab.WorldOpts{}), lab.BootOpts{Overlay: files(t)}), t: t}
+	m.AwaitAddrs(t, 30*time.Second, "eth0", "eth1")
+	m.WriteFile(t, "/root/play.yml", block("yaml"), 0o600)
+	m.WriteFile(t, "/root/inventory", "[routers]\nlocalhost ansible_connection=local\n", 0o600)
+	bare := m.Defaults(4)
+	// How each of them ends: syntax, check, apply, apply again, verified, reverted.
+	wants := []string{"", "changed=3", "changed=3", "changed=0", "changed=0", "changed=1"}
+	for line := range strings.Lines(block("text")) {
+		line, _, _ = strings.Cut(line, "#")
+		argv := strings.Fields(line)
+		if len(argv) == 0 || argv[0] != "ansible-playbook" {
+			t.Logf("left to the build: %s", line)
+			continue
+		}
+		if len(wants) == 0 {
+			t.Fatalf("it is not known how this ends: %s", line)
+		}
+		m.ansible(0, wants[0], argv...)
+		if wants = wants[1:]; len(wants) == 3 {
+			m.MustRun(t, "provision", "verify")
+		}
+	}
+	if len(wants) > 0 {
+		t.Errorf("%d commands are not in the guide any more", len(wants))
+	}
+	if got := m.Defaults(4); fmt.Sprint(got) != fmt.Sprint(bare) {
+		t.Errorf("reverted: %v, and before %v", got, bare)
+	}
 }
 
 // verify checks that the machine has this configuration and lives by it.

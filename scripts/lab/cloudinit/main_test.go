@@ -116,10 +116,7 @@ network:
 func seed(t *testing.T, args ...string) lab.Overlay {
 	t.Helper()
 	dir := filepath.Join(t.TempDir(), "seed")
-	cmd := exec.Command(must(t, program), append([]string{"hook", "cloud-init", "--seed", dir}, args...)...)
-	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("%v: %v\n%s", args, err, out)
-	}
+	seedInto(t, dir, args...)
 	files := lab.Overlay{}
 	for _, name := range []string{"meta-data", "user-data", "network-config"} {
 		text, err := os.ReadFile(filepath.Join(dir, name))
@@ -129,6 +126,15 @@ func seed(t *testing.T, args ...string) lab.Overlay {
 		files[seedDir+"/"+name] = lab.File{Content: string(text), Mode: 0o600}
 	}
 	return files
+}
+
+// seedInto writes a seed to a folder of the host.
+func seedInto(t *testing.T, dir string, args ...string) {
+	t.Helper()
+	cmd := exec.Command(must(t, program), append([]string{"hook", "cloud-init", "--seed", dir}, args...)...)
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("%v: %v\n%s", args, err, out)
+	}
 }
 
 // file writes text to a file of the test.

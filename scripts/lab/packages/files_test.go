@@ -51,6 +51,7 @@ func TestReproducible(t *testing.T) {
 func needed() []string {
 	return []string{"usr/bin/provision", "etc/provision/provision.yaml", "usr/share/man/man8/provision.8.gz", "usr/share/man/man8/provision-wireguard-add.8.gz",
 		"usr/share/bash-completion/completions/provision", "usr/share/fish/vendor_completions.d/provision.fish",
+		"usr/share/ansible/roles/provision/tasks/main.yml", "usr/share/ansible/roles/provision/library/provision.py",
 		"usr/share/doc/provision/sbom.cdx.json", "usr/share/doc/provision/third-party-licenses.gz"}
 }
 
@@ -157,7 +158,7 @@ func TestTarball(t *testing.T) {
 	}
 	files := contents(t, z, false)
 	top := "provision-1.0.0-linux-" + arch("deb") + "/"
-	for _, name := range []string{"provision", "LICENSE", "README.md", "provision.yaml", "systemd/provision.service", "openrc/provision", "man/provision.8.gz", "completions/_provision", "third-party-licenses.gz"} {
+	for _, name := range []string{"provision", "LICENSE", "README.md", "provision.yaml", "systemd/provision.service", "openrc/provision", "roles/provision/tasks/main.yml", "man/provision.8.gz", "completions/_provision", "third-party-licenses.gz"} {
 		if files[top+name] == "" {
 			t.Errorf("it has no %s%s", top, name)
 		}
