@@ -164,8 +164,10 @@ enable() {
 	elif openrc; then
 		if [ -z "$upgrade" ]; then
 			# What `rc-update add` does; that of another machine's image may not run here.
-			mkdir -p "$root/etc/runlevels/boot" "$root/etc/runlevels/default"
-			ln -sf /etc/init.d/provision-early "$root/etc/runlevels/boot/provision-early"
+			level=boot # or where the network is brought up earlier: Devuan
+			if [ -e "$root/etc/runlevels/sysinit/networking" ]; then level=sysinit; fi
+			mkdir -p "$root/etc/runlevels/$level" "$root/etc/runlevels/default"
+			ln -sf /etc/init.d/provision-early "$root/etc/runlevels/$level/provision-early"
 			ln -sf /etc/init.d/provision "$root/etc/runlevels/default/provision"
 		elif [ -z "$root" ]; then
 			rc-service -q --ifstarted provision-serve restart || :
@@ -218,7 +220,7 @@ uninstall() {
 				rc-update -q -a del "$unit" || :
 			fi
 		fi
-		rm -f "$file" "$root"/etc/systemd/system/*.wants/"$unit"
+		rm -f "$file" "$root"/etc/systemd/system/*.wants/"$unit" "$root"/etc/runlevels/*/"$unit"
 	done
 	rm -f "$root/usr/local/bin/provision"
 	if [ -z "$root" ] && [ -d /run/systemd/system ]; then systemctl daemon-reload || :; fi

@@ -91,6 +91,7 @@ type Walker struct{ Page, Test string }
 func Walkers() []Walker {
 	return []Walker{
 		{"../README.md", "TestWalks"},
+		{"ansible.md", "TestAnsiblePage"},
 		{"baking.md", "TestBaked"},
 		{"cloud-init.md", "TestCloudInitPage"},
 		{"commands.md", "TestWalks"},
