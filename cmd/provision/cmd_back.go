@@ -33,6 +33,11 @@ equal is not touched. An apply that waits for its confirmation is gone back on.`
 	}
 }
 
+// confirmed is what `confirm` prints.
+type confirmed struct {
+	Confirmed bool `json:"confirmed"` // the change is kept
+}
+
 func newConfirm(g *globals) *cobra.Command {
 	return &cobra.Command{
 		Use:   "confirm",
@@ -49,7 +54,7 @@ func newConfirm(g *globals) *cobra.Command {
 			if err := a.Confirm(cmd.Context()); err != nil {
 				return err
 			}
-			return g.emit(map[string]bool{"confirmed": true}, func(p *page) { p.line("confirmed: the change is kept") })
+			return g.emit(confirmed{true}, func(p *page) { p.line("confirmed: the change is kept") })
 		},
 	}
 }

@@ -42,6 +42,7 @@ func outputs() []struct {
 		{"plan", agent.Preview{}},
 		{"apply", agent.Outcome{}},
 		{"rollback revert recover", provision.Result{}},
+		{"confirm", confirmed{}},
 		{"verify", provision.Verification{}},
 		{"explain NIC", []backends.Reason{}},
 		{"explain --to", agent.Path{}},
