@@ -23,8 +23,8 @@ run: build ## detect this machine, then (as root) a safe demonstration in namesp
 	bin/provision --detect
 	scripts/demo bin/provision
 
-docs: ## write anew what the pages show of the program: the reference, the picture and (as root) the transcript in the README
-	$(GO) test ./cmd/provision -run Reference -update
+docs: ## write anew what the pages show of the program: the reference, the keys of JSON, the picture and (as root) the transcript in the README
+	$(GO) test ./cmd/provision -run 'Reference|PageOfKeys|TableOfOutputs' -update
 	$(GO) run ./scripts/picture docs/data-way.svg
 	scripts/transcript
 
