@@ -1,0 +1,124 @@
+//go:build lab && linux
+
+package vagrant
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/provision-net/provision/scripts/lab"
+)
+
+// virtual is the Vagrantfile of a virtual machine with three NICs: the one by which vagrant-libvirt comes in (its own NAT network,
+// 192.168.121.0/24), a bridged one, and one of a private network. Vagrant itself configures the last two, with files for networkd beside
+// the box's netplan. %[1]q is the plugin, %[2]s the lines of `provision hook vagrant`, %[3]q and %[4]q kernel and initial file system.
+const virtual = `require %[1]q
+
+Vagrant.configure("2") do |config|
+  config.vm.box = "lab"
+  config.vm.define "builder"
+  config.vm.synced_folder ".", "/vagrant", disabled: true
+  config.vm.boot_timeout = 900
+  config.vm.network :public_network, dev: "br-lan", mode: "bridge", type: "bridge"
+  config.vm.network :private_network, type: "dhcp", libvirt__forward_mode: "none"
+  config.vm.provider :libvirt do |v|
+    v.default_prefix = ""
+    v.driver = "qemu"
+    v.machine_type, v.cpu_mode, v.cpu_model, v.cpus, v.memory = "q35", "custom", "qemu64", 2, 768
+    v.kernel, v.initrd = %[3]q, %[4]q
+    v.cmd_line = "console=ttyS0 mitigations=off no_timer_check net.ifnames=0 quiet"
+    v.graphics_type = v.video_type = "none"
+  end
+%[2]s
+  config.vm.provision :provision, nat_metric: 2000, program: __dir__
+end
+`
+
+// A virtual machine under libvirt, with udev and the kernel's own NICs: what Vagrant wrote beside netplan counts, a connection by SSH that
+// was there before the provisioner stays, and so do the metrics over a reboot.
+func TestLibvirt(t *testing.T) {
+	if !full {
+		t.Skip("an emulated virtual machine: PROVISION_LAB_FULL=1 runs it")
+	}
+	lab.Need(t, lab.Vagrant)
+	dir := t.TempDir()
+	plugin, err := filepath.Abs("../../../vagrant/lib/vagrant-provision.rb")
+	if err != nil {
+		t.Fatal(err)
+	}
+	kernel := strings.TrimSpace(command(t, "", os.Environ(), "../kernel"))
+	initrd := strings.TrimSpace(command(t, "", os.Environ(), "../initramfs", "./init"))
+	hook := command(t, "", os.Environ(), binary, "hook", "vagrant")
+	script := command(t, "", os.Environ(), binary, "hook", "vagrant", "--script")
+	vagrantfile := fmt.Sprintf(virtual, plugin, hook, filepath.Join(kernel, "vmlinux"), initrd)
+	for name, text := range map[string]string{"Vagrantfile": vagrantfile, "provision.sh": script} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	beside(t, dir)
+	of := filepath.Join(t.TempDir(), "lab.box")
+	makeBox(t, of, "bookworm-netplan+openssh-server+sudo", "libvirt")
+	s := newShell(t, dir, home(t), "./libvirt")
+	s.must(5*time.Minute, "vagrant box add --name lab "+of)
+	if out := s.must(5*time.Minute, "vagrant validate"); !strings.Contains(out, "validated successfully") {
+		t.Errorf("validate: %s", out)
+	}
+	s.must(20*time.Minute, "vagrant up --provider=libvirt --no-tty --no-provision")
+	const routes = "ip -4 route show default; "
+	before := s.ssh(routes + "ls /etc/systemd/network /etc/netplan; cat /etc/systemd/network/*")
+	right(t, before, "eth0 100", "eth1 1024")
+	for _, want := range []string{"50-vagrant-eth1.network", "50-vagrant-eth2.network", "01-netcfg.yaml"} {
+		if !strings.Contains(before, want) {
+			t.Errorf("Vagrant wrote no %s beside netplan: %s", want, before)
+		}
+	}
+
+	// A connection that is older than the provisioner.
+	s.must(time.Minute, `vagrant ssh --no-tty -c 'while date +%s.%N; do sleep 0.2; done' > stream 2>&1 & echo $! > stream.pid`)
+	const lives = `n=$(wc -l < stream); for _ in $(seq 600); do [ $(wc -l < stream) -lt $((n + 3)) ] || break; sleep 0.2; done; ` +
+		`kill -0 $(cat stream.pid) && [ $(wc -l < stream) -ge $((n + 3)) ] || { tail stream; false; }`
+	s.must(3*time.Minute, lives)
+	out := s.must(20*time.Minute, "vagrant provision --no-tty")
+	for _, want := range []string{"provision: installed /usr/local/bin/provision", "done and verified", "installed /etc/provision/provision.yaml"} {
+		if !strings.Contains(out, want) {
+			t.Errorf("provision does not say %q:\n%s", want, out)
+		}
+	}
+	s.must(3*time.Minute, lives)
+	t.Logf("the connection was silent for at most %.1f s, by the guest's clock", longest(s.must(time.Minute, "pkill -P $(cat stream.pid); cat stream")))
+
+	out = s.ssh(routes + "ls /etc/netplan; sudo provision verify")
+	right(t, out, "eth1 10", "eth0 2000")
+	if !strings.Contains(out, "90-provision.yaml") || !strings.Contains(out, "the machine is as it should be") {
+		t.Errorf("after provision: %s", out)
+	}
+	s.must(20*time.Minute, "vagrant reload --no-tty")
+	out = s.ssh(routes + "sudo provision plan")
+	right(t, out, "eth1 10", "eth0 2000")
+	if strings.Contains(out, "clone") || !strings.Contains(out, "nothing to do") {
+		t.Errorf("after reload: %s", out)
+	}
+	s.must(10*time.Minute, "vagrant destroy -f")
+}
+
+// longest is the greatest step between lines that are times in seconds.
+func longest(text string) float64 {
+	var last, most float64
+	for _, l := range strings.Fields(text) {
+		at, err := strconv.ParseFloat(l, 64)
+		if err != nil {
+			continue
+		}
+		if last > 0 {
+			most = max(most, at-last)
+		}
+		last = at
+	}
+	return most
+}
