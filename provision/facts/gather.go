@@ -39,6 +39,9 @@ type Gatherer struct {
 	PID int
 	// EUID gives the effective user id; nil is os.Geteuid.
 	EUID func() int
+	// Bare leaves out who uses the network: clouds, Wi-Fi, DHCP clients, SSH sessions and name servers. Who
+	// makes a device needs none of it, and the question for sockets loads modules of the kernel.
+	Bare bool
 
 	hook func(op, name string) error // tree.Tree.Hook
 }
@@ -125,6 +128,9 @@ func (r *gathering) run() {
 	r.daemons(procs, un, pk)
 	r.initrd()
 	r.usb(un, pk)
+	if r.Bare {
+		return
+	}
 	r.wireless(procs)
 	r.cloudInit(un, procs)
 	r.cloudAndCNI(procs)
@@ -147,6 +153,9 @@ func (r *gathering) network(socks *Sockets) {
 	}
 	linkPorts(n.Links)
 	r.f.Links, r.f.Addrs, r.f.Routes, r.f.Rules = n.Links, n.Addrs, n.Routes, n.Rules
+	if r.Bare {
+		return
+	}
 	if *socks, err = r.Kernel.Sockets(r.ctx); err != nil {
 		*socks = r.procSockets(err)
 	}

@@ -69,9 +69,10 @@ func (r *gathering) processes() processes {
 		r.problem("/proc", err)
 		return nil
 	}
+	threads := r.kernelThreads()
 	var ps processes
 	for _, n := range names {
-		if n == "" || n[0] < '0' || n[0] > '9' {
+		if n == "" || n[0] < '0' || n[0] > '9' || threads[n] {
 			continue
 		}
 		pid, err := strconv.Atoi(n)
@@ -105,6 +106,40 @@ func (r *gathering) processes() processes {
 	}
 	sortProcesses(ps)
 	return ps
+}
+
+// kernelThreads are the PIDs of the kernel's own threads, which are most processes of a small machine: all are children
+// of kthreadd (kernel/kthread.c), and one file tells them (CONFIG_PROC_CHILDREN). Without it none are known.
+func (r *gathering) kernelThreads() map[string]bool {
+	const kthreadd = "/proc/2/"
+	if stat, err := r.t.Head(kthreadd+"stat", 1024); err != nil || !kernelThread(string(stat)) {
+		return nil
+	}
+	text, err := r.t.ReadFile(kthreadd+"task/2/children", maxState)
+	if err != nil {
+		return nil
+	}
+	out := map[string]bool{"2": true}
+	for _, pid := range strings.Fields(string(text)) {
+		out[pid] = true
+	}
+	return out
+}
+
+// kernelThread reads the flags of /proc/PID/stat (proc(5)), which no program can set on itself: in a container PID 2 is
+// any process.
+func kernelThread(stat string) bool {
+	const pfKthread = 0x00200000 // PF_KTHREAD, linux/sched.h
+	i := strings.LastIndexByte(stat, ')')
+	if i < 0 {
+		return false
+	}
+	f := strings.Fields(stat[i+1:])
+	if len(f) < 7 {
+		return false
+	}
+	flags, err := strconv.ParseUint(f[6], 10, 64)
+	return err == nil && flags&pfKthread != 0
 }
 
 // firstUser is the first user id that a person gets (login.defs(5), UID_MIN); below are

@@ -106,10 +106,13 @@ func (a *Agent) stateDir() string {
 }
 
 // Facts reads the host.
-func (a *Agent) Facts(ctx context.Context) (*facts.Facts, error) {
+func (a *Agent) Facts(ctx context.Context) (*facts.Facts, error) { return a.facts(ctx, false) }
+
+// facts is Facts; bare leaves out what facts.Gatherer does then.
+func (a *Agent) facts(ctx context.Context, bare bool) (*facts.Facts, error) {
 	gather := a.gather
 	if gather == nil {
-		g := facts.Gatherer{Root: a.Root}
+		g := facts.Gatherer{Root: a.Root, Bare: bare}
 		gather = g.Gather
 	}
 	f, err := gather(ctx)

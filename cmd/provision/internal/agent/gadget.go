@@ -116,14 +116,26 @@ func (a *Agent) gadgetPlanOf(ctx context.Context, f *facts.Facts, c gadget.Confi
 	if err != nil {
 		return r, err
 	}
-	d := provision.Desired{Wants: []provision.Want{w}}
+	at := behindBinding(r.Desired.Wants)
+	r.Desired.Wants = slices.Insert(r.Desired.Wants, at, w)
 	if !a.offline() {
-		// The server has the rule before the link is there, and answers the host's first packet.
-		d.Triggers = []provision.Trigger{{Name: serveReload, On: []provision.Ref{w.Ref}, Do: provision.Action{Kind: serveReload}, Why: "a running server serves the links of the gadget"}}
+		// The server has the rule before the link is up, and answers the host's first packet.
+		r.Desired.Triggers = slices.Insert(r.Desired.Triggers, 0, provision.Trigger{Name: serveReload, On: []provision.Ref{w.Ref},
+			Do: provision.Action{Kind: serveReload}, Why: "a running server serves the links of the gadget"})
 	}
-	d.Append(r.Desired)
-	r.Desired = d
 	return r, nil
+}
+
+// behindBinding is the place behind the last controller that is bound. From there on the host takes its time to
+// make the device's acquaintance (drivers/usb/core/hub.c waits 100 ms for the plug to rest alone): what is
+// only needed once the link is up is done meanwhile, as the writing to a slow card is.
+func behindBinding(wants []provision.Want) int {
+	for i := len(wants); i > 0; i-- {
+		if wants[i-1].Kind == usbgadget.KindUDC {
+			return i
+		}
+	}
+	return 0
 }
 
 // otherProfile has the firewall know the links of both profiles of auto: the profile changes while a

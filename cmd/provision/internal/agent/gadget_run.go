@@ -19,6 +19,7 @@ import (
 	"github.com/provision-net/provision/provision/resource/file"
 	"github.com/provision-net/provision/provision/resource/nft"
 	"github.com/provision-net/provision/provision/resource/sysctl"
+	"github.com/provision-net/provision/routing"
 	"github.com/provision-net/provision/routing/kept"
 )
 
@@ -35,26 +36,25 @@ type GadgetOutcome struct {
 }
 
 // gadgetGoal is what should exist for gadgets alone.
-func (a *Agent) gadgetGoal(ctx context.Context) (gadget.Result, *facts.Facts, error) {
+func (a *Agent) gadgetGoal(ctx context.Context) (gadget.Result, error) {
 	if a.offline() {
-		return gadget.Result{}, nil, fmt.Errorf("%w: gadgets are brought up on the running machine; `provision apply --root` writes the files of an image", ErrConfig)
+		return gadget.Result{}, fmt.Errorf("%w: gadgets are brought up on the running machine; `provision apply --root` writes the files of an image", ErrConfig)
 	}
-	f, err := a.Facts(ctx)
+	f, err := a.facts(ctx, true)
 	if err != nil {
-		return gadget.Result{}, nil, err
+		return gadget.Result{}, err
 	}
 	if err := a.gadgetKernel(ctx, f); err != nil {
-		return gadget.Result{}, f, err
+		return gadget.Result{}, err
 	}
 	c, configured := a.gadgetConfig()
-	r, err := a.gadgetPlanOf(ctx, f, c, configured)
-	return r, f, err
+	return a.gadgetPlanOf(ctx, f, c, configured)
 }
 
 // GadgetPlan says what GadgetUp would do.
 func (a *Agent) GadgetPlan(ctx context.Context) (GadgetOutcome, provision.Plan, error) {
 	out := GadgetOutcome{Config: a.Source.String()}
-	r, f, err := a.gadgetGoal(ctx)
+	r, err := a.gadgetGoal(ctx)
 	if err != nil {
 		return out, provision.Plan{}, err
 	}
@@ -69,7 +69,7 @@ func (a *Agent) GadgetPlan(ctx context.Context) (GadgetOutcome, provision.Plan, 
 	out.Devices, out.Links = r.Devices, links(r.Links)
 	p, err := e.Plan(ctx, r.Desired)
 	if err == nil {
-		p.Notes = append(p.Notes, a.wayMissing(ctx, e, f, r)...)
+		p.Notes = append(p.Notes, a.wayMissing(ctx, e, r)...)
 	}
 	return out, p, err
 }
@@ -77,7 +77,7 @@ func (a *Agent) GadgetPlan(ctx context.Context) (GadgetOutcome, provision.Plan, 
 // GadgetUp brings up the gadgets of the configuration, or a modern one where none is configured,
 // and touches nothing else. What is as it should be is not written, so the host sees nothing.
 func (a *Agent) GadgetUp(ctx context.Context) (GadgetOutcome, error) {
-	out, f, r, err := a.gadgetUp(ctx)
+	out, r, err := a.gadgetUp(ctx)
 	if err != nil || len(r.Intents.Forwards) == 0 {
 		return out, err
 	}
@@ -86,23 +86,23 @@ func (a *Agent) GadgetUp(ctx context.Context) (GadgetOutcome, error) {
 		return out, err
 	}
 	defer done()
-	out.Result.Notes = append(out.Result.Notes, a.wayMissing(ctx, e, f, r)...)
+	out.Result.Notes = append(out.Result.Notes, a.wayMissing(ctx, e, r)...)
 	return out, nil
 }
 
 // gadgetUp is GadgetUp for who has told of the way out already.
-func (a *Agent) gadgetUp(ctx context.Context) (out GadgetOutcome, f *facts.Facts, r gadget.Result, err error) {
+func (a *Agent) gadgetUp(ctx context.Context) (out GadgetOutcome, r gadget.Result, err error) {
 	a.load = true
 	out, err = a.gadgetApply(ctx, func(ctx context.Context) (gadget.Result, error) {
-		r, f, err = a.gadgetGoal(ctx)
+		r, err = a.gadgetGoal(ctx)
 		return r, err
 	})
-	return out, f, r, err
+	return out, r, err
 }
 
 // wayMissing says that the links of r are to have a way out, and that what it takes is not in place:
 // forwarding, address translation and the firewall are of the whole machine, so apply sets them.
-func (a *Agent) wayMissing(ctx context.Context, e *provision.Engine, f *facts.Facts, r gadget.Result) []provision.Note {
+func (a *Agent) wayMissing(ctx context.Context, e *provision.Engine, r gadget.Result) []provision.Note {
 	var on []string
 	for _, w := range r.Intents.Forwards {
 		on = append(on, w.Interfaces...)
@@ -118,7 +118,11 @@ func (a *Agent) wayMissing(ctx context.Context, e *provision.Engine, f *facts.Fa
 	if p := a.Source.Path; p != "" && p != DefaultPath && !a.Source.Boot {
 		command += " -c " + p
 	}
-	way, err := a.routing(ctx, f, r)
+	f, err := a.Facts(ctx)
+	var way routing.Result
+	if err == nil {
+		way, err = a.routing(ctx, f, r)
+	}
 	if err != nil {
 		note.Text = fmt.Sprintf("a host on %s has no way out through this machine: %v", strings.Join(on, ", "), err)
 		return []provision.Note{note}

@@ -99,7 +99,7 @@ func (w *gadgetWatch) begin(ctx context.Context) error {
 func (w *gadgetWatch) up(ctx context.Context) (GadgetOutcome, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	out, _, _, err := w.agent.gadgetUp(ctx)
+	out, _, err := w.agent.gadgetUp(ctx)
 	for _, c := range out.Result.Effects {
 		w.log.Debug("usb gadget", "change", string(c.Op), "ref", c.Ref.String())
 	}
@@ -122,7 +122,7 @@ func (w *gadgetWatch) back(ctx context.Context, s GadgetState) error {
 	}
 	w.agent.again = &s
 	defer func() { w.agent.again = nil }()
-	_, _, _, err := w.agent.gadgetUp(ctx)
+	_, _, err := w.agent.gadgetUp(ctx)
 	w.lost = nil
 	if now, e := w.agent.gadgetState(); err != nil && e == nil && len(now.Devices) == 0 {
 		w.lost = &s
@@ -135,7 +135,7 @@ func (w *gadgetWatch) back(ctx context.Context, s GadgetState) error {
 func (w *gadgetWatch) feasible(ctx context.Context, s GadgetState) error {
 	w.agent.again = &s
 	defer func() { w.agent.again = nil }()
-	_, _, err := w.agent.gadgetGoal(ctx)
+	_, err := w.agent.gadgetGoal(ctx)
 	return err
 }
 

@@ -10,6 +10,7 @@ import (
 
 	"github.com/provision-net/provision/gadget"
 	"github.com/provision-net/provision/provision"
+	"github.com/provision-net/provision/provision/facts"
 	"github.com/provision-net/provision/provision/host"
 	"github.com/provision-net/provision/provision/resource/nft"
 	"github.com/provision-net/provision/provision/resource/sysctl"
@@ -31,6 +32,7 @@ func TestWayMissing(t *testing.T) {
 	c := gadget.Config{Gadget: gadget.Gadget{Profile: gadget.Modern, Router: gadget.RouterFull}}
 	a := &Agent{Options: Options{Root: t.TempDir(), Log: slog.New(slog.DiscardHandler), Config: Config{Version: 1, Gadget: c}, Source: Source{Path: "/tmp/x.yaml"}}}
 	f := usbMachine()
+	a.gather = func(context.Context) (*facts.Facts, error) { return f, nil }
 	r, err := a.gadgetPlan(t.Context(), f, c)
 	if err != nil {
 		t.Fatal(err)
@@ -38,7 +40,7 @@ func TestWayMissing(t *testing.T) {
 	f.Sysctl = map[string]string{forward.Forward4: "0", forward.Forward6: "0"}
 	state := told{}
 	e := &provision.Engine{Resources: map[string]provision.Resource{nft.Kind: state, sysctl.Kind: state}}
-	notes := a.wayMissing(t.Context(), e, f, r)
+	notes := a.wayMissing(t.Context(), e, r)
 	if len(notes) != 1 || notes[0].Level != "warning" || !strings.Contains(notes[0].Text, "a host on usb0 has no way out") || !strings.Contains(notes[0].Text, "`provision apply -c /tmp/x.yaml`") {
 		t.Fatalf("nothing is in place: %+v", notes)
 	}
@@ -51,7 +53,7 @@ func TestWayMissing(t *testing.T) {
 			state[w.Name] = w.Attrs
 		}
 	}
-	if notes := a.wayMissing(t.Context(), e, f, r); len(notes) != 0 {
+	if notes := a.wayMissing(t.Context(), e, r); len(notes) != 0 {
 		t.Errorf("all is in place: %+v", notes)
 	}
 	off := sysctl.Global(forward.Forward4, "0", "")
@@ -59,11 +61,11 @@ func TestWayMissing(t *testing.T) {
 		t.Fatalf("%s is not wanted: %v", off.Ref, state)
 	}
 	state[off.Name] = off.Attrs
-	if notes := a.wayMissing(t.Context(), e, f, r); len(notes) != 1 {
+	if notes := a.wayMissing(t.Context(), e, r); len(notes) != 1 {
 		t.Errorf("forwarding is off: %+v", notes)
 	}
 	c.Router = gadget.RouterNone
-	if r, err = a.gadgetPlan(t.Context(), f, c); err != nil || a.wayMissing(t.Context(), e, f, r) != nil {
+	if r, err = a.gadgetPlan(t.Context(), f, c); err != nil || a.wayMissing(t.Context(), e, r) != nil {
 		t.Errorf("router none: %v", err)
 	}
 }
