@@ -117,12 +117,14 @@ func (a *Agent) gadgetPlanOf(ctx context.Context, f *facts.Facts, c gadget.Confi
 		return r, err
 	}
 	at := behindBinding(r.Desired.Wants)
-	r.Desired.Wants = slices.Insert(r.Desired.Wants, at, w)
+	d := provision.Desired{Wants: append(append([]provision.Want(nil), r.Desired.Wants[:at]...), w)}
 	if !a.offline() {
 		// The server has the rule before the link is up, and answers the host's first packet.
-		r.Desired.Triggers = slices.Insert(r.Desired.Triggers, 0, provision.Trigger{Name: serveReload, On: []provision.Ref{w.Ref},
-			Do: provision.Action{Kind: serveReload}, Why: "a running server serves the links of the gadget"})
+		d.Triggers = []provision.Trigger{{Name: serveReload, On: []provision.Ref{w.Ref}, Do: provision.Action{Kind: serveReload}, Why: "a running server serves the links of the gadget"}}
 	}
+	r.Desired.Wants = r.Desired.Wants[at:]
+	d.Append(r.Desired)
+	r.Desired = d
 	return r, nil
 }
 
