@@ -104,7 +104,36 @@ func TestLibvirt(t *testing.T) {
 	if strings.Contains(out, "clone") || !strings.Contains(out, "nothing to do") {
 		t.Errorf("after reload: %s", out)
 	}
+	s.must(20*time.Minute, "vagrant halt")
+	sysprep(t, s, kernel)
 	s.must(10*time.Minute, "vagrant destroy -f")
+}
+
+// sysprep runs the page's line for virt-sysprep on the disk of the machine, which is off, and looks into it. libguestfs boots a small
+// machine of its own for that, with the lab's kernel (supermin(1)), and finds programs in the disk to run.
+func sysprep(t *testing.T, s *shell, kernel string) {
+	t.Helper()
+	modules, err := filepath.Glob(filepath.Join(kernel, "lib/modules/*"))
+	if err != nil || len(modules) != 1 {
+		t.Fatalf("the lab's kernel has modules in %v (%v)", modules, err)
+	}
+	const look = `qemu-img convert -O raw /var/lib/libvirt/images/builder.img disk && for f in /etc/netplan /var/lib/provision /etc/provision; do echo "$f:"; debugfs -R "ls -p $f" disk; done; ` +
+		`echo machine-id: $(debugfs -R "cat /etc/machine-id" disk 2>/dev/null); rm disk`
+	if before := s.must(5*time.Minute, look); !strings.Contains(before, "90-provision.yaml") || !strings.Contains(before, "/engine/") {
+		t.Errorf("there is nothing to forget: %s", before)
+	}
+	s.must(time.Minute, "export LIBGUESTFS_BACKEND=direct LIBGUESTFS_BACKEND_SETTINGS=force_tcg LIBVIRT_DEFAULT_URI=qemu:///system TMPDIR=$PWD"+
+		" SUPERMIN_MODULES="+modules[0]+" SUPERMIN_KERNEL="+filepath.Join(kernel, "boot", "vmlinuz-"+filepath.Base(modules[0])))
+	said := s.must(30*time.Minute, readPage(t).line(t, "virt-sysprep "))
+	after := s.must(5*time.Minute, look)
+	for _, not := range []string{"90-provision.yaml", "/engine/", "/machine/", "/metrics.json/"} {
+		if strings.Contains(after, not) {
+			t.Errorf("%s is left:\n%s\n%s", not, after, said)
+		}
+	}
+	if !strings.Contains(after, "/01-netcfg.yaml/") || !strings.Contains(after, "/provision.yaml/") || !strings.HasSuffix(after, "machine-id:") {
+		t.Errorf("more or less than ours was taken:\n%s\n%s", after, said)
+	}
 }
 
 // longest is the greatest step between lines that are times in seconds.
