@@ -217,7 +217,7 @@ uninstall() {
 			if systemd && [ -d /run/systemd/system ]; then systemctl stop "$unit" >/dev/null 2>&1 || :; fi
 			if openrc; then
 				rc-service -q --ifstarted "$unit" stop || :
-				rc-update -q -a del "$unit" || :
+				rc-update -q -a del "$unit" >/dev/null 2>&1 || : # it names each level that has it not
 			fi
 		fi
 		rm -f "$file" "$root"/etc/systemd/system/*.wants/"$unit" "$root"/etc/runlevels/*/"$unit"
