@@ -18,14 +18,14 @@ import (
 // groups of tests of package inside, by the beginnings of their names; each is a boot.
 var groups = map[string][]string{
 	"TestPieces": {"TestBed", "TestUDC", "TestProfiles"}, // without the program
-	"TestLink":   {"TestLink", "TestFlash"},
+	"TestLink":   {"TestLink", "TestFlash", "TestMounted"},
 	"TestLife":   {"TestLife", "TestCommand"},
 	"TestKilled": {"TestKilled", "TestVanish"},
 	"TestWatch":  {"TestWatch"}, // which waits more than it works
 }
 
 // more are tests of what others show as well, each in its way; they are run under PROVISION_LAB_FULL.
-var more = []string{"TestBed.*", "TestLifeChange", "TestWatchDead", "TestWatchSleep", "TestFlashBroken", "TestFlashUsed", "TestLinkTunnel"}
+var more = []string{"TestBed.*", "TestLifeChange", "TestWatchDead", "TestWatchSleep", "TestFlashBroken", "TestFlashUsed", "TestLinkTunnel", "TestMountedCard"}
 
 // shared is the directory of what several tests need and none of them takes away.
 var shared string
