@@ -44,6 +44,7 @@ fuzz: ## every fuzz target for FUZZTIME (default 30s) each
 	scripts/fuzz $(FUZZTIME)
 
 bench: build ## benchmarks, and ratios against what people would otherwise run
+	scripts/lab/setup bench || true # what is missing then is skipped, by name
 	$(GO) test -tags lab ./scripts/lab/e2e -run xxx -bench Peers -benchtime 1x -v
 	$(GO) test -tags lab -c -o bin/bench-serve ./scripts/bench/serve && bin/bench-serve -provision bin/provision
 	$(GO) test -tags lab -c -o bin/bench-routing ./scripts/bench/routing && bin/bench-routing -provision bin/provision
