@@ -4,7 +4,6 @@ package ansible
 
 import (
 	"context"
-	"flag"
 	"fmt"
 	"io/fs"
 	"os"
@@ -26,22 +25,7 @@ var full = os.Getenv("PROVISION_LAB_FULL") != ""
 // program is the program under test, which PROVISION_BINARY may name.
 var program string
 
-func TestMain(m *testing.M) {
-	flag.Parse()
-	os.Exit(func() int {
-		dir, err := os.MkdirTemp("", "provision-ansible-")
-		if err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			return 1
-		}
-		defer os.RemoveAll(dir)
-		if program, err = lab.Program(dir); err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			return 1
-		}
-		return m.Run()
-	}())
-}
+func TestMain(m *testing.M) { os.Exit(lab.MainWithProgram(m, &program)) }
 
 // playbook has the role's configuration and state as its variables, given on the command line.
 const playbook = `- hosts: all

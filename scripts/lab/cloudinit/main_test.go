@@ -5,7 +5,6 @@ package cloudinit
 import (
 	"context"
 	"encoding/json"
-	"flag"
 	"fmt"
 	"net"
 	"net/http"
@@ -27,16 +26,10 @@ var full = os.Getenv("PROVISION_LAB_FULL") != ""
 var work string
 
 func TestMain(m *testing.M) {
-	flag.Parse()
-	os.Exit(func() int {
-		var err error
-		if work, err = os.MkdirTemp("", "provision-cloudinit-"); err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			return 1
-		}
-		defer os.RemoveAll(work)
-		return m.Run()
-	}())
+	os.Exit(lab.Main(m, func(dir string) error {
+		work = dir
+		return nil
+	}))
 }
 
 // program is the one under test.

@@ -5,7 +5,6 @@ package e2e
 import (
 	"context"
 	"encoding/json"
-	"flag"
 	"fmt"
 	"os"
 	"os/exec"
@@ -25,27 +24,18 @@ var binary, crashing string
 var full = os.Getenv("PROVISION_LAB_FULL") != ""
 
 func TestMain(m *testing.M) {
-	flag.Parse()
-	os.Exit(func() int {
-		dir, err := os.MkdirTemp("", "provision-e2e-")
-		if err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			return 1
-		}
-		defer os.RemoveAll(dir)
+	os.Exit(lab.Main(m, func(dir string) (err error) {
 		if binary, err = lab.Program(dir); err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			return 1
+			return err
 		}
 		crashing = filepath.Join(dir, "provision-crashing")
 		cmd := exec.Command("go", "build", "-trimpath", "-tags", "faultinject", "-o", crashing, "../../../cmd/provision")
 		cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 		if out, err := cmd.CombinedOutput(); err != nil {
-			fmt.Fprintf(os.Stderr, "cannot build the program with faults: %v\n%s", err, out)
-			return 1
+			return fmt.Errorf("cannot build the program with faults: %w\n%s", err, out)
 		}
-		return m.Run()
-	}())
+		return nil
+	}))
 }
 
 // roots of the main matrix: the managers in the versions of Debian 12 and 13.

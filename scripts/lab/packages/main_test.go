@@ -8,7 +8,6 @@ import (
 	"crypto/x509"
 	"encoding/pem"
 	"errors"
-	"flag"
 	"fmt"
 	"os"
 	"os/exec"
@@ -28,20 +27,10 @@ var full = os.Getenv("PROVISION_LAB_FULL") != ""
 var work string
 
 func TestMain(m *testing.M) {
-	flag.Parse()
-	os.Exit(func() int {
-		var err error
-		if work, err = os.MkdirTemp("", "provision-packages-"); err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			return 1
-		}
-		defer os.RemoveAll(work)
-		if err = signingKey(filepath.Join(work, "key")); err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			return 1
-		}
-		return m.Run()
-	}())
+	os.Exit(lab.Main(m, func(dir string) error {
+		work = dir
+		return signingKey(filepath.Join(work, "key"))
+	}))
 }
 
 // signingKey writes a key for these tests, and its public half beside it.

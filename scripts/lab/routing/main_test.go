@@ -3,8 +3,6 @@
 package routing
 
 import (
-	"flag"
-	"fmt"
 	"os"
 	"testing"
 
@@ -14,22 +12,7 @@ import (
 // program is the program under test.
 var program string
 
-func TestMain(m *testing.M) {
-	flag.Parse()
-	os.Exit(func() int {
-		dir, err := os.MkdirTemp("", "provision-routing-")
-		if err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			return 1
-		}
-		defer os.RemoveAll(dir)
-		if program, err = lab.Program(dir); err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			return 1
-		}
-		return m.Run()
-	}())
-}
+func TestMain(m *testing.M) { os.Exit(lab.MainWithProgram(m, &program)) }
 
 // need is what each test of the package begins with.
 func need(t *testing.T) {

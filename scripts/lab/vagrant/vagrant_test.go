@@ -3,7 +3,6 @@
 package vagrant
 
 import (
-	"flag"
 	"fmt"
 	"os"
 	"os/exec"
@@ -19,20 +18,7 @@ import (
 
 var binary string
 
-func TestMain(m *testing.M) {
-	flag.Parse()
-	dir, err := os.MkdirTemp("", "provision-vagrant")
-	if err == nil {
-		binary, err = lab.Program(dir)
-	}
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
-	}
-	code := m.Run()
-	os.RemoveAll(dir)
-	os.Exit(code)
-}
+func TestMain(m *testing.M) { os.Exit(lab.MainWithProgram(m, &binary)) }
 
 // full asks for what takes minutes: boxes that are made of machines, and virtual machines.
 var full = os.Getenv("PROVISION_LAB_FULL") != ""

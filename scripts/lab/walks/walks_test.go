@@ -4,8 +4,6 @@ package walks
 
 import (
 	"context"
-	"flag"
-	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -23,22 +21,7 @@ var binary string
 // full walks every page, and not those alone that most people read first.
 var full = os.Getenv("PROVISION_LAB_FULL") != ""
 
-func TestMain(m *testing.M) {
-	flag.Parse()
-	os.Exit(func() int {
-		dir, err := os.MkdirTemp("", "provision-walks-")
-		if err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			return 1
-		}
-		defer os.RemoveAll(dir)
-		if binary, err = lab.Program(dir); err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			return 1
-		}
-		return m.Run()
-	}())
-}
+func TestMain(m *testing.M) { os.Exit(lab.MainWithProgram(m, &binary)) }
 
 // walked is a page with the machine of its reader.
 type walked struct {
