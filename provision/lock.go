@@ -88,7 +88,7 @@ func (s *Store) Lock(ctx context.Context) (*Lock, error) {
 			return &Lock{f: f, waited: waited}, nil
 		}
 		if !waited {
-			Waiting{Text: "waiting for another provision to end", Limit: s.lockWait}.Tell(ctx)
+			LockWaiting(s.lockWait).Tell(ctx)
 		}
 		select {
 		case <-wait.C:

@@ -243,6 +243,46 @@ func TestPendingWant(t *testing.T) {
 	}
 }
 
+// A wait for a daemon begins anew after each effect, so that no limit can be told of it.
+func TestNoWaitIsLongerThanTold(t *testing.T) {
+	r := newRig(t)
+	r.kv.fail = func(name string, _ provision.Attrs) error {
+		if name == "route" {
+			return provision.ErrPending
+		}
+		return nil
+	}
+	r.bell.do = func(provision.Action) error {
+		r.clock.at(2*time.Second, func() { delete(r.kv.m, "file") }) // somebody else is at work, too
+		return nil
+	}
+	var begun, longest time.Duration
+	var over provision.Waiting
+	ctx := provision.WithWaiting(bg, func(w provision.Waiting) {
+		if len(w.Refs) == 0 {
+			return
+		}
+		_, now := r.clock.Boot()
+		if begun == 0 {
+			begun = now
+		}
+		longest = now - begun
+		if w.Limit > 0 && longest > w.Limit {
+			over = w
+		}
+	})
+	d := provision.Desired{
+		Wants:    []provision.Want{want("file", "metric", "7"), with(want("route", "metric", "7"), provision.Must, "reload")},
+		Triggers: []provision.Trigger{trigger("reload", "file")},
+	}
+	if _, err := r.Apply(ctx, d, provision.ApplyOptions{Settle: 3 * time.Second}); err == nil {
+		t.Fatal("applied without its daemon")
+	}
+	if longest < 4*time.Second || over.Limit > 0 {
+		t.Errorf("a wait of at most %v was %v", over.Limit, longest)
+	}
+}
+
 // A daemon needs time to take its metric back too: the route that it had brought stays
 // wrong until then, and is not left so.
 func TestBackWaitsForWhatIsThere(t *testing.T) {

@@ -48,7 +48,7 @@ type Store struct {
 // Option adjusts a Store.
 type Option func(*Store)
 
-// LockWait sets how long Lock waits for another holder; the default is 30 s.
+// LockWait sets how long Lock waits for another holder; the default is DefaultLockWait.
 func LockWait(d time.Duration) Option { return func(s *Store) { s.lockWait = d } }
 
 // WithFiles replaces the file operations. With dir "" the lock is the process's.
@@ -57,7 +57,7 @@ func WithFiles(f Files) Option { return func(s *Store) { s.files = f } }
 // Open names the state directory. It touches nothing: the directory is made when
 // the lock is first taken, and may be unreadable for a plan.
 func Open(dir string, opts ...Option) (*Store, error) {
-	s := &Store{dir: dir, lockWait: 30 * time.Second, mem: make(chan struct{}, 1)}
+	s := &Store{dir: dir, lockWait: DefaultLockWait, mem: make(chan struct{}, 1)}
 	if dir != "" {
 		abs, err := filepath.Abs(dir)
 		if err != nil {

@@ -9,8 +9,16 @@ import (
 type Waiting struct {
 	Action Action        // its Kind is empty where it is none
 	Refs   []Ref         // of a daemon, which brings them about in its own time
-	Text   string        // in words: "fetching lists"
+	Text   string        // in words: "reading lists"
 	Limit  time.Duration // of all of this wait; 0 is unknown
+}
+
+// DefaultLockWait is how long somebody else may be at work.
+const DefaultLockWait = 30 * time.Second
+
+// LockWaiting is the wait for a lock that another run of this program has.
+func LockWaiting(limit time.Duration) Waiting {
+	return Waiting{Text: "waiting for another provision to end", Limit: limit}
 }
 
 type waitingKey struct{}

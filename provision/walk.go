@@ -118,7 +118,7 @@ func (w *walk) run(ctx context.Context) error {
 
 // wait lets a daemon bring refs about.
 func (w *walk) wait(ctx context.Context, refs []Ref) error {
-	Waiting{Refs: refs, Limit: w.settle}.Tell(ctx)
+	Waiting{Refs: refs}.Tell(ctx) // settle bounds the pauses since the last effect, which is not all of the wait
 	select {
 	case <-ctx.Done():
 		return context.Cause(ctx)

@@ -12,9 +12,6 @@ import (
 	"github.com/provision-net/provision/provision"
 )
 
-// lockWait is how long somebody else may be at work.
-const lockWait = 30 * time.Second
-
 // lockFile holds a lock on a file until unlock is called, or the process ends (flock(2)).
 func lockFile(ctx context.Context, path string) (unlock func(), err error) {
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
@@ -24,7 +21,7 @@ func lockFile(ctx context.Context, path string) (unlock func(), err error) {
 	if err != nil {
 		return nil, err
 	}
-	ctx, cancel := context.WithTimeout(ctx, lockWait)
+	ctx, cancel := context.WithTimeout(ctx, provision.DefaultLockWait)
 	defer cancel()
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
@@ -38,7 +35,7 @@ func lockFile(ctx context.Context, path string) (unlock func(), err error) {
 			return nil, err
 		}
 		if first {
-			provision.Waiting{Text: "waiting for another provision to end", Limit: lockWait}.Tell(ctx)
+			provision.LockWaiting(provision.DefaultLockWait).Tell(ctx)
 		}
 		select {
 		case <-ctx.Done():
