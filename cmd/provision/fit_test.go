@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -273,6 +274,26 @@ func TestTables(t *testing.T) {
 		if got != tt.want {
 			t.Errorf("%d columns:\n%s\nwant\n%s", tt.width, got, tt.want)
 		}
+	}
+	// Blanks of a cell that goes on below are its own: a name may have several.
+	for _, tt := range []struct {
+		cell  string
+		width int
+		want  []string
+	}{
+		{"two  blanks and more", 11, []string{"two  blanks", "and more"}},
+		{"  two before it", 10, []string{"  two", "before it"}},
+		{"where it ends  there are none", 14, []string{"where it ends", "there are none"}},
+		{"a            b", 8, []string{"a", "b"}},
+		{"            ", 8, []string{""}},
+	} {
+		if got := fold(tt.cell, tt.width); !slices.Equal(got, tt.want) {
+			t.Errorf("%q in %d columns is %q, want %q", tt.cell, tt.width, got, tt.want)
+		}
+	}
+	spaced := [][]string{{"   Guest  of a house", "open", "for whoever comes by"}}
+	if got, want := strings.Join(layOut(spaced, false, 40), "\n"), "   Guest  of  open  for whoever comes by\na house"; got != want {
+		t.Errorf("%q, want %q", got, want)
 	}
 	// Characters of two columns, and marks of none, are counted as the terminal shows them.
 	got := strings.Join(layOut([][]string{{"東京", "a"}, {"e\u0301e\u0301", "b"}, {"😀", "c"}}, false, 80), "\n")

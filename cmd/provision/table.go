@@ -10,7 +10,7 @@ import (
 //
 //  1. aligned columns, one line a row: always so where the width is not known, since a pipe's reader wants whole lines
 //  2. the same, and cells of several words go on below themselves
-//  3. the last column, which says why or what for in all our tables, stands below its row
+//  3. the last column, which is the longest or the least needed in most of our tables, stands below its row
 //  4. each row is a paragraph: its first cell, and below it each other one with its heading
 const (
 	gap    = 2  // columns between two cells
@@ -69,8 +69,10 @@ func least(rows [][]string, full []int, heading bool) []int {
 	out := make([]int, len(full))
 	for r, row := range rows {
 		for i, c := range row {
+			first := len(c) - len(strings.TrimLeft(c, " "))
 			for _, word := range strings.Fields(c) {
-				out[i] = max(out[i], columns(word))
+				out[i] = max(out[i], first+columns(word))
+				first = 0
 			}
 			readable := narrow
 			if i == len(row)-1 {
@@ -173,7 +175,8 @@ func stacked(rows [][]string, heading bool, width int) []string {
 	return out
 }
 
-// fold breaks text at blanks into lines of at most width columns; none of an empty one. A word that is longer stays whole.
+// fold breaks text at blanks into lines of at most width columns; none of an empty one. A word that is longer stays whole, and so do
+// blanks, which a name may have, but for those at a break.
 func fold(s string, width int) []string {
 	if s == "" {
 		return nil
@@ -183,14 +186,15 @@ func fold(s string, width int) []string {
 	}
 	var out []string
 	line := ""
-	for _, word := range strings.Fields(s) {
-		if line != "" && columns(line)+1+columns(word) > width {
-			out = append(out, line)
+	for _, word := range strings.SplitAfter(s, " ") {
+		bare := strings.TrimRight(word, " ")
+		if text := strings.TrimRight(line, " "); text != "" && bare != "" && columns(line+bare) > width {
+			out = append(out, text)
 			line = ""
 		}
-		line = strings.TrimPrefix(line+" "+word, " ")
+		line += word
 	}
-	return append(out, line)
+	return append(out, strings.TrimRight(line, " "))
 }
 
 // runeColumns is how many columns a terminal gives to a printable character: two to those of East Asia and to pictures (Unicode Standard
