@@ -36,7 +36,7 @@ program to the machines. Without --config each keeps the configuration that it h
 			if err != nil {
 				return err
 			}
-			_, err = g.stdout.Write(play)
+			_, err = g.results().Write(play)
 			return err
 		},
 	}

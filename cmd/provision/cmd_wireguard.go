@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -111,7 +112,11 @@ and the rest stays: keys, addresses, peers.` + "\n" + exitHelp,
 				return err
 			}
 			if o.Management == nil && !o.DryRun && !a.WireguardKnows(o.Interface) {
-				if yes, said := g.ask(cmd, "May peers manage this machine (SSH and whatever else it has)? [y/N] "); said {
+				yes, said, err := g.ask(cmd, "May peers manage this machine (SSH and whatever else it has)? [y/N] ")
+				if err != nil {
+					return err
+				}
+				if said {
 					o.Management = &yes
 				}
 			}
@@ -138,22 +143,26 @@ and the rest stays: keys, addresses, peers.` + "\n" + exitHelp,
 	return c
 }
 
-// ask puts a question to a person at a terminal; said is false where there is none.
-func (g *globals) ask(cmd *cobra.Command, question string) (yes, said bool) {
+// ask puts a question to a person at a terminal; said is false where there is none. The error is why the command ends instead.
+func (g *globals) ask(cmd *cobra.Command, question string) (yes, said bool, err error) {
 	f, ok := cmd.InOrStdin().(*os.File)
 	if !ok || g.output != "table" {
-		return false, false
+		return false, false, nil
 	}
 	if !isTerminal(f) {
-		return false, false
+		return false, false, nil
 	}
 	fmt.Fprint(g.prompt(), question)
-	answer, err := firstLine(f)
+	answer, err := awaitLine(cmd.Context(), f)
+	if cause := context.Cause(cmd.Context()); cause != nil {
+		fmt.Fprintln(g.stderr)
+		return false, false, cause
+	}
 	if err != nil {
-		return false, true
+		return false, true, nil
 	}
 	answer = strings.ToLower(strings.TrimSpace(answer))
-	return answer == "y" || answer == "yes", true
+	return answer == "y" || answer == "yes", true, nil
 }
 
 func parsePrefixes(flag string, list []string) ([]netip.Prefix, error) {

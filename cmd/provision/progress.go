@@ -12,16 +12,16 @@ import (
 	"github.com/provision-net/provision/provision"
 )
 
-// progress is the one line on a person's terminal that says what a command waits for, and for how long at most, once it takes longer
-// than a second. It is on standard error, and gone before anything else is printed; pipes, logs and programs never see it.
+// progress is the one line on a person's terminal that says what a command waits for, and for how long at most where that is known, once
+// it takes longer than a second. It is on standard error, and gone before anything else is printed; pipes, logs and programs never see it.
 type progress struct {
 	mu    sync.Mutex
 	out   *os.File
-	name  string // of the command
-	text  string // what it does at present
-	limit time.Duration
-	begun time.Time // of what it does at present
-	drawn int       // columns of the line that stands there
+	name  string        // of the command
+	text  string        // what it does at present
+	limit time.Duration // of that; 0 is unknown
+	begun time.Time     // of what it does at present
+	drawn int           // columns of the line that stands there
 	every time.Duration
 	still bool // somebody is asked, or all is said: nothing is drawn
 	stop  chan struct{}
@@ -64,7 +64,7 @@ func (p *progress) run() {
 	}
 }
 
-// say is what is done from now on, for limit at most; the same again is the same wait.
+// say is what is done from now on, for limit at most where it is not 0; the same again is the same wait.
 func (p *progress) say(text string, limit time.Duration) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -118,7 +118,7 @@ func (p *progress) end() {
 	}
 }
 
-// progressText fits into width columns: what is done gives way to the time.
+// progressText fits into width columns: what is done gives way to the time, and both to the name where they say nothing any more.
 func progressText(name, text string, since, limit time.Duration, width int) string {
 	tail := " (" + shortDuration(since)
 	if limit > 0 {
@@ -128,7 +128,10 @@ func progressText(name, text string, since, limit time.Duration, width int) stri
 	if text == "" {
 		text = "at work"
 	}
-	return cut(name+": "+visible(text), width-columns(tail)) + tail
+	if room := width - columns(tail); room > 10 {
+		return cut(name+": "+visible(text), room) + tail
+	}
+	return cut(name, max(3, width))
 }
 
 // cut shortens text to width columns.
@@ -175,7 +178,7 @@ func (g *globals) results() io.Writer {
 	return g.stdout
 }
 
-// Write lets a log stand below the line, which comes back.
+// beside is w for a log: the line gives way to it, and comes back below.
 func (p *progress) beside(w io.Writer) io.Writer { return besideProgress{p, w} }
 
 type besideProgress struct {

@@ -11,6 +11,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -220,12 +221,35 @@ func TestProgressInWords(t *testing.T) {
 	}{
 		{provision.Waiting{}, "provision apply: at work (7s)"},
 		{provision.Waiting{Action: daemon.NetworkdReload(mac)}, "provision apply: reload systemd-networkd, for eth0 (7s)"},
-		{provision.Waiting{Refs: []provision.Ref{metric}, Limit: 10 * time.Second}, "provision apply: waiting for the IPv4 default route of eth0 (7s of at most 10s)"},
+		{provision.Waiting{Refs: []provision.Ref{metric}}, "provision apply: waiting for the IPv4 default route of eth0 (7s)"},
 		{provision.Waiting{Refs: []provision.Ref{metric, metric, metric}}, "provision apply: waiting for the IPv4 default route of eth0 and 2 others (7s)"},
 		{provision.Waiting{Text: strings.Repeat("long \x1b[2J", 20), Limit: time.Hour}, "provision apply: long \\x1b[2Jlong \\x1b[2Jlong \\x1b[2J... (7s of at most 1h0m0s)"},
 	} {
 		if got := progressText("provision apply", g.waitingText(tt.w), 7800*time.Millisecond, tt.w.Limit, 79); got != tt.want || columns(got) > 79 {
 			t.Errorf("%q (%d columns), want %q", got, columns(got), tt.want)
+		}
+	}
+	// A line that is too long would go on in the next one, where nothing erases it.
+	for _, tt := range []struct {
+		terminal uint16
+		limit    time.Duration
+		want     string
+	}{
+		{28, 0, "provision apply: at... (7s)"},
+		{28, time.Minute, "provision apply"},
+		{20, 0, "provision a... (7s)"},
+		{20, time.Minute, "provision apply"},
+		{10, 0, "provis..."},
+		{10, time.Minute, "provis..."},
+	} {
+		if got := progressText("provision apply", "", 7*time.Second, tt.limit, int(tt.terminal)-1); got != tt.want {
+			t.Errorf("on %d columns: %q, want %q", tt.terminal, got, tt.want)
+		}
+		screen := openPTY(t, tt.terminal)
+		p := &progress{out: screen.File, name: "provision apply", begun: time.Now(), limit: tt.limit}
+		p.draw()
+		if text := strings.Trim(screen.close(), "\r"); text == "" || columns(text) >= int(tt.terminal) {
+			t.Errorf("on %d columns stand %d: %q", tt.terminal, columns(text), text)
 		}
 	}
 }
@@ -240,21 +264,85 @@ func TestProgressGivesWay(t *testing.T) {
 	c := &cobra.Command{Use: "apply"}
 	c.SetContext(t.Context())
 	g.showProgress(c)
-	screen.await(t, "apply: at work (0s)")
+	screen.await(t, "apply: at work (")
 	log.Warn("beware")
 	g.waits("first", 0)
-	screen.await(t, "apply: first (0s)")
+	screen.await(t, "apply: first (")
 	fmt.Fprint(g.prompt(), "Really? ")
-	time.Sleep(5 * g.progress.every) // ticks in which it must be silent
-	if text := screen.text(); !strings.HasSuffix(text, "\rReally? ") {
-		t.Errorf("the question was written over: %q", text)
+	for range 3 { // as each tick does
+		g.progress.mu.Lock()
+		g.progress.draw()
+		g.progress.mu.Unlock()
 	}
 	fmt.Fprintln(g.stderr)
 	g.waits("second", time.Minute)
-	screen.await(t, "apply: second (0s of at most 1m0s)")
+	screen.await(t, "apply: second (")
+	screen.await(t, "s of at most 1m0s)")
 	fmt.Fprintln(g.results(), "done")
-	if got := left(screen.close()); got != "level=WARN msg=beware\nReally?\ndone\n" {
+	text := screen.close()
+	if !strings.Contains(text, "\rReally? \r\n") {
+		t.Errorf("the question was written over: %q", text)
+	}
+	if got := left(text); got != "level=WARN msg=beware\nReally?\ndone\n" {
 		t.Errorf("on the screen stands %q", got)
+	}
+}
+
+// A play is a result like any other.
+func TestProgressIsGoneBeforeAPlay(t *testing.T) {
+	t.Setenv("TERM", "xterm")
+	screen := openPTY(t, 80)
+	g := &globals{output: "table", root: "/", stderr: screen.File, stdout: screen.File}
+	c := newHookAnsible(g)
+	c.SetContext(t.Context())
+	g.showProgress(c)
+	g.waits("something that takes longer than a second", time.Minute)
+	g.progress.mu.Lock()
+	g.progress.draw()
+	g.progress.mu.Unlock()
+	if err := c.RunE(c, nil); err != nil {
+		t.Fatal(err)
+	}
+	g.progress.end()
+	first, _, _ := strings.Cut(left(screen.close()), "\n")
+	if first != "# Made by `provision hook ansible`." {
+		t.Errorf("the play begins with %q", first)
+	}
+}
+
+// A question is answered, or ends with the command.
+func TestQuestionsEndWithTheCommand(t *testing.T) {
+	for typed, want := range map[string]string{"y\n": "true true <nil>", "Yes\n": "true true <nil>", "\n": "false true <nil>", "": "false false interrupted"} {
+		screen := openPTY(t, 80)
+		g := &globals{output: "table", stderr: screen.File, stdout: screen.File}
+		ctx, cancel := context.WithCancelCause(t.Context())
+		c := &cobra.Command{Use: "init"}
+		c.SetContext(ctx)
+		c.SetIn(screen.File)
+		got := make(chan string, 1)
+		go func() {
+			yes, said, err := g.ask(c, "Really? ")
+			got <- fmt.Sprint(yes, said, err)
+		}()
+		screen.await(t, "Really? ")
+		if typed == "" {
+			cancel(errors.New("interrupted"))
+		} else if _, err := screen.keyboard.WriteString(typed); err != nil {
+			t.Fatal(err)
+		}
+		select {
+		case text := <-got:
+			if text != want {
+				t.Errorf("%q is %s, want %s", typed, text, want)
+			}
+		case <-time.After(time.Minute):
+			t.Errorf("%q: it is still waited for an answer", typed)
+		}
+		if _, err := screen.keyboard.WriteString("\n"); err != nil { // ends the read that may be open
+			t.Fatal(err)
+		}
+		screen.close()
+		cancel(nil)
 	}
 }
 
@@ -333,17 +421,63 @@ func TestColoursComeFromOnePlace(t *testing.T) {
 	}
 }
 
+// Results go by way of results(), which takes the line away: g.stdout itself is only looked at.
+func TestResultsComeFromOnePlace(t *testing.T) {
+	set := token.NewFileSet()
+	names, err := filepath.Glob("*.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	isStdout := func(n ast.Expr) bool {
+		s, ok := n.(*ast.SelectorExpr)
+		return ok && s.Sel.Name == "stdout"
+	}
+	looks := map[string]bool{"page": true, "coloured": true, "SetOut": true}
+	n := 0
+	for _, name := range names {
+		if strings.HasSuffix(name, "_test.go") {
+			continue
+		}
+		file, err := parser.ParseFile(set, name, nil, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ast.Inspect(file, func(node ast.Node) bool {
+			bad := false
+			switch node := node.(type) {
+			case *ast.SelectorExpr: // g.stdout.Write
+				bad = isStdout(node.X)
+			case *ast.CallExpr: // fmt.Fprintln(g.stdout
+				s, ok := node.Fun.(*ast.SelectorExpr)
+				if slices.ContainsFunc(node.Args, isStdout) {
+					n++
+					bad = !ok || !looks[s.Sel.Name]
+				}
+			}
+			if bad {
+				t.Errorf("%s: a result is written past results()", set.Position(node.Pos()))
+			}
+			return true
+		})
+	}
+	if n < 3 {
+		t.Errorf("standard output is looked at in %d places only", n)
+	}
+}
+
 // A secret is typed without being shown, and the terminal shows again what is typed afterwards, also when nobody answers.
 func TestSecretsAreNotShown(t *testing.T) {
-	echoes := func(p *pty) bool {
+	mode := func(p *pty) unix.Termios {
 		mode, err := unix.IoctlGetTermios(int(p.Fd()), unix.TCGETS)
 		if err != nil {
 			t.Fatal(err)
 		}
-		return mode.Lflag&unix.ECHO != 0
+		return *mode
 	}
+	echoes := func(p *pty) bool { return mode(p).Lflag&unix.ECHO != 0 }
 	s := secret{"passphrase", "home", errors.New("none")}
 	screen := openPTY(t, 80)
+	before := mode(screen)
 	got := make(chan string, 1)
 	go func() {
 		text, ok, err := s.typed(t.Context(), screen.File, screen.File)
@@ -353,22 +487,25 @@ func TestSecretsAreNotShown(t *testing.T) {
 	if echoes(screen) {
 		t.Error("what is typed is shown")
 	}
-	if _, err := screen.keyboard.WriteString("hünter two\n"); err != nil {
+	// Ctrl-Z and Ctrl-\ would stop and kill a program before it makes the terminal show again what is typed, and forget what was typed.
+	if _, err := screen.keyboard.WriteString("hün\x1ater\x1c two\n"); err != nil {
 		t.Fatal(err)
 	}
-	if text := <-got; text != "hünter twotrue <nil>" {
+	if text := <-got; text != "hün\x1ater\x1c twotrue <nil>" {
 		t.Errorf("typed was %q", text)
 	}
-	if !echoes(screen) {
-		t.Error("what is typed afterwards is not shown")
+	if mode(screen) != before {
+		t.Errorf("the terminal is left as %v, and was %v", mode(screen), before)
 	}
 	ctx, cancel := context.WithCancelCause(t.Context())
 	go func() {
 		_, ok, err := s.typed(ctx, screen.File, screen.File)
 		got <- fmt.Sprint(ok, err)
 	}()
-	for echoes(screen) {
-		time.Sleep(time.Millisecond)
+	for end := time.Now().Add(time.Minute); echoes(screen); time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatal("what is typed the second time is shown")
+		}
 	}
 	cancel(errors.New("interrupted"))
 	if text := <-got; text != "true interrupted" || !echoes(screen) {

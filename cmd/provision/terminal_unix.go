@@ -32,7 +32,8 @@ type quiet struct {
 	was unix.Termios
 }
 
-// silence switches the echo of a terminal off (termios(3)) and forgets what was typed before; false where f is none.
+// silence switches the echo of a terminal off (termios(3)) and forgets what was typed before; false where f is none. Ctrl-C ends the
+// question; a key that stops or kills the process would leave the terminal as it is, and is a character like any other meanwhile.
 func silence(f *os.File) (quiet, bool) {
 	fd := int(f.Fd())
 	t, err := unix.IoctlGetTermios(fd, getTermios)
@@ -42,6 +43,9 @@ func silence(f *os.File) (quiet, bool) {
 	q := quiet{fd, *t}
 	t.Lflag &^= unix.ECHO
 	t.Lflag |= unix.ICANON | unix.ISIG
+	for _, key := range stopKeys {
+		t.Cc[key] = noKey
+	}
 	return q, unix.IoctlSetTermios(fd, flushTermios, t) == nil
 }
 

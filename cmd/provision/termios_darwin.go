@@ -7,4 +7,8 @@ const (
 	getTermios   = unix.TIOCGETA
 	setTermios   = unix.TIOCSETA
 	flushTermios = unix.TIOCSETAF
+	noKey        = 0xff // _POSIX_VDISABLE
 )
+
+// stopKeys are Ctrl-Z, Ctrl-Y and Ctrl-\.
+var stopKeys = [...]int{unix.VSUSP, unix.VDSUSP, unix.VQUIT}

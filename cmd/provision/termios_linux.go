@@ -7,4 +7,8 @@ const (
 	getTermios   = unix.TCGETS
 	setTermios   = unix.TCSETS
 	flushTermios = unix.TCSETSF
+	noKey        = 0 // _POSIX_VDISABLE
 )
+
+// stopKeys are Ctrl-Z and Ctrl-\.
+var stopKeys = [...]int{unix.VSUSP, unix.VQUIT}
