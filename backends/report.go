@@ -24,7 +24,7 @@ type Report struct {
 	AfterBoot []Winner  `json:"winners_after_boot,omitempty"`
 	DNS       facts.DNS `json:"dns"`
 	Conflicts []string  `json:"conflicts,omitempty"`
-	// USB are the controllers by which the machine can be a USB device.
+	// USB are the controllers that make the machine a device of another one.
 	USB []USBReport `json:"usb_device,omitempty"`
 	// PlanOnly says why nothing may be changed from here; empty when apply may.
 	PlanOnly string `json:"plan_only,omitempty"`

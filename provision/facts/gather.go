@@ -39,7 +39,7 @@ type Gatherer struct {
 	PID int
 	// EUID gives the effective user id; nil is os.Geteuid.
 	EUID func() int
-	// Bare leaves out who uses the network: clouds, Wi-Fi, DHCP clients, SSH sessions and name servers. Who
+	// Bare leaves out who uses the network: clouds, Wi-Fi, sockets, SSH sessions and name servers. Who
 	// makes a device needs none of it, and the question for sockets loads modules of the kernel.
 	Bare bool
 
@@ -128,13 +128,13 @@ func (r *gathering) run() {
 	r.daemons(procs, un, pk)
 	r.initrd()
 	r.usb(un, pk)
+	r.clients(procs)
 	if r.Bare {
 		return
 	}
 	r.wireless(procs)
 	r.cloudInit(un, procs)
 	r.cloudAndCNI(procs)
-	r.clients(procs)
 	r.sessions(procs, socks)
 	r.dns(procs)
 }

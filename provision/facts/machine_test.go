@@ -127,8 +127,8 @@ func gatherCaptured(t *testing.T, dir string) (*Facts, int) {
 	return f, reads
 }
 
-// gatherNamed also names what was looked at.
-func gatherNamed(t *testing.T, dir string) (*Facts, int, []string) {
+// gatherNamed also names what was looked at; change is of how it is gathered.
+func gatherNamed(t *testing.T, dir string, change ...func(*Gatherer)) (*Facts, int, []string) {
 	t.Helper()
 	b, err := os.ReadFile(filepath.Join(dir, "machine.yaml"))
 	if err != nil {
@@ -174,6 +174,9 @@ func gatherNamed(t *testing.T, dir string) (*Facts, int, []string) {
 	}
 	if !m.Offline {
 		g.Kernel = capturedKernel{m}
+	}
+	for _, c := range change {
+		c(&g)
 	}
 	f, err := g.Gather(context.Background())
 	if err != nil {

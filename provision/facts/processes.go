@@ -109,7 +109,8 @@ func (r *gathering) processes() processes {
 }
 
 // kernelThreads are the PIDs of the kernel's own threads, which are most processes of a small machine: all are children
-// of kthreadd (kernel/kthread.c), and one file tells them (CONFIG_PROC_CHILDREN). Without it none are known.
+// of kthreadd (kernel/kthread.c), and one file tells them (CONFIG_PROC_CHILDREN). Without it none are known. Its only
+// other children are helpers that the kernel does not wait for (kernel/umh.c), which no manager is.
 func (r *gathering) kernelThreads() map[string]bool {
 	const kthreadd = "/proc/2/"
 	if stat, err := r.t.Head(kthreadd+"stat", 1024); err != nil || !kernelThread(string(stat)) {

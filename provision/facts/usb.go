@@ -14,7 +14,7 @@ type USB struct {
 	// running one, or all those of an image.
 	Kernels []string `json:"kernels,omitempty"`
 	// Modules are the loaded modules of the device side: controllers' drivers,
-	// libcomposite, functions, and the legacy gadgets (Legacy), by name.
+	// libcomposite, functions, and the legacy gadgets, by name.
 	Modules []string `json:"modules,omitempty"`
 	// Boot is the directory of the boot files of a Raspberry Pi: "/boot/firmware" or
 	// "/boot"; config.txt, what it includes, and cmdline.txt are in Facts.Files.
@@ -63,12 +63,12 @@ type GadgetFunction struct {
 	Name string `json:"name"` // "ncm.usb0"
 	Type string `json:"type"` // "ncm"
 	// Interface is ifname: the network device once the gadget was bound, before that
-	// nothing, or a pattern ("usb%d") where one was written. Dev and Host are the MAC addresses of both ends.
+	// nothing, or a pattern ("usb%d") where one was written.
 	Interface string `json:"interface,omitempty"`
-	Dev       string `json:"dev_addr,omitempty"`
-	Host      string `json:"host_addr,omitempty"`
-	Port      string `json:"port,omitempty"`     // acm: N of ttyGSN
-	File      string `json:"lun_file,omitempty"` // mass_storage: what lun.0 offers
+	Dev       string `json:"dev_addr,omitempty"`  // MAC address of this side
+	Host      string `json:"host_addr,omitempty"` // MAC address of the host's side
+	Port      string `json:"port,omitempty"`      // acm: N of ttyGSN
+	File      string `json:"lun_file,omitempty"`  // mass_storage: what lun.0 offers
 	ReadOnly  bool   `json:"lun_ro,omitempty"`
 	Class     string `json:"class,omitempty"`   // rndis: "ef/04/01"
 	OSDesc    string `json:"os_desc,omitempty"` // compatible id: "RNDIS", "WINNCM"

@@ -103,8 +103,8 @@ type Element struct {
 	Data    []byte   `json:"data,omitempty"`
 	Verdict *Verdict `json:"verdict,omitempty"`
 	Comment string   `json:"comment,omitempty"`
-	// Timeout and Expires are milliseconds, of learnt sets only: how long an element lives, and
-	// how long this one still has.
+	// Timeout is how long an element lives, in milliseconds, and Expires how long this one still has;
+	// of learnt sets only.
 	Timeout uint64 `json:"timeout,omitempty"`
 	Expires uint64 `json:"-"`
 }

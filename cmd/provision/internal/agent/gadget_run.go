@@ -19,7 +19,6 @@ import (
 	"github.com/provision-net/provision/provision/resource/file"
 	"github.com/provision-net/provision/provision/resource/nft"
 	"github.com/provision-net/provision/provision/resource/sysctl"
-	"github.com/provision-net/provision/routing"
 	"github.com/provision-net/provision/routing/kept"
 )
 
@@ -119,10 +118,11 @@ func (a *Agent) wayMissing(ctx context.Context, e *provision.Engine, r gadget.Re
 		command += " -c " + p
 	}
 	f, err := a.Facts(ctx)
-	var way routing.Result
-	if err == nil {
-		way, err = a.routing(ctx, f, r)
+	if err != nil {
+		note.Text = fmt.Sprintf("whether a host on %s has a way out through this machine is not known: %v", strings.Join(on, ", "), err)
+		return []provision.Note{note}
 	}
+	way, err := a.routing(ctx, f, r)
 	if err != nil {
 		note.Text = fmt.Sprintf("a host on %s has no way out through this machine: %v", strings.Join(on, ", "), err)
 		return []provision.Note{note}
