@@ -103,8 +103,8 @@ type Element struct {
 	Data    []byte   `json:"data,omitempty"`
 	Verdict *Verdict `json:"verdict,omitempty"`
 	Comment string   `json:"comment,omitempty"`
-	// Timeout is how long an element lives, in milliseconds, and Expires how long this one still has;
-	// of learnt sets only.
+	// Timeout is how long an element lives, in milliseconds; of learnt sets only.
 	Timeout uint64 `json:"timeout,omitempty"`
+	// Expires is how long this one still has, in milliseconds; of learnt sets only.
 	Expires uint64 `json:"-"`
 }
