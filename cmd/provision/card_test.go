@@ -148,6 +148,43 @@ func TestCardFolder(t *testing.T) {
 	}
 }
 
+// What an interruption leaves of a secret, before it is filled or once it is wiped, is mended as the doctor says.
+func TestCardInterrupted(t *testing.T) {
+	for name, network := range map[string]string{"none": "", "stock": "# none\n"} {
+		before := map[string]string{"config.txt": "auto_initramfs=1\n", "cmdline.txt": stockCmdline, "user-data": "#cloud-config\n", "meta-data": "instance-id: rpi\n"}
+		if network != "" {
+			before[bootfiles.NetworkConfig] = network
+		}
+		dir := bootFolder(t, before)
+		less := []string{"card", "prepare", dir, "--program", armProgram(t, 1000)}
+		args := append(slices.Clone(less), "--wifi", "Home", "--wifi-passphrase-file", text(t, "hunter2hunter2\n"), "--country", "DE")
+		if code, out, errs := call(t, args...); code != 0 {
+			t.Fatalf("%s: status %d\n%s%s", name, code, out, errs)
+		}
+		whole := inFolder(t, dir)
+		zeros := func() {
+			t.Helper()
+			if err := os.WriteFile(filepath.Join(dir, bootfiles.NetworkConfig), make([]byte, len(whole[bootfiles.NetworkConfig])), 0o644); err != nil {
+				t.Fatal(err)
+			}
+			if code, out, _ := call(t, "card", "doctor", dir); code != exitDifferences || !strings.Contains(out, "or zeros: network-config") || !strings.Contains(out, "provision card prepare, once more") {
+				t.Errorf("%s: doctor: status %d\n%s", name, code, out)
+			}
+		}
+		zeros()
+		if code, out, errs := call(t, args...); code != 0 || !maps.Equal(inFolder(t, dir), whole) {
+			t.Errorf("%s: once more: status %d\n%s%s", name, code, out, errs)
+		}
+		zeros()
+		if code, out, errs := call(t, less...); code != 0 || inFolder(t, dir)[bootfiles.NetworkConfig] != network {
+			t.Errorf("%s: without Wi-Fi: status %d\n%s%s", name, code, out, errs)
+		}
+		if code, out, errs := call(t, "card", "undo", dir); code != 0 || !maps.Equal(inFolder(t, dir), before) {
+			t.Errorf("%s: undo: status %d\n%s%s", name, code, out, errs)
+		}
+	}
+}
+
 // The commands of the page, in its order, with a card that is none of a reader's; what they ask for comes from files.
 func TestCardPage(t *testing.T) {
 	page, err := os.ReadFile(filepath.Join(docs, "sd-card.md"))

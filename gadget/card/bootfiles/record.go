@@ -28,9 +28,12 @@ type Was struct {
 	Before []byte `json:"before"` // null where there was no file
 	// After is the SHA-256 digest of what was written; empty for what was removed, and for
 	// secrets.
-	After  string   `json:"after,omitempty"`
-	Secret bool     `json:"secret,omitempty"`
-	Words  []string `json:"words,omitempty"` // that cmdline.txt got
+	After string `json:"after,omitempty"`
+	// Earlier is the digest of what an earlier preparation had left there: an interruption
+	// may leave that.
+	Earlier string   `json:"earlier,omitempty"`
+	Secret  bool     `json:"secret,omitempty"`
+	Words   []string `json:"words,omitempty"` // that cmdline.txt got
 }
 
 // Record is how to go back, in the order in which it was done.
@@ -106,7 +109,8 @@ func (w Was) left(now []byte) bool {
 	case w.Secret:
 		return bytes.Contains(now[:min(len(now), 200)], []byte(Mark))
 	}
-	return w.After != "" && digest(now) == w.After
+	d := digest(now)
+	return d == w.After || d == w.Earlier
 }
 
 // blank reports whether a file is zeros at its beginning or end: a secret of which the
@@ -174,7 +178,7 @@ func (r Record) Where(read Read) (State, []string, error) {
 		if w.Path == ScriptName {
 			script = now != nil
 		}
-		if (w.After != "" || w.Secret) && same(now, w.Before) || w.Secret && blank(now) {
+		if (w.After != "" || w.Secret) && same(now, w.Before) || w.Secret && blank(now) || w.Earlier != "" && digest(now) == w.Earlier {
 			before = append(before, w.Path)
 		}
 	}
@@ -191,8 +195,10 @@ func (r Record) Where(read Read) (State, []string, error) {
 }
 
 // Renew decides what has to change on a card that may be prepared already, so that it
-// is as if only o had been asked for; the record of that is the first change. Nothing
-// is left to do when it has been done.
+// is as if only o had been asked for. What goes back for good comes first, the record
+// next, and then what the record is about: of whatever is on the card at any moment,
+// the record of that moment says how to go back. Nothing is left to do when it has
+// been done.
 func Renew(read Read, r Record, o Options) ([]Change, error) {
 	back, _, err := r.Undo(read) // what somebody else has changed since is what there is now
 	if err != nil {
@@ -211,43 +217,47 @@ func Renew(read Read, r Record, o Options) ([]Change, error) {
 	if err != nil {
 		return nil, err
 	}
-	goal := want
-	done := map[string]bool{}
-	for _, c := range want {
-		done[c.Path] = true
+	old := map[string]Was{}
+	for _, w := range r {
+		old[w.Path] = w
 	}
+	record, done := RecordOf(want), map[string]bool{}
+	for i := range record {
+		w := &record[i]
+		done[w.Path] = true
+		now, err := read(w.Path)
+		if err != nil {
+			return nil, err
+		}
+		switch {
+		case w.Secret || now == nil || same(now, w.Before):
+		case digest(now) == w.After:
+			w.Earlier = old[w.Path].Earlier
+		default:
+			w.Earlier = digest(now)
+		}
+	}
+	var goal, out []Change
 	for _, c := range back {
 		if !done[c.Path] {
 			goal = append(goal, c)
 		}
 	}
-	var out []Change
-	secret := map[string]bool{} // of before
-	for _, w := range r {
-		secret[w.Path] = w.Secret
-	}
-	for _, c := range goal {
-		now, err := read(c.Path)
-		if err != nil {
-			return nil, err
-		}
-		if !same(now, c.After) {
-			out = append(out, Change{c.Path, now, c.After, c.Secret || secret[c.Path]})
-		}
-	}
-	text, err := RecordOf(want).Encode()
-	if err != nil {
-		return nil, err
-	}
-	now, err := read(RecordName)
+	text, err := record.Encode()
 	if err != nil {
 		return nil, err
 	}
 	if len(want) == 0 {
 		text = nil
 	}
-	if !same(now, text) {
-		out = append([]Change{{Path: RecordName, Before: now, After: text}}, out...)
+	for _, c := range append(append(goal, Change{Path: RecordName, After: text}), want...) {
+		now, err := read(c.Path)
+		if err != nil {
+			return nil, err
+		}
+		if !same(now, c.After) {
+			out = append(out, Change{c.Path, now, c.After, c.Secret || old[c.Path].Secret})
+		}
 	}
 	return out, nil
 }

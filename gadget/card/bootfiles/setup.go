@@ -165,9 +165,9 @@ func (s Setup) userData(dir string) string {
 }
 
 // Theirs reports whether a file of cloud-init says something of its own: more than
-// comments, and not by us.
+// comments, and not by us. Zeros are what an interruption leaves of a secret of ours.
 func Theirs(text []byte) bool {
-	if strings.Contains(string(text), Mark) {
+	if strings.Contains(string(text), Mark) || blank(text) {
 		return false
 	}
 	for line := range strings.Lines(strings.TrimPrefix(string(text), "\ufeff")) {

@@ -46,11 +46,47 @@ func renew(t *testing.T, f files, o Options) int {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(changes) > 0 && changes[0].Path != RecordName {
-		t.Errorf("%s is written before the record", changes[0].Path)
+	// Interrupted behind any of them, it can be taken back, and done again.
+	before, after := maps.Clone(f), maps.Clone(f)
+	if err := undo(t, before); err != nil {
+		t.Fatal(err)
+	}
+	after.apply(changes)
+	for i := range changes {
+		half := maps.Clone(f)
+		half.apply(changes[:i])
+		again, err := Renew(half.read, mustRecord(t, half), o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		whole := maps.Clone(half)
+		whole.apply(again)
+		if later(t, whole); !maps.Equal(whole, later(t, maps.Clone(after))) {
+			t.Errorf("interrupted before %s, and done again: %q, want %q", changes[i].Path, whole, after)
+		}
+		if err := undo(t, half); err != nil || !maps.Equal(half, before) {
+			t.Errorf("interrupted before %s, and taken back: %q, want %q: %v", changes[i].Path, half, before, err)
+		}
 	}
 	f.apply(changes)
 	return len(changes)
+}
+
+// later makes the record one that knows of no earlier preparation.
+func later(t *testing.T, f files) files {
+	t.Helper()
+	r := mustRecord(t, f)
+	for i := range r {
+		r[i].Earlier = ""
+	}
+	if r != nil {
+		text, err := r.Encode()
+		if err != nil {
+			t.Fatal(err)
+		}
+		f[RecordName] = string(text)
+	}
+	return f
 }
 
 func undo(t *testing.T, f files) error {
@@ -99,7 +135,10 @@ func TestRenew(t *testing.T) {
 		renew(t, f, options(t, less, r))
 		fresh := maps.Clone(before)
 		renew(t, fresh, options(t, less, r))
-		if !maps.Equal(f, fresh) {
+		if n := renew(t, f, options(t, less, r)); n != 0 {
+			t.Errorf("%v: fewer wishes, again: %d files changed", r, n)
+		}
+		if !maps.Equal(later(t, maps.Clone(f)), fresh) {
 			t.Errorf("%v: with fewer wishes: %v, afresh %v", r, f, fresh)
 		}
 		renew(t, f, o)
@@ -126,6 +165,18 @@ func TestWhere(t *testing.T) {
 	delete(half, Folder+"/account")
 	half["config.txt"] = "a=1\n"
 	if state, names, _ := r.Where(half.read); state != Half || !slices.Contains(names, "config.txt") || !slices.Contains(names, Folder+"/account") {
+		t.Errorf("%s %v", state, names)
+	}
+	// Interrupted before the script of other wishes.
+	other := whole()
+	other.SSH = false
+	list, err := Renew(f.read, r, options(t, other, bookworm))
+	if err != nil {
+		t.Fatal(err)
+	}
+	half = maps.Clone(f)
+	half.apply(list[:1])
+	if state, names, _ := mustRecord(t, half).Where(half.read); state != Half || !slices.Equal(names, []string{ScriptName}) {
 		t.Errorf("%s %v", state, names)
 	}
 	booted := maps.Clone(f)
@@ -165,7 +216,7 @@ func FuzzReadRecord(f *testing.F) {
 }
 
 func TestTheirs(t *testing.T) {
-	for text, want := range map[string]bool{"": false, "#cloud-config\n\n# hostname: x\n": false, "\ufeff#cloud-config\r\n# x\r\n---\r\n": false, "#cloud-config\nhostname: x\n": true, "#cloud-config\n" + Mark + "\nruncmd:\n": false} {
+	for text, want := range map[string]bool{"": false, "#cloud-config\n\n# hostname: x\n": false, "\ufeff#cloud-config\r\n# x\r\n---\r\n": false, strings.Repeat("\x00", 700): false, "#cloud-config\nhostname: x\n": true, "#cloud-config\n" + Mark + "\nruncmd:\n": false} {
 		if got := Theirs([]byte(text)); got != want {
 			t.Errorf("%q: %v", text, got)
 		}

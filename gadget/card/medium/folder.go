@@ -97,7 +97,14 @@ func (m *folder) Write(changes []bootfiles.Change) error {
 		}
 	}
 	for i, c := range changes {
-		if err := m.switchTo(c); err != nil {
+		var err error
+		if c.Path == bootfiles.RecordName {
+			err = m.settle(changes[:i])
+		}
+		if err == nil {
+			err = m.switchTo(c)
+		}
+		if err != nil {
 			err = m.back(m.cannot(c.Path, err), changes[:i])
 			clean()
 			return err
@@ -112,6 +119,15 @@ func (m *folder) Write(changes []bootfiles.Change) error {
 		}
 	}
 	return syncFolder(m.dir)
+}
+
+// settle has the names of what was changed on the card: what comes next counts on it.
+func (m *folder) settle(done []bootfiles.Change) error {
+	var err error
+	for _, c := range done {
+		err = errors.Join(err, syncFolder(m.at(path.Dir(c.Path))))
+	}
+	return err
 }
 
 // switchTo puts one change into effect, on a file that is still as it was read.

@@ -90,11 +90,15 @@ func (m *image) Write(changes []bootfiles.Change) error {
 		return err
 	}
 	var done []fat.Record
-	// The first one says how to go back, or is the hook, which goes first; the last one of
-	// what goes says how to go on.
-	last := max(1, len(changes)-1)
-	for _, part := range [][]bootfiles.Change{changes[:1], changes[1:last], changes[last:]} {
-		p, err := m.plan(part)
+	// The first one may be the hook, which goes first, and the last one the hook that comes.
+	// The record says how to go back, before what it is about, and not before that is true.
+	from := 0
+	for i := range changes {
+		if i > 0 && i < len(changes)-2 && changes[i].Path != bootfiles.RecordName && changes[i+1].Path != bootfiles.RecordName {
+			continue
+		}
+		p, err := m.plan(changes[from : i+1])
+		from = i + 1
 		if err == nil {
 			done = append(done, p.Record())
 			if err = p.Apply(m.place); err == nil {

@@ -23,7 +23,8 @@ import (
 type Medium interface {
 	// Read gives a file; nil is one that is not there.
 	Read(path string) ([]byte, error)
-	// Write makes the changes, the first of them before all others.
+	// Write makes the changes: that of [bootfiles.RecordName] when those before it are on the
+	// card, and before those behind it.
 	Write(changes []bootfiles.Change) error
 	// Problems are what is wrong with the file system, for people, and whether it was not
 	// unmounted; looked is false where that cannot be seen. Free is how many bytes are free,

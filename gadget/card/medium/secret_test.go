@@ -12,13 +12,18 @@ import (
 	"github.com/provision-net/provision/gadget/card/bootfiles"
 )
 
-// secrets are what a preparation puts on a card, a setup of each letter.
+// secrets are what a preparation puts on a card, a setup of each letter; that of C has
+// neither an account nor a network.
 func secrets(letter string) bootfiles.Options {
 	file := func(name string, size int) bootfiles.File {
 		return bootfiles.File{Path: name, Data: []byte(bootfiles.Mark + "\n" + strings.Repeat(letter+"-SECRET-", size)), Secret: true}
 	}
-	return bootfiles.Options{Add: []string{"net.ifnames=0"}, Files: []bootfiles.File{{Path: "provision", Data: bytes.Repeat([]byte("p"), 3000)},
+	o := bootfiles.Options{Add: []string{"net.ifnames=0"}, Files: []bootfiles.File{{Path: "provision", Data: bytes.Repeat([]byte(letter), 3000)},
 		file(bootfiles.Folder+"/account", 10), file(bootfiles.NetworkConfig, 200)}}
+	if letter == "C" {
+		o.Files = []bootfiles.File{o.Files[0], file(bootfiles.Folder+"/keys", 10)}
+	}
+	return o
 }
 
 // prepared puts them on the card.
@@ -116,7 +121,8 @@ func TestSecretsOfTheKilled(t *testing.T) {
 		return m
 	}
 	for name, work := range map[string]func(Medium) error{
-		"the first time": func(m Medium) error { return prepared(m, "B") }, "other secrets": func(m Medium) error { return prepared(m, "B") }, "undo": undone,
+		"the first time": func(m Medium) error { return prepared(m, "B") }, "other secrets": func(m Medium) error { return prepared(m, "B") },
+		"fewer secrets": func(m Medium) error { return prepared(m, "C") }, "undo": undone,
 	} {
 		path := fatImage(t, "16", 5*mb)
 		if name != "the first time" {
@@ -156,7 +162,7 @@ func TestSecretsOfTheKilled(t *testing.T) {
 			if err := undone(now); err != nil {
 				t.Fatalf("%s: after %d writes: %v", name, n, err)
 			}
-			if a, b := raw(t, path, "A"), raw(t, path, "B"); a+b > 0 {
+			if a, b := raw(t, path, "A"), raw(t, path, "B")+raw(t, path, "C"); a+b > 0 {
 				t.Fatalf("%s: killed after %d writes, and taken back: %d of the old and %d of the new are left", name, n, a, b)
 			}
 			if text, err := now.Read("cmdline.txt"); err != nil || string(text) != "root=x\n" {
@@ -168,6 +174,33 @@ func TestSecretsOfTheKilled(t *testing.T) {
 		}
 		if halves == 0 || writes < 20 {
 			t.Errorf("%s: %d of %d interruptions were seen", name, halves, writes)
+		}
+	}
+}
+
+// The same on a mounted card, killed behind any change.
+func TestSecretsOfTheKilledInAFolder(t *testing.T) {
+	for letter, want := range map[string]int{"B": 4, "C": 5} {
+		for n := range want {
+			dir := bootFolder(t)
+			m := open(t, dir)
+			if err := prepared(m, "A"); err != nil {
+				t.Fatal(err)
+			}
+			record, err := bootfiles.ReadRecord(m.Read)
+			if err != nil {
+				t.Fatal(err)
+			}
+			list, err := bootfiles.Renew(m.Read, record, secrets(letter))
+			if err != nil || len(list) != want {
+				t.Fatalf("%s: %d changes, want %d: %v", letter, len(list), want, err)
+			}
+			if err := errors.Join(m.Write(list[:n]), undone(m)); err != nil {
+				t.Fatalf("%s: after %d changes: %v", letter, n, err)
+			}
+			if entries, err := os.ReadDir(dir); err != nil || len(entries) != 2 {
+				t.Errorf("%s: after %d changes, and taken back: the folder has %v: %v", letter, n, entries, err)
+			}
 		}
 	}
 }
