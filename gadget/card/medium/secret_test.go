@@ -168,8 +168,10 @@ func TestSecretsOfTheKilled(t *testing.T) {
 			if text, err := now.Read("cmdline.txt"); err != nil || string(text) != "root=x\n" {
 				t.Fatalf("%s: after %d writes: cmdline.txt is %q: %v", name, n, text, err)
 			}
-			if text, err := now.Read(bootfiles.NetworkConfig); err != nil || text != nil {
-				t.Fatalf("%s: after %d writes: %q is left: %v", name, n, text, err)
+			for _, file := range []string{"provision", bootfiles.Folder + "/account", bootfiles.NetworkConfig} {
+				if text, err := now.Read(file); err != nil || text != nil {
+					t.Fatalf("%s: after %d writes: of %s %.40q is left: %v", name, n, file, text, err)
+				}
 			}
 		}
 		if halves == 0 || writes < 20 {
