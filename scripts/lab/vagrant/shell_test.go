@@ -126,6 +126,38 @@ func (s *shell) sshTo(machine, command string) string {
 	return s.must(5*time.Minute, "vagrant ssh "+machine+" --no-tty -c "+quote(command))
 }
 
+// lives waits until the connection of connect has said something more, and fails where it is gone or silent.
+const lives = `n=$(wc -l < stream); for _ in $(seq 600); do [ $(wc -l < stream) -lt $((n + 3)) ] || break; sleep 0.2; done; ` +
+	`kill -0 $(cat stream.pid) && [ $(wc -l < stream) -ge $((n + 3)) ] || { tail stream; false; }`
+
+// connect opens a connection by SSH that says what time it is in the machine, five times a second.
+func (s *shell) connect() {
+	s.must(time.Minute, `vagrant ssh --no-tty -c 'while date +%s.%N; do sleep 0.2; done' > stream 2>&1 & echo $! > stream.pid`)
+	s.must(3*time.Minute, lives)
+}
+
+// disconnect ends it; until then it has to have lived.
+func (s *shell) disconnect(t *testing.T) {
+	s.must(3*time.Minute, lives)
+	t.Logf("the connection was silent for at most %.1f s, by the guest's clock", longest(s.must(time.Minute, "pkill -P $(cat stream.pid); cat stream")))
+}
+
+// longest is the greatest step between lines that are times in seconds.
+func longest(text string) float64 {
+	var last, most float64
+	for _, l := range strings.Fields(text) {
+		at, err := strconv.ParseFloat(l, 64)
+		if err != nil {
+			continue
+		}
+		if last > 0 {
+			most = max(most, at-last)
+		}
+		last = at
+	}
+	return most
+}
+
 func quote(s string) string { return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'" }
 
 // box makes the box of Debian packages.

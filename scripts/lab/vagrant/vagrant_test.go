@@ -151,10 +151,13 @@ func testMachine(t *testing.T, root string) {
 	if out := s.must(time.Minute, "vagrant validate"); !strings.Contains(out, "validated successfully") {
 		t.Errorf("validate: %s", out)
 	}
-	out := s.must(5*time.Minute, "vagrant up --provider=lxc --no-tty")
+	s.must(5*time.Minute, "vagrant up --provider=lxc --no-tty --no-provision")
+	s.connect()
+	out := s.must(5*time.Minute, "vagrant provision --no-tty")
+	s.disconnect(t)
 	for _, want := range []string{"provision: installed /usr/local/bin/provision", "done and verified", "installed /etc/provision/provision.yaml"} {
 		if !strings.Contains(out, want) {
-			t.Errorf("up does not say %q:\n%s", want, out)
+			t.Errorf("provision does not say %q:\n%s", want, out)
 		}
 	}
 	if strings.Contains(out, "\r\n") || strings.Contains(out, "uploading") {
