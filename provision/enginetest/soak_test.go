@@ -27,7 +27,7 @@ func pairs() int {
 	if n, err := strconv.Atoi(os.Getenv("PROVISION_SOAK")); err == nil {
 		return n
 	}
-	return 10000
+	return 4000
 }
 
 func seed() uint64 {
