@@ -229,7 +229,7 @@ func TestPageOfKeys(t *testing.T) {
 	const head = `# The keys of JSON and YAML
 
 What every command prints with ` + "`-o json`" + ` and ` + "`-o yaml`" + `. This page is made of the program and its sources
-(` + "`make golden`" + `). Keys do not change their name or meaning and do not go away within a major version; new ones may be
+(` + "`make docs`" + `). Keys do not change their name or meaning and do not go away within a major version; new ones may be
 added, so ignore what you do not know. A key with ` + "`?`" + ` is left out where it has nothing to say. Times are RFC 3339;
 durations whose keys end in ` + "`_ns`" + ` are nanoseconds.
 

@@ -33,6 +33,7 @@ type pty struct {
 	keyboard *os.File
 	mu       sync.Mutex
 	screen   strings.Builder
+	news     chan struct{} // something more is on the screen
 	over     chan struct{}
 }
 
@@ -59,7 +60,7 @@ func openPTY(t *testing.T, columns uint16) *pty {
 			t.Fatal(err)
 		}
 	}
-	p := &pty{File: s, keyboard: m, over: make(chan struct{})}
+	p := &pty{File: s, keyboard: m, news: make(chan struct{}, 1), over: make(chan struct{})}
 	go func() {
 		defer close(p.over)
 		buf := make([]byte, 4096)
@@ -68,6 +69,10 @@ func openPTY(t *testing.T, columns uint16) *pty {
 			p.mu.Lock()
 			p.screen.Write(buf[:n])
 			p.mu.Unlock()
+			select {
+			case p.news <- struct{}{}:
+			default: // whoever waits has yet to look
+			}
 			if err != nil { // EIO: nobody has the other side open any more
 				return
 			}
@@ -85,9 +90,18 @@ func (p *pty) text() string {
 // await waits until the screen has shown a text.
 func (p *pty) await(t *testing.T, text string) {
 	t.Helper()
-	for end := time.Now().Add(time.Minute); !strings.Contains(p.text(), text); time.Sleep(10 * time.Millisecond) {
-		if time.Now().After(end) {
-			t.Fatalf("%q has not been shown, but %q", text, p.text())
+	p.awaitTimes(t, text, 1)
+}
+
+// awaitTimes waits until it has shown it so many times.
+func (p *pty) awaitTimes(t *testing.T, text string, times int) {
+	t.Helper()
+	late := time.After(time.Minute)
+	for strings.Count(p.text(), text) < times {
+		select {
+		case <-p.news:
+		case <-late:
+			t.Fatalf("%q has not been shown %d times, but %q", text, times, p.text())
 		}
 	}
 }
@@ -390,14 +404,14 @@ func TestColoursOnTerminalsOnly(t *testing.T) {
 	}
 }
 
-// Only the one place that asks whether colours are wanted writes them; the progress bar and line write none. QR codes have their own.
-func TestColoursComeFromOnePlace(t *testing.T) {
+// inSources visits all nodes of the package's sources without its tests.
+func inSources(t *testing.T, visit func(where token.Position, node ast.Node)) {
+	t.Helper()
 	set := token.NewFileSet()
 	names, err := filepath.Glob("*.go")
 	if err != nil {
 		t.Fatal(err)
 	}
-	n := 0
 	for _, name := range names {
 		if strings.HasSuffix(name, "_test.go") {
 			continue
@@ -407,15 +421,25 @@ func TestColoursComeFromOnePlace(t *testing.T) {
 			t.Fatal(err)
 		}
 		ast.Inspect(file, func(node ast.Node) bool {
-			if l, ok := node.(*ast.BasicLit); ok && l.Kind == token.STRING && strings.Contains(l.Value, `\x1b`) {
-				n++
-				if name != "output.go" && name != "page.go" {
-					t.Errorf("%s: an escape sequence", set.Position(l.Pos()))
-				}
+			if node != nil {
+				visit(set.Position(node.Pos()), node)
 			}
 			return true
 		})
 	}
+}
+
+// Only the one place that asks whether colours are wanted writes them; the progress bar and line write none. QR codes have their own.
+func TestColoursComeFromOnePlace(t *testing.T) {
+	n := 0
+	inSources(t, func(where token.Position, node ast.Node) {
+		if l, ok := node.(*ast.BasicLit); ok && l.Kind == token.STRING && strings.Contains(l.Value, `\x1b`) {
+			n++
+			if where.Filename != "output.go" && where.Filename != "page.go" {
+				t.Errorf("%s: an escape sequence", where)
+			}
+		}
+	})
 	if n < 2 {
 		t.Errorf("%d escape sequences were found", n)
 	}
@@ -423,43 +447,28 @@ func TestColoursComeFromOnePlace(t *testing.T) {
 
 // Results go by way of results(), which takes the line away: g.stdout itself is only looked at.
 func TestResultsComeFromOnePlace(t *testing.T) {
-	set := token.NewFileSet()
-	names, err := filepath.Glob("*.go")
-	if err != nil {
-		t.Fatal(err)
-	}
 	isStdout := func(n ast.Expr) bool {
 		s, ok := n.(*ast.SelectorExpr)
 		return ok && s.Sel.Name == "stdout"
 	}
 	looks := map[string]bool{"page": true, "coloured": true, "SetOut": true}
 	n := 0
-	for _, name := range names {
-		if strings.HasSuffix(name, "_test.go") {
-			continue
-		}
-		file, err := parser.ParseFile(set, name, nil, 0)
-		if err != nil {
-			t.Fatal(err)
-		}
-		ast.Inspect(file, func(node ast.Node) bool {
-			bad := false
-			switch node := node.(type) {
-			case *ast.SelectorExpr: // g.stdout.Write
-				bad = isStdout(node.X)
-			case *ast.CallExpr: // fmt.Fprintln(g.stdout
-				s, ok := node.Fun.(*ast.SelectorExpr)
-				if slices.ContainsFunc(node.Args, isStdout) {
-					n++
-					bad = !ok || !looks[s.Sel.Name]
-				}
+	inSources(t, func(where token.Position, node ast.Node) {
+		bad := false
+		switch node := node.(type) {
+		case *ast.SelectorExpr: // g.stdout.Write
+			bad = isStdout(node.X)
+		case *ast.CallExpr: // fmt.Fprintln(g.stdout
+			s, ok := node.Fun.(*ast.SelectorExpr)
+			if slices.ContainsFunc(node.Args, isStdout) {
+				n++
+				bad = !ok || !looks[s.Sel.Name]
 			}
-			if bad {
-				t.Errorf("%s: a result is written past results()", set.Position(node.Pos()))
-			}
-			return true
-		})
-	}
+		}
+		if bad {
+			t.Errorf("%s: a result is written past results()", where)
+		}
+	})
 	if n < 3 {
 		t.Errorf("standard output is looked at in %d places only", n)
 	}
@@ -483,7 +492,8 @@ func TestSecretsAreNotShown(t *testing.T) {
 		text, ok, err := s.typed(t.Context(), screen.File, screen.File)
 		got <- fmt.Sprint(text, ok, err)
 	}()
-	screen.await(t, `The passphrase of "home" (it is not shown): `)
+	const prompt = `The passphrase of "home" (it is not shown): `
+	screen.await(t, prompt)
 	if echoes(screen) {
 		t.Error("what is typed is shown")
 	}
@@ -502,10 +512,9 @@ func TestSecretsAreNotShown(t *testing.T) {
 		_, ok, err := s.typed(ctx, screen.File, screen.File)
 		got <- fmt.Sprint(ok, err)
 	}()
-	for end := time.Now().Add(time.Minute); echoes(screen); time.Sleep(time.Millisecond) {
-		if time.Now().After(end) {
-			t.Fatal("what is typed the second time is shown")
-		}
+	screen.awaitTimes(t, prompt, 2)
+	if echoes(screen) {
+		t.Error("what is typed the second time is shown")
 	}
 	cancel(errors.New("interrupted"))
 	if text := <-got; text != "true interrupted" || !echoes(screen) {

@@ -63,7 +63,7 @@ echo ledger $(ls /var/lib/provision/engine/ledger)
 // of it are neither that machine nor each other, and are right by themselves.
 func TestBox(t *testing.T) {
 	if !full {
-		t.Skip("boxes that are made of machines: PROVISION_LAB_FULL=1 runs it")
+		t.Skip("skipped: boxes that are made of machines take minutes; PROVISION_LAB_FULL=1 (make test-all) runs it")
 	}
 	lab.Need(t, lab.Vagrant)
 	plugin, err := filepath.Abs("../../../vagrant/lib/vagrant-provision.rb")

@@ -42,7 +42,7 @@ end
 // was there before the provisioner stays, and so do the metrics over a reboot.
 func TestLibvirt(t *testing.T) {
 	if !full {
-		t.Skip("an emulated virtual machine: PROVISION_LAB_FULL=1 runs it")
+		t.Skip("skipped: an emulated virtual machine takes minutes; PROVISION_LAB_FULL=1 (make test-all) runs it")
 	}
 	lab.Need(t, lab.Vagrant)
 	dir := t.TempDir()

@@ -48,7 +48,7 @@ func TestWalks(t *testing.T) {
 		seen[w.page] = true
 		t.Run(w.page, func(t *testing.T) {
 			if !w.quick && !full {
-				t.Skip("walked with PROVISION_LAB_FULL=1")
+				t.Skip("skipped: three pages are walked in each run, all of them with PROVISION_LAB_FULL=1 (make test-all)")
 			}
 			t.Parallel()
 			w.walk(t)

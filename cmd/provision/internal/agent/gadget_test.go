@@ -19,6 +19,7 @@ import (
 	"github.com/provision-net/provision/provision/resource/daemon"
 	"github.com/provision-net/provision/provision/resource/file"
 	"github.com/provision-net/provision/provision/resource/link"
+	"github.com/provision-net/provision/provision/resource/usbgadget"
 )
 
 func usbLinks() []GadgetLink {
@@ -285,5 +286,26 @@ func TestUnable(t *testing.T) {
 	c.Profile = "none"
 	if _, err := a.gadgetPlan(t.Context(), f, c); !errors.Is(err, ErrConfig) {
 		t.Errorf("a wrong profile: %v", err)
+	}
+}
+
+// What the server needs is written while the host makes the device's acquaintance: behind the binding, and before the link is up.
+func TestWrittenBehindTheBinding(t *testing.T) {
+	c := gadget.Config{Gadget: gadget.Gadget{Profile: gadget.Modern}}
+	a := &Agent{Options: Options{Root: t.TempDir(), Log: slog.New(slog.DiscardHandler), Config: Config{Version: 1, Gadget: c}}}
+	r, err := a.gadgetPlan(t.Context(), usbMachine(), c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	last := map[string]int{}
+	for i, w := range r.Desired.Wants {
+		kind := w.Kind
+		if w.Ref == file.Ref(GadgetPath) {
+			kind = GadgetPath
+		}
+		last[kind] = i + 1
+	}
+	if udc, memo, up := last[usbgadget.KindUDC], last[GadgetPath], last[link.Kind]; udc == 0 || memo != udc+1 || up <= memo {
+		t.Errorf("bound at %d, written at %d, up at %d", udc, memo, up)
 	}
 }
