@@ -147,6 +147,9 @@ func (e *Engine) turnBack(j *journal) error {
 	}
 	if st.ledger != nil && st.ledger.Seq >= j.snap.Seq && j.name == snapshotName(j.snap.Seq) {
 		rolling := rollingName(j.snap.Seq)
+		if err := e.Store.mark(); err != nil {
+			return err
+		}
 		if err := e.Store.files.Rename(j.name, rolling); err != nil {
 			return fmt.Errorf("cannot write the state: %w", err)
 		}
@@ -259,6 +262,9 @@ func (e *Engine) Recover(ctx context.Context) (Result, error) {
 			} else {
 				res.Recovered = true
 			}
+		}
+		if len(st.active) == 0 {
+			_ = e.Store.unmark()
 		}
 		return errors.Join(stuck...)
 	})

@@ -141,7 +141,7 @@ func (e *Engine) tidy(l *ledger, committed []uint64, first map[Ref]Attrs) {
 			err = e.Store.writeFirst(keep)
 		}
 	}
-	if err != nil {
+	if err = errors.Join(err, e.Store.unmark()); err != nil {
 		e.log().Warn("cannot tidy the state", "err", err)
 	}
 }

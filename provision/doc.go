@@ -50,6 +50,7 @@
 //	first            first-seen values of the ledger's references
 //	snapshot-NNNNNN  all values before run N, its triggers and holds, the ledger before it; then its journal
 //	rolling-NNNNNN   the same of a committed run that is being rolled back
+//	unfinished       empty; there whenever a run has had an effect and is neither committed nor undone
 //
 // Each file begins with its format, length and checksum. A newer format is refused
 // (*VersionError), damage is told (*CorruptError), nothing is guessed.

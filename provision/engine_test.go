@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"reflect"
 	"sync"
 	"testing"
@@ -18,6 +19,7 @@ type kv struct {
 	gets map[string]int
 	sets int
 	fail func(name string, want provision.Attrs) error
+	seen func() // before each effect
 }
 
 func newKV() *kv { return &kv{m: map[string]provision.Attrs{}, gets: map[string]int{}} }
@@ -39,6 +41,9 @@ func (r *kv) Get(_ context.Context, name string) (provision.Attrs, error) {
 }
 
 func (r *kv) Set(_ context.Context, name string, have, want provision.Attrs) error {
+	if r.seen != nil {
+		r.seen()
+	}
 	if r.fail != nil {
 		if err := r.fail(name, want); err != nil {
 			return err
@@ -130,8 +135,19 @@ type rig struct {
 func newRig(t *testing.T) *rig {
 	t.Helper()
 	r := &rig{kv: newKV(), bell: &bell{}, clock: &clock{boot: "first", up: time.Hour}, dir: t.TempDir() + "/state"}
+	r.kv.seen = func() {
+		if _, err := os.Stat(r.dir); err == nil && !r.marked() {
+			t.Error("an effect, and a boot would not know that there is something to finish")
+		}
+	}
 	r.reopen(t)
 	return r
+}
+
+// marked reports whether a boot would look for what is not finished.
+func (r *rig) marked() bool {
+	_, err := os.Stat(r.dir + "/unfinished")
+	return err == nil
 }
 
 // reopen is what the next process sees.
@@ -179,6 +195,9 @@ func (r *rig) mustApply(t *testing.T, d provision.Desired, opt provision.ApplyOp
 	res, err := r.Apply(context.Background(), d, opt)
 	if err != nil {
 		t.Fatalf("apply: %v", err)
+	}
+	if r.marked() != (res.Pending > 0) {
+		t.Fatalf("%v to be confirmed, and a boot would look for what is not finished: %v", res.Pending, r.marked())
 	}
 	return res
 }

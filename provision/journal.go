@@ -42,6 +42,9 @@ func (s *Store) beginJournal(snap *snapshot, first map[Ref]Attrs) (*journal, err
 			return nil, err
 		}
 	}
+	if err := s.mark(); err != nil {
+		return nil, err
+	}
 	if err := s.replaceBytes(name, data); err != nil {
 		return nil, err
 	}
@@ -143,7 +146,11 @@ func (j *journal) drop() error {
 	if err := j.store.files.Remove(j.name); err != nil {
 		return fmt.Errorf("cannot write the state: %w", err)
 	}
-	return j.store.syncDir()
+	if err := j.store.syncDir(); err != nil {
+		return err
+	}
+	_ = j.store.unmark() // the run is over in any case
+	return nil
 }
 
 // waiting returns the time left of a pending confirmation, 0 when there is none or

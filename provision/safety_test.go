@@ -56,6 +56,16 @@ func TestStuck(t *testing.T) {
 		t.Fatal(err)
 	}
 	r.is(t, map[string]provision.Attrs{"a": {"x": "0"}, "b": {"x": "0"}})
+	if r.marked() {
+		t.Error("all is as before, and the next boot looks for what is not finished")
+	}
+	// A mark whose removal did not reach the disk.
+	if err := os.WriteFile(r.dir+"/unfinished", nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if res, err := r.Recover(bg); err != nil || res.Recovered || r.marked() {
+		t.Errorf("nothing to recover: %+v %v, the mark is still there: %v", res, err, r.marked())
+	}
 }
 
 func TestForeign(t *testing.T) {

@@ -24,6 +24,9 @@ const (
 	snapshotPrefix = "snapshot-"
 	rollingPrefix  = "rolling-"
 	tmpSuffix      = ".tmp"
+	// unfinishedName is there while a run is neither committed nor undone: a boot that does not find it need not start a program
+	// to learn that there is nothing to finish (ConditionPathExists=, systemd.unit(5)).
+	unfinishedName = "unfinished"
 )
 
 // keepSnapshots is how many committed runs can be rolled back.
@@ -81,6 +84,7 @@ type stored struct {
 	ledger    *ledger  // nil: nothing was ever committed
 	active    []string // snapshots to be settled, newest first
 	committed []uint64 // snapshots to be kept, ascending
+	marked    bool     // unfinishedName is there
 }
 
 // load reads the ledger and the names of the snapshots.
@@ -104,6 +108,7 @@ func (s *Store) load() (*stored, error) {
 			}
 			seq = st.ledger.Seq
 		}
+		st.marked = st.marked || n == unfinishedName
 	}
 	for _, n := range names {
 		prefix, digits := splitName(n)
@@ -217,6 +222,24 @@ func (s *Store) syncDir() error {
 		return fmt.Errorf("cannot write the state: %w", err)
 	}
 	return nil
+}
+
+// mark says that a run is not finished; the caller syncs the directory before the first effect.
+func (s *Store) mark() error {
+	if err := s.files.Write(unfinishedName, nil); err != nil {
+		return fmt.Errorf("cannot write the state: %w", err)
+	}
+	return nil
+}
+
+// unmark takes the mark away when all runs are finished. A mark that stays, or comes back after a power cut, costs the next boot a
+// look and nothing else.
+func (s *Store) unmark() error {
+	st, err := s.load()
+	if err != nil || !st.marked || len(st.active) > 0 {
+		return err
+	}
+	return s.files.Remove(unfinishedName)
 }
 
 // writeFirst replaces the first-seen values; the caller syncs the directory.

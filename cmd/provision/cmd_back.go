@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"slices"
 	"time"
 
@@ -94,6 +95,7 @@ and named, and the status is 2; --force takes it back too.` + "\n" + exitHelp,
 
 func newRecover(g *globals) *cobra.Command {
 	var wait time.Duration
+	var boot bool
 	c := &cobra.Command{
 		Use:   "recover",
 		Short: "Finish what a crash, a power cut or a missing confirmation left",
@@ -102,6 +104,9 @@ a change that nobody confirmed in time is undone. It does nothing on a machine w
 ('provision hook systemd' prints the unit).` + "\n" + exitHelp,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if boot && g.root != "/" {
+				return usageError{errors.New("--boot is for a machine that boots: it does not go with --root")}
+			}
 			if err := g.needRoot("recover"); err != nil {
 				return err
 			}
@@ -110,6 +115,11 @@ a change that nobody confirmed in time is undone. It does nothing on a machine w
 				return err
 			}
 			r, err := a.Recover(cmd.Context(), wait)
+			if boot {
+				// Whether it could go back or not, what was committed is to be there when the network comes.
+				_, e := a.Restore(cmd.Context())
+				err = errors.Join(err, e)
+			}
 			if err != nil {
 				return err
 			}
@@ -122,8 +132,10 @@ a change that nobody confirmed in time is undone. It does nothing on a machine w
 			})
 		},
 	}
-	c.Flags().DurationVar(&wait, "wait", 0, "let this `time` pass first and stay until no confirmation is open")
-	_ = c.Flags().MarkHidden("wait")
+	f := c.Flags()
+	f.DurationVar(&wait, "wait", 0, "let this `time` pass first and stay until no confirmation is open")
+	f.BoolVar(&boot, "boot", false, "put back afterwards what the kernel has forgotten, as restore does")
+	_ = f.MarkHidden("wait")
 	return c
 }
 

@@ -268,7 +268,7 @@ func (c *cutter) run(what int, rnd *rand.Rand) bool {
 	return len(c.rep.Bad) == 0
 }
 
-// after is what the next boot finds.
+// after is what the next boot finds. Without the mark it does not even look.
 func (c *cutter) after(m *Machine, img *MemFiles, what string) {
 	if len(c.rep.Bad) > 0 {
 		return
@@ -280,9 +280,15 @@ func (c *cutter) after(m *Machine, img *MemFiles, what string) {
 	e := next.Engine(img.Store(), c.p.from, c.p.to)
 	next.Clock.Reboot() // nothing waits over a reboot
 	next.Settle()
-	if _, err := e.Recover(ctx); err != nil {
-		c.bad("%s: recover: %v", what, err)
-		return
+	if _, err := img.Read("unfinished"); err == nil { // as the boot's unit has it
+		if _, err := e.Recover(ctx); err != nil {
+			c.bad("%s: recover: %v", what, err)
+			return
+		}
+		if _, err := img.Read("unfinished"); err == nil {
+			c.bad("%s: when all was finished the mark was still there", what)
+			return
+		}
 	}
 	next.Settle()
 	toGoal, toStart := next.State.Diff(c.p.goal), next.State.Diff(c.p.start)

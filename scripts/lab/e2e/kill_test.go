@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -62,20 +63,15 @@ func (c condition) require(t *testing.T, m *lab.Machine, what string) {
 	})
 }
 
-// recoverUnit runs `provision recover` early in each boot.
-var recoverUnit = lab.Overlay{
-	"/etc/systemd/system/provision-recover.service": {Content: `[Unit]
-Description=Settle what an interrupted provision left
-DefaultDependencies=no
-After=local-fs.target
-Before=network-pre.target
-Wants=network-pre.target
-
-[Service]
-Type=oneshot
-ExecStart=/usr/local/bin/provision -v recover
-`},
-	"/etc/systemd/system/sysinit.target.wants/provision-recover.service": {Link: "/etc/systemd/system/provision-recover.service"},
+// recoverUnit is the program's own unit, which runs early in each boot that has something to finish.
+func recoverUnit(t *testing.T) lab.Overlay {
+	t.Helper()
+	text, err := os.ReadFile("../../../cmd/provision/provision-recover.service")
+	if err != nil {
+		t.Fatal(err)
+	}
+	const path = "/etc/systemd/system/provision-recover.service"
+	return lab.Overlay{path: {Content: string(text)}, "/etc/systemd/system/sysinit.target.wants/provision-recover.service": {Link: path}}
 }
 
 // faulty runs the program that has faults built in.
@@ -131,7 +127,7 @@ func together(t *testing.T, names []string, f func(t *testing.T, name string)) {
 // bothWays boots a machine that knows its old condition, and the one that an apply makes of it.
 func bothWays(t *testing.T, name string) (m *lab.Machine, old, next condition, writes int) {
 	t.Helper()
-	_, m = boot(t, name, lab.WorldOpts{}, lab.BootOpts{Binary: crashing, Overlay: recoverUnit})
+	_, m = boot(t, name, lab.WorldOpts{}, lab.BootOpts{Binary: crashing, Overlay: recoverUnit(t)})
 	await(t, m, name, "eth0", "eth1")
 	old = conditionOf(t, m)
 	first := apply(t, m)
