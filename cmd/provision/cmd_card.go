@@ -14,7 +14,7 @@ import (
 )
 
 // newCard is for the machine that prepares cards. The smallest boards, whose cards are prepared, do without it.
-func newCard(g *globals) []*cobra.Command {
+var newCard = func(g *globals) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "card",
 		Short: "SD cards and images of a Raspberry Pi: prepare, undo, doctor, flash",
@@ -25,7 +25,7 @@ image, which needs neither a mount nor root.`,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	c.AddCommand(newCardPrepare(g), newCardUndo(g), newCardDoctor(g), newCardFlash(g))
-	return []*cobra.Command{c}
+	return c
 }
 
 // cardStuck reports whether an error says that a card is half-written.

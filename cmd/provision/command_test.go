@@ -43,8 +43,8 @@ func everyCommand(t *testing.T) []*cobra.Command {
 	return out
 }
 
-// TestServeByItself: the command line that knows only serve is, to who calls serve, the same as the whole.
-func TestServeByItself(t *testing.T) {
+// TestCommandsByThemselves: the command line that knows only the command that is called is, to who calls it, the same as the whole.
+func TestCommandsByThemselves(t *testing.T) {
 	help := func(root *cobra.Command, args ...string) string {
 		var out strings.Builder
 		root.SetOut(&out)
@@ -54,11 +54,16 @@ func TestServeByItself(t *testing.T) {
 		}
 		return out.String()
 	}
-	whole, single := help(newRoot(&globals{}), "serve", "--help"), help(newRoot(&globals{}, "serve"), "serve", "--help")
-	if whole != single || !strings.Contains(single, "provision serve") {
-		t.Errorf("%s\nis not\n%s", single, whole)
+	for name := range makers() {
+		whole, single := help(newRoot(&globals{}), name, "--help"), help(newRoot(&globals{}, name), name, "--help")
+		if whole != single || !strings.Contains(single, "Usage:\n  provision "+name) {
+			t.Errorf("%s\nis not\n%s", single, whole)
+		}
+		if n := len(newRoot(&globals{}, name).Commands()); n != 1 {
+			t.Errorf("%s is one of %d commands that were made", name, n)
+		}
 	}
-	for _, args := range [][]string{{"serve", "more"}, {"serve", "--what"}, {"serve", "-c", "/nowhere"}, {"serve", "--root", "/tmp"}} {
+	for _, args := range [][]string{{"serve", "more"}, {"serve", "--what"}, {"serve", "-c", "/nowhere"}, {"serve", "--root", "/tmp"}, {"gadget", "dwon"}, {"gadget", "up", "x"}, {"host", "--what"}} {
 		code, out, errs := call(t, args...)
 		wcode, wout, werrs := call(t, append([]string{"-v=false"}, args...)...) // the first word is none: the whole
 		if code != wcode || out != wout || errs != werrs || code == 0 {

@@ -28,8 +28,23 @@ type globals struct {
 	device func(selector string) string
 }
 
-// newRoot makes the command line: all of it, or, where the first word says serve, only what serve needs. Clients wait for the server, and
-// of the time from its start to its first answer the other commands and their flags would be a fiftieth.
+// makers make each command of the first level by its name; card is not on the smallest boards.
+func makers() map[string]func(*globals) *cobra.Command {
+	all := map[string]func(*globals) *cobra.Command{
+		"detect": newDetect, "plan": newPlan, "apply": newApply, "verify": newVerify, "rollback": newRollback, "confirm": newConfirm, "revert": newRevert,
+		"recover": newRecover, "generalize": newGeneralize, "hook": newHook, "explain": newExplain, "facts": newFacts, "init": newInit,
+		"validate": newValidate, "schema": newSchema, "version": newVersion, "serve": newServe, "leases": newLeases, "status": newStatus, "why": newWhy,
+		"firewall": newFirewall, "lists": newLists, "watch": newWatch, "restore": newRestore, "gadget": newGadget, "wifi": newWifi,
+		"wireguard": newWireguard, "overlay": newOverlay, "host": newHost,
+	}
+	if newCard != nil {
+		all["card"] = newCard
+	}
+	return all
+}
+
+// newRoot makes the command line: all of it, or, where the first word is a command, that command. Clients wait for the server and hosts for
+// the gadget, and the other commands with their flags would be a fiftieth of the time until then.
 func newRoot(g *globals, args ...string) *cobra.Command {
 	var detect bool
 	c := &cobra.Command{
@@ -77,18 +92,15 @@ Start with 'provision --detect', which needs no root and changes nothing.
 	c.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	c.SetOut(g.stdout) // the commands for completion remember where to write
 	c.SetErr(g.stderr)
-	if serving(args) {
-		c.AddCommand(newServe(g))
+	all := makers()
+	if len(args) > 0 && all[args[0]] != nil {
+		c.AddCommand(all[args[0]](g))
 		c.CompletionOptions.DisableDefaultCmd = true
 		return c
 	}
-	c.AddCommand(
-		newDetect(g), newPlan(g), newApply(g), newVerify(g), newRollback(g), newConfirm(g), newRevert(g), newRecover(g), newGeneralize(g), newHook(g),
-		newExplain(g), newFacts(g), newInit(g), newValidate(g), newSchema(g), newVersion(g),
-		newServe(g), newLeases(g), newStatus(g), newWhy(g),
-		newFirewall(g), newLists(g), newWatch(g), newRestore(g), newGadget(g), newWifi(g), newWireguard(g), newOverlay(g), newHost(g),
-	)
-	c.AddCommand(newCard(g)...)
+	for _, command := range all {
+		c.AddCommand(command(g))
+	}
 	strictBuiltins(c)
 	return c
 }

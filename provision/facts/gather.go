@@ -39,8 +39,9 @@ type Gatherer struct {
 	PID int
 	// EUID gives the effective user id; nil is os.Geteuid.
 	EUID func() int
-	// Bare leaves out who uses the network: clouds, Wi-Fi, sockets, SSH sessions and name servers. Who
-	// makes a device needs none of it, and the question for sockets loads modules of the kernel.
+	// Bare leaves out who uses the network (clouds, Wi-Fi, sockets, SSH sessions and name servers) and the
+	// versions of managers but systemd's number. Who makes a device needs none of it, the question for sockets
+	// loads modules of the kernel, and the packages' database is large.
 	Bare bool
 
 	hook func(op, name string) error // tree.Tree.Hook

@@ -139,7 +139,7 @@ func (r *gathering) daemons(ps processes, un units, pk packages) {
 	if nm.Version == "" {
 		nm.Version = pk["networkmanager"]
 	}
-	if nm.Version == "" && nm.Installed {
+	if nm.Version == "" && nm.Installed && !r.Bare {
 		nm.Version = r.nmVersion()
 	}
 	running(nm, ps, comNM)

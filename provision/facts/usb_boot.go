@@ -101,8 +101,8 @@ func (r *gathering) scripts() []string {
 
 // traces notes what other makers of gadgets left.
 func (r *gathering) traces(u *USB, un units, pk packages) {
-	if pk["rpi-usb-gadget"] != "" {
-		u.Traces = append(u.Traces, "package:rpi-usb-gadget")
+	if pk[gadgetPackage] != "" {
+		u.Traces = append(u.Traces, "package:"+gadgetPackage)
 	}
 	for _, p := range tracePaths {
 		if r.t.Exists(p) {
