@@ -6,6 +6,9 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/provision-net/provision/cmd/provision/internal/agent"
+	"github.com/provision-net/provision/routing/wireguard"
 )
 
 // systemd is the judge of the units that are embedded.
@@ -35,5 +38,21 @@ func TestUnitsAreUnderstood(t *testing.T) {
 				t.Logf("%v: %s", err, out)
 			}
 		})
+	}
+}
+
+// The server starts wherever something is configured that it reads, also where a command has written all of it and there is no file of the
+// user's: systemd skips a unit none of whose conditions with a bar is met, and says so to nobody.
+func TestServerStartsWhereverItIsConfigured(t *testing.T) {
+	met := map[string]bool{}
+	for line := range strings.Lines(serveUnit) {
+		if key, value, ok := strings.Cut(strings.TrimSpace(line), "=|"); ok && strings.HasPrefix(key, "Condition") {
+			met[value] = true
+		}
+	}
+	for _, place := range []string{agent.DefaultPath, wireguard.Folder} {
+		if !met[place] {
+			t.Errorf("%s is not among what starts the server: %v", place, met)
+		}
 	}
 }
