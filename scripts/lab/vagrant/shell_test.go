@@ -12,6 +12,7 @@ import (
 	"runtime"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -160,11 +161,17 @@ func longest(text string) float64 {
 
 func quote(s string) string { return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'" }
 
-// box makes the box of Debian packages.
+var boxing sync.Mutex
+
+// box is the box of Debian packages, made once.
 func box(t *testing.T, name string) string {
 	t.Helper()
-	out := filepath.Join(t.TempDir(), "lab.box")
-	makeBox(t, out, name)
+	boxing.Lock()
+	defer boxing.Unlock()
+	out := filepath.Join(made, name+".box")
+	if _, err := os.Stat(out); err != nil {
+		makeBox(t, out, name)
+	}
 	return out
 }
 

@@ -16,17 +16,27 @@ import (
 	"github.com/provision-net/provision/scripts/lab"
 )
 
-var binary string
+var (
+	binary string
+	made   string // folder of the boxes that tests share
+)
 
-func TestMain(m *testing.M) { os.Exit(lab.MainWithProgram(m, &binary)) }
+func TestMain(m *testing.M) {
+	os.Exit(lab.Main(m, func(dir string) (err error) {
+		made = dir
+		binary, err = lab.Program(dir)
+		return err
+	}))
+}
 
 // full asks for what takes minutes: boxes that are made of machines, and virtual machines.
 var full = os.Getenv("PROVISION_LAB_FULL") != ""
 
 // home is an environment in which Vagrant writes nothing of this host's. vagrant-lxc asks getlogin(3) whom a box belongs to, which
 // without a terminal is $USER or nobody.
-func home(t *testing.T) []string {
-	dir := t.TempDir()
+func home(t *testing.T) []string { return homeIn(t.TempDir()) }
+
+func homeIn(dir string) []string {
 	return append(os.Environ(), "USER=root", "HOME="+dir, "VAGRANT_HOME="+filepath.Join(dir, ".vagrant.d"), "VAGRANT_CHECKPOINT_DISABLE=1", "LC_ALL=C.UTF-8")
 }
 
@@ -60,12 +70,19 @@ func TestPlugin(t *testing.T) {
 	}
 }
 
+// copyOfExamples is a folder with what the examples need of this one, in which they may keep things.
+func copyOfExamples(t *testing.T) string {
+	t.Helper()
+	dir := t.TempDir()
+	command(t, "", os.Environ(), "cp", "-r", "../../../vagrant/lib", "../../../vagrant/provision.sh", "../../../vagrant/examples", dir)
+	return dir
+}
+
 // Each example is what Vagrant takes for a good Vagrantfile.
 func TestExamples(t *testing.T) {
 	lab.Need(t, lab.Vagrant)
 	t.Parallel()
-	dir := t.TempDir()
-	command(t, "", os.Environ(), "cp", "-r", "../../../vagrant/lib", "../../../vagrant/provision.sh", "../../../vagrant/examples", dir)
+	dir := copyOfExamples(t)
 	examples, err := filepath.Glob(filepath.Join(dir, "examples/*/Vagrantfile"))
 	if err != nil || len(examples) < 4 {
 		t.Fatalf("%v (%v)", examples, err)
