@@ -45,6 +45,8 @@ type Slot struct {
 	// N is its place: the metric is first-metric + N. Nil: it has none (a NAT NIC, or
 	// one that came later).
 	N *uint32 `json:"n,omitempty"`
+	// NAT: by its addresses it was taken for one. It stays one while it has none.
+	NAT bool `json:"nat,omitempty"`
 	// Late: it was plugged into the running machine and no rule names it, so it never
 	// gets a better metric than those that were there.
 	Late bool `json:"late,omitempty"`

@@ -141,8 +141,16 @@ func (p *policy) collect(roles map[int]RoleVerdict) {
 	}
 	p.fresh = len(p.mem.NICs) == 0
 	p.files = claim.Of(p.f)
+	bound := p.mem.bind(p.links())
 	for _, l := range p.f.Links {
 		c := &candidate{link: l, owner: byName[l.Name], verdict: roles[l.Index], slot: -1}
+		if i, ok := bound[l.Index]; ok {
+			c.slot = i
+			// At boot the lease may come after the plan.
+			if p.mem.NICs[i].NAT && c.verdict.Role == facts.RoleBridged && len(ipv4Of(p.f, l)) == 0 && otherUplinks(p.f, l) > 0 {
+				c.verdict = RoleVerdict{facts.RoleNAT, NATThreshold, []string{"it was behind NAT, and has no address yet"}}
+			}
+		}
 		c.rule, c.ruleAt, c.ruled = p.cfg.rule(l, c.verdict.Role)
 		if c.ruled && c.rule.Role != "" {
 			c.verdict = RoleVerdict{c.rule.Role, 100, []string{fmt.Sprintf("nics[%d].role says so", c.ruleAt)}}
@@ -267,17 +275,11 @@ func (p *policy) slot(c *candidate) *Slot {
 // allot gives the uplinks their metrics: first-metric plus their place in the order
 // in which they were first seen. What a rule sets explicitly is left out of the row.
 func (p *policy) allot() {
-	bound := p.mem.bind(p.links())
 	used := map[uint32]bool{}
 	next := uint32(0)
 	for _, s := range p.mem.NICs {
 		if s.N != nil {
 			used[*s.N], next = true, max(next, *s.N+1)
-		}
-	}
-	for _, c := range p.all {
-		if i, ok := bound[c.link.Index]; ok {
-			c.slot = i
 		}
 	}
 	first := p.firstMetric()
@@ -294,6 +296,7 @@ func (p *policy) allot() {
 		}
 		isNew := c.slot < 0
 		s := p.slot(c)
+		s.NAT = c.verdict.Role == facts.RoleNAT && (!c.ruled || c.rule.Role == "")
 		if isNew && !p.fresh && c.verdict.Role != facts.RoleNAT && p.before.plugged(c.link, p.f.Machine.BootID) {
 			s.Late = true
 		}
@@ -346,10 +349,8 @@ func (p *policy) inRow(c *candidate) bool {
 }
 
 func (p *policy) links() []facts.Link {
-	var out []facts.Link
-	for _, c := range p.byBus() {
-		out = append(out, c.link)
-	}
+	out := slices.Clone(p.f.Links)
+	sort.SliceStable(out, func(i, j int) bool { return busOrder(out[i], out[j]) < 0 })
 	return out
 }
 

@@ -3,6 +3,7 @@ package backends_test
 import (
 	"errors"
 	"fmt"
+	"net/netip"
 	"slices"
 	"strings"
 	"testing"
@@ -206,6 +207,24 @@ func TestMemory(t *testing.T) {
 	})
 	check("the card was moved to another slot and renamed", "boot-2", "enp0s3 1000/1000, enp5s0 10/10", mem, func(f *facts.Facts) {
 		f.Links[2].Name, f.Links[2].Udev["ID_PATH"] = "enp5s0", "pci-0000:05:00.0"
+	})
+
+	quiet := func(f *facts.Facts) { // enp0s3 has no lease yet
+		f.Addrs = slices.DeleteFunc(f.Addrs, func(a facts.Address) bool { return a.Link == 2 && a.Prefix.Addr().Is4() })
+		f.Routes = slices.DeleteFunc(f.Routes, func(r facts.Route) bool { return r.Link == 2 && !r.Dst.Addr().Is6() })
+	}
+	check("it was behind NAT, and has no lease yet", "boot-2", "enp0s3 1000/1000, enp0s8 10/10", mem, quiet)
+	check("the same alone", "boot-2", "", mem, func(f *facts.Facts) {
+		quiet(f)
+		f.Links = f.Links[:2]
+	})
+	check("nobody knows that it was", "boot-2", "", backends.Memory{}, quiet)
+	check("it is in another network now", "boot-2", "", mem, func(f *facts.Facts) {
+		for i := range f.Addrs {
+			if a := &f.Addrs[i]; a.Link == 2 && a.Prefix.Addr().Is4() {
+				a.Prefix = netip.MustParsePrefix("192.168.5.7/24")
+			}
+		}
 	})
 
 	if _, err := backends.ParseMemory([]byte(`{"version": 99}`)); err == nil || !strings.Contains(err.Error(), "newer version") {

@@ -51,3 +51,36 @@ func TestSilentDHCPServer(t *testing.T) {
 		})
 	}
 }
+
+// The NAT's server answers later than the boot's own apply plans: the NIC is what it was, nothing is written, and it loses from its
+// first lease on.
+func TestLeaseAfterBoot(t *testing.T) {
+	names := []string{"bookworm-netplan"}
+	if full {
+		names = append(names, "bookworm-nm", "trixie-netplan", "trixie-nm")
+	}
+	for _, name := range names {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w, m := boot(t, name, lab.WorldOpts{}, lab.BootOpts{})
+			await(t, m, name, "eth0", "eth1")
+			must(t, m, 0, "apply")
+			awaitWinner(t, m, 4, "eth1 metric 10")
+			etc := m.TreeDigest(t, "/etc").Without(volatile...)
+			w.KillDHCP("eth0")
+			m.Reboot(t)
+			m.AwaitDefaults(t, 40*time.Second, "eth1")
+			if o := apply(t, m); o.Result.Writes != 0 {
+				t.Errorf("without a lease it wrote %d times", o.Result.Writes)
+			}
+			if diff := etc.Diff(m.TreeDigest(t, "/etc").Without(volatile...)); len(diff) > 0 {
+				t.Errorf("/etc is another: %v", diff)
+			}
+			w.StartDHCP("eth0")
+			m.AwaitDefaults(t, 90*time.Second, "eth0")
+			if got := defaults(m, 4); got != "eth0 1000, eth1 10" {
+				t.Errorf("with its lease: %s", got)
+			}
+		})
+	}
+}
