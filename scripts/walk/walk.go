@@ -103,7 +103,7 @@ func Walkers() []Walker {
 		{"firewall.md", "TestWalks"},
 		{"gadget.md", "TestWalks"},
 		{"ifupdown.md", "TestWalks"},
-		{"install.md", "TestWalks"}, // and TestInstallScript, TestSystemExtension
+		{"install.md", "TestWalks"}, // and TestInstallScript, TestSystemExtensionBoots
 		{"kill-switch.md", "TestWalks"},
 		{"kubernetes.md", "TestWalks"},
 		{"netplan.md", "TestWalks"},
