@@ -75,6 +75,9 @@ func parts(t *testing.T, text string) (config, script string) {
 		}
 		out = append(out, string(b))
 	}
+	if p, err := r.NextPart(); err != io.EOF { // a boothook would be one
+		t.Errorf("there is one more part: %+v %v", p, err)
+	}
 	return out[0], out[1]
 }
 

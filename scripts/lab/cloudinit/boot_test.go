@@ -104,9 +104,11 @@ func TestCloudInit(t *testing.T) {
 			if release == "trixie" {
 				from = []string{"--embed", path}
 			}
-			m := boot(t, release, w, seed(t, append(from, "--config", file(t, "provision.yaml", policy))...))
+			const limit = 2 * time.Minute
+			m := boot(t, release, w, seed(t, append(from, "--config", file(t, "provision.yaml", policy), "--time-limit", limit.String())...))
 			t.Logf("first boot: %v", m.BootTime)
 			m.well()
+			m.free(limit)
 			m.right()
 			if r := m.result(); !r.OK || r.Status != 0 || r.Step != "apply" {
 				t.Errorf("%+v", r)
@@ -141,15 +143,30 @@ func TestCloudInit(t *testing.T) {
 	}
 }
 
-// What a command of cloud-init's must never do, it may do here: the time limit ends it, the boot goes on, and cloud-init says
-// that something is wrong. Its units alone would wait for ever (TimeoutSec=0).
+// unit is a oneshot that stays active, as a file of a machine.
+func unit(dependencies string) lab.File {
+	return lab.File{Content: "[Unit]\n" + dependencies + "\n[Service]\nType=oneshot\nRemainAfterExit=yes\nExecStart=/bin/true\n"}
+}
+
+// The four ways in which a boot with cloud-init waits for itself, or loses a unit. They are real: without them what the other tests show
+// of us would show nothing. What a command of cloud-init's must never do, it may do here: the time limit ends it, the boot goes on, and
+// cloud-init says that something is wrong. Its units alone would wait for ever (TimeoutSec=0).
 func TestDeadlockIsCut(t *testing.T) {
 	lab.Need(t, lab.Tier2)
 	t.Parallel()
 	m := boot(t, "bookworm", lab.NewWorld(t, lab.WorldOpts{}), seed(t, "--file", "/opt/provision", "--time-limit", "5s"), lab.Overlay{
 		// It starts a unit that waits for cloud-init's end, and waits for that end as well.
-		"/opt/provision":                   {Mode: 0o755, Content: "#!/bin/sh\n[ \"$1\" = apply ] || exec printf '[Service]\\nExecStart=/bin/true\\n[Install]\\nWantedBy=sysinit.target\\n'\nsystemctl start late.service &\ncloud-init status --wait &\nwait\n"},
-		"/etc/systemd/system/late.service": {Content: "[Unit]\nAfter=cloud-init.target cloud-final.service\n[Service]\nType=oneshot\nRemainAfterExit=yes\nExecStart=/bin/true\n"},
+		"/opt/provision": {Mode: 0o755, Content: "#!/bin/sh\n[ \"$1\" = apply ] || exec printf '[Service]\\nExecStart=/bin/true\\n[Install]\\nWantedBy=sysinit.target\\n'\n" +
+			"systemctl start ordinary.service; echo $? > /run/in-runcmd\nsystemctl start late.service &\ncloud-init status --wait &\nwait\n"},
+		"/etc/systemd/system/late.service": unit("After=cloud-init.target cloud-final.service"),
+		// Somebody else's data: a command of the early boot waits for a unit that waits for the end of the early boot.
+		seedDir + "/vendor-data":               {Content: "#cloud-config\nbootcmd:\n- timeout 3 systemctl start early.service; echo $? > /run/in-bootcmd\n"},
+		"/etc/systemd/system/early.service":    unit(""),
+		"/etc/systemd/system/ordinary.service": unit(""),
+		"/etc/systemd/system/dropped.service":  unit("After=cloud-final.service"),
+		"/etc/systemd/system/likeours.service": unit("After=multi-user.target cloud-final.service"),
+		multiUser + "/dropped.service":         {Link: "/etc/systemd/system/dropped.service"},
+		multiUser + "/likeours.service":        {Link: "/etc/systemd/system/likeours.service"},
 	})
 	if r := m.result(); r.OK || r.Step != "apply" || r.Status != 124 {
 		t.Errorf("%+v", r)
@@ -158,11 +175,47 @@ func TestDeadlockIsCut(t *testing.T) {
 	if status != "error" || len(errs) == 0 {
 		t.Errorf("cloud-init says %q, errors %q", status, errs)
 	}
-	// It did wait for the end, and came when that was reached.
-	lab.Await(t, 30*time.Second, func() error {
-		if out, _, exit := m.Run(t.Context(), "systemctl", "is-active", "late.service"); exit != 0 {
-			return fmt.Errorf("late.service is %s", out)
+	// timeout(1) says 124 when it had to end what it ran.
+	for path, want := range map[string]string{"/run/in-bootcmd": "124\n", "/run/in-runcmd": "0\n"} {
+		if got, err := m.ReadFile(path); err != nil || got != want {
+			t.Errorf("%s: an ordinary unit was started with status %q, not %q (%v)", path, got, want, err)
 		}
-		return nil
-	})
+	}
+	// They did wait for the end, and came when that was reached.
+	for _, name := range []string{"early.service", "late.service", "likeours.service"} {
+		lab.Await(t, 30*time.Second, func() error {
+			if out, _, exit := m.Run(t.Context(), "systemctl", "is-active", name); exit != 0 {
+				return fmt.Errorf("%s is %s", name, out)
+			}
+			return nil
+		})
+	}
+	if at := m.MustRun(t, "systemctl", "show", "-P", "ConditionTimestampMonotonic", "-P", "Job", "dropped.service"); strings.Trim(at, "0\n") != "" {
+		t.Errorf("a unit after cloud-final.service had its turn in multi-user.target: %q", at)
+	}
+}
+
+const multiUser = "/etc/systemd/system/multi-user.target.wants"
+
+// free checks that our data do nothing in a stage in which a command waits for itself: cloud-init has found neither a boothook nor a
+// bootcmd in them, ran them in its final stage, well within their time, and nothing waits any more.
+func (m *machine) free(limit time.Duration) {
+	m.t.Helper()
+	const instance = "/var/lib/cloud/instance/"
+	if hooks, _, _ := m.Run(m.t.Context(), "ls", instance+"boothooks"); hooks != "" {
+		m.t.Errorf("boothooks: %s", hooks)
+	}
+	if read := m.MustRun(m.t, "cat", instance+"cloud-config.txt"); !strings.Contains(read, "runcmd:") || strings.Contains(read, "bootcmd:") {
+		m.t.Errorf("cloud-init has read:\n%.400s", read)
+	}
+	log := m.MustRun(m.t, "cat", "/var/log/cloud-init-output.log")
+	if final, said := strings.Index(log, "running 'modules:final'"), strings.Index(log, "provision: "); final < 0 || said < final {
+		m.t.Errorf("something of ours ran before the final stage:\n%s", log)
+	}
+	if r := m.result(); time.Duration(r.Seconds)*time.Second >= limit/2 {
+		m.t.Errorf("it took %d s, so that it seems to have waited", r.Seconds)
+	}
+	if jobs := m.MustRun(m.t, "systemctl", "list-jobs", "--no-legend"); strings.TrimSpace(jobs) != "" && !strings.Contains(jobs, "No jobs") {
+		m.t.Errorf("still waiting:\n%s", jobs)
+	}
 }

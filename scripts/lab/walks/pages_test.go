@@ -90,11 +90,10 @@ provision wireguard import wg0.conf`,
 		{page: "detection.md"},
 		{
 			page: "quickstart.md", quick: true,
-			setup: `mkdir -p /mnt/etc; cp -a /etc/netplan /etc/os-release /mnt/etc`,
 			before: map[string]string{
 				"provision --detect -v": `provision revert`, // the dev box is another machine
 			},
-			after: `test ! -e /etc/netplan/90-provision.yaml; test ! -e /mnt/etc/netplan/90-provision.yaml`,
+			after: `grep -q '^#cloud-config' user-data; test ! -e /etc/netplan/90-provision.yaml`,
 		},
 		{
 			page:  "recovery.md",
