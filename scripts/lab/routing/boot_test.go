@@ -92,6 +92,17 @@ func TestBoot(t *testing.T) {
 			})
 			b.active("provision-watch.service")
 			b.keeps("the watch was killed")
+			// The unit for what was left unfinished puts back, at the end, what the boot has forgotten.
+			b.MustRun(t, "systemctl", "stop", "provision-watch.service")
+			for arg, want := range map[string]string{"--boot=false": "", "--boot": table} {
+				_, _ = b.World.Machine.Exec("nft", "delete", "table", "inet", "provision")
+				b.MustRun(t, "provision", "recover", arg)
+				if got := b.table(); got != want {
+					t.Errorf("after recover %s the table is another one:\n%s", arg, difference(want, got))
+				}
+			}
+			b.MustRun(t, "systemctl", "start", "provision-watch.service")
+			b.keeps("after a recovery")
 			if out, _, code := b.Run(context.Background(), "systemctl", "is-system-running"); code != 0 {
 				t.Logf("the system is %s%s", out, b.MustRun(t, "systemctl", "--failed", "--no-legend", "--no-pager"))
 			}
