@@ -68,7 +68,7 @@ func newShell(t *testing.T, dir string, env []string, inside ...string) *shell {
 func (s *shell) run(limit time.Duration, line string) (string, int) {
 	s.t.Helper()
 	start := time.Now()
-	if _, err := fmt.Fprintf(s.in, "{ %s\n} </dev/null 2>&1; echo; echo \"%s$?\"\n", line, mark); err != nil {
+	if _, err := fmt.Fprintf(s.in, "{ %s\n} </dev/null 2>&1; status=$?; echo; echo \"%s$status\"\n", line, mark); err != nil {
 		s.t.Fatalf("the world has ended: %v", err)
 	}
 	type answer struct {
