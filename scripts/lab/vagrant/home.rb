@@ -35,17 +35,6 @@ Vagrant::LXC::Action::ForwardPorts.prepend(Module.new {
   end
 })
 
-# With KERNEL the machines are virtual (vagrant-libvirt), and their boxes have no boot loader: see the script box.
-if ENV["KERNEL"]
-  require "vagrant-libvirt/action"
-  VagrantPlugins::ProviderLibvirt::Action::CreateNetworks.prepend(Module.new {
-    def call(env)
-      env[:machine].config.vm.networks.each { |type, o| o.update(dev: "br-lan", mode: "bridge", type: "bridge") if type == :public_network }
-      super
-    end
-  })
-end
-
 Vagrant.configure("2") do |config|
   config.vm.synced_folder ".", "/vagrant", disabled: true
   config.vm.provider :lxc do |v|
@@ -53,14 +42,5 @@ Vagrant.configure("2") do |config|
     # Where the kernel has no WireGuard its device is a process.
     v.customize "mount.entry", "/dev/net/tun dev/net/tun none bind,create=file"
     v.customize "cgroup2.devices.allow", "c 10:200 rwm"
-  end
-  config.vm.provider :libvirt do |v|
-    config.vm.boot_timeout = 900
-    v.default_prefix = ""
-    v.driver = "qemu"
-    v.machine_type, v.cpu_mode, v.cpu_model, v.cpus, v.memory = "q35", "custom", "qemu64", 2, 768
-    v.kernel, v.initrd = ENV["KERNEL"], ENV["INITRD"]
-    v.cmd_line = "console=ttyS0 mitigations=off no_timer_check net.ifnames=0 quiet"
-    v.graphics_type = v.video_type = "none"
   end
 end
