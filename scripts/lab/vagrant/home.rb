@@ -17,6 +17,8 @@ Vagrant::LXC::Action::PrivateNetworks.prepend(Module.new {
     env[:machine].guest.capability(:configure_networks, networks) unless networks.empty?
   end
 })
+# The bridges are not the machine's to take away.
+Vagrant::LXC::Action::GcPrivateNetworkBridges.prepend(Module.new { def call(env) = @app.call(env) })
 # It warns that there are no public networks.
 Vagrant::LXC::Action::WarnNetworks.prepend(Module.new { def public_network_configured?(_) = false })
 
