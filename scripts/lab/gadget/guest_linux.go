@@ -12,6 +12,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/provision-net/provision/scripts/lab"
 )
 
 // Guest says what a guest is given and what it runs.
@@ -78,7 +80,7 @@ func (g Guest) run(share string) (Ended, error) {
 	if g.Counted {
 		clock = []string{"-accel", "tcg", "-icount", "shift=1,sleep=off"}
 	}
-	cmd := exec.CommandContext(ctx, "qemu-system-x86_64", append(clock, "-machine", "q35", "-cpu", "max", "-smp", "1", "-m", g.Memory,
+	cmd := exec.CommandContext(ctx, "qemu-system-x86_64", append(clock, "-machine", "q35", "-cpu", lab.CPU, "-smp", "1", "-m", g.Memory,
 		"-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
 		// The uncompressed kernel boots seconds faster under emulation.
 		"-kernel", filepath.Join(filepath.Dir(image), "vmlinux"), "-initrd", image,

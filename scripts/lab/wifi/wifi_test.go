@@ -50,7 +50,7 @@ func TestWifi(t *testing.T) {
 	image := strings.TrimSpace(string(initrd))
 	ctx, cancel := context.WithTimeout(t.Context(), 8*time.Minute)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, "qemu-system-x86_64", "-accel", "tcg,thread=multi", "-machine", "q35", "-cpu", "max", "-smp", "1", "-m", "512M",
+	cmd := exec.CommandContext(ctx, "qemu-system-x86_64", "-accel", "tcg,thread=multi", "-machine", "q35", "-cpu", lab.CPU, "-smp", "1", "-m", "512M",
 		"-nodefaults", "-no-user-config", "-display", "none", "-no-reboot", "-kernel", filepath.Join(filepath.Dir(image), "vmlinux"), "-initrd", image,
 		"-append", "console=ttyS0 reboot=t panic=-1 mitigations=off no_timer_check net.ifnames=0 quiet", "-serial", "file:"+filepath.Join(share, "console"),
 		"-device", "virtio-rng-pci", "-virtfs", "local,path="+share+",mount_tag=lab,security_model=none,multidevs=remap")
