@@ -21,7 +21,7 @@ var (
 	counted = flag.Bool("counted", false, "the guest's clock counts instructions: for a busy machine")
 )
 
-// TestLease prints medians, ranges and the ratio round by round.
+// TestLease prints medians, ranges and the ratio, round by round and of all rounds together.
 func TestLease(t *testing.T) {
 	lab.Need(t, lab.Gadget)
 	if *binary == "" {
@@ -59,7 +59,14 @@ func show(title string, by map[string][]float64) {
 	for i, v := range by["provision"] {
 		ratios = append(ratios, v/by["script"][i])
 	}
-	fmt.Printf("  provision / script: %s\n", spread(ratios, 3))
+	fmt.Printf("  provision / script: %s; together %.3f\n", spread(ratios, 3), sum(by["provision"])/sum(by["script"]))
+}
+
+func sum(v []float64) (s float64) {
+	for _, x := range v {
+		s += x
+	}
+	return s
 }
 
 func spread(v []float64, digits int) string {
