@@ -300,10 +300,10 @@ func (v *VM) read(name string) string {
 	return string(b)
 }
 
-// MustRun is Run for what has to succeed within two minutes; it returns standard output.
+// MustRun is Run for what has to succeed within five minutes; it returns standard output.
 func (v *VM) MustRun(t testing.TB, name string, args ...string) string {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
 	defer cancel()
 	out, msg, exit := v.Run(ctx, name, args...)
 	if exit != 0 {

@@ -2,7 +2,9 @@ package lab
 
 import (
 	"fmt"
+	"slices"
 	"testing"
+	"time"
 )
 
 // Defaults lists the default routes of the main table, the winner first, like World.Defaults.
@@ -24,6 +26,22 @@ func (v *VM) Global(t testing.TB, dev string, family int) string {
 		}
 	}
 	return ""
+}
+
+// AwaitDefaults waits until each named NIC has a default route in both families, like World.AwaitDefaults.
+func (v *VM) AwaitDefaults(t testing.TB, d time.Duration, nics ...string) {
+	t.Helper()
+	Await(t, d, func() error {
+		for _, family := range []int{4, 6} {
+			routes := v.Defaults(t, family)
+			for _, name := range nics {
+				if !slices.ContainsFunc(routes, func(r Route) bool { return r.Dev == name }) {
+					return fmt.Errorf("%s has no IPv%d default route", name, family)
+				}
+			}
+		}
+		return nil
+	})
 }
 
 // LinkByMAC returns the name of the NIC with that address, "" if there is none.

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/provision-net/provision/scripts/lab"
 )
@@ -105,4 +106,24 @@ func (m *machine) merged() {
 	if out := m.MustRun(m.t, "/usr/bin/provision", "version"); !strings.Contains(out, "v1.0.0") {
 		m.t.Errorf("the extension's program says: %s", out)
 	}
+}
+
+// The same on whole machines, with Debian's kernel, udev and a disk.
+func TestSystemExtensionVM(t *testing.T) {
+	if !full {
+		t.Skip("skipped: emulated machines boot five times each for it; PROVISION_LAB_FULL=1 (make test-all) runs it")
+	}
+	lab.Need(t, lab.Tier3)
+	files := lab.Overlay{}
+	archive := archived(t, files)
+	for _, root := range roots() {
+		t.Run(root, func(t *testing.T) { emulated(t, root, files).extended(archive) })
+	}
+}
+
+// emulated boots a root with more files in a virtual machine.
+func emulated(t *testing.T, root string, files lab.Overlay) *machine {
+	t.Helper()
+	v := lab.BootVM(t, lab.Root(t, root), lab.VMOpts{Overlay: files, Timeout: 10 * time.Minute})
+	return &machine{system: v, t: t, nics: []string{lab.VMNICs[0].Name, lab.VMNICs[1].Name}, slow: 20}
 }

@@ -130,7 +130,10 @@ func (m *machine) digest() lab.Tree {
 			if strings.HasPrefix(path, "/var/lib/dpkg/") && !strings.Contains(path, "provision") ||
 				strings.HasPrefix(path, "/var/lib/systemd/") && !strings.Contains(path, "provision") ||
 				// What netplan's Python keeps, folders that systemctl takes away when they are empty, and that of all extensions.
-				strings.Contains(path, "/__pycache__") || strings.HasSuffix(path, ".wants") || path == "/var/lib/extensions" || path == "/etc/resolv.conf" || path == "/etc/.pwd.lock" {
+				strings.Contains(path, "/__pycache__") || strings.HasSuffix(path, ".wants") || path == "/var/lib/extensions" ||
+				// What systemd brings up to date at each boot on which /usr is another (systemd.unit(5), ConditionNeedsUpdate).
+				path == "/etc/.updated" || path == "/var/cache/ldconfig/aux-cache" ||
+				path == "/etc/resolv.conf" || path == "/etc/.pwd.lock" {
 				continue
 			}
 			all[path] = e
