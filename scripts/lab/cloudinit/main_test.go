@@ -35,25 +35,29 @@ func TestMain(m *testing.M) {
 // program is the one under test.
 var program = sync.OnceValues(func() (string, error) { return lab.Program(work) })
 
-// deb is a package of it.
-var deb = sync.OnceValues(func() (string, error) {
-	bin, err := program()
-	if err != nil {
-		return "", err
-	}
-	out := filepath.Join(work, "packages")
-	cmd := exec.Command("scripts/package", "-o", out, "-b", bin, "-k", "deb", "linux/amd64")
-	cmd.Dir = "../../.."
-	cmd.Env = append(os.Environ(), "VERSION=v1.0.0", "SOURCE_DATE_EPOCH=1769817600")
-	if said, err := cmd.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("cannot make the package: %w\n%s", err, said)
-	}
-	found, err := filepath.Glob(out + "/*.deb")
-	if err != nil || len(found) != 1 {
-		return "", fmt.Errorf("packages: %v %w", found, err)
-	}
-	return found[0], nil
-})
+// deb is a package of it, and laterDeb what comes after that one.
+var deb, laterDeb = built("v1.0.0"), built("v1.1.0")
+
+func built(version string) func() (string, error) {
+	return sync.OnceValues(func() (string, error) {
+		bin, err := program()
+		if err != nil {
+			return "", err
+		}
+		out := filepath.Join(work, "packages", version)
+		cmd := exec.Command("scripts/package", "-o", out, "-b", bin, "-k", "deb", "linux/amd64")
+		cmd.Dir = "../../.."
+		cmd.Env = append(os.Environ(), "VERSION="+version, "SOURCE_DATE_EPOCH=1769817600")
+		if said, err := cmd.CombinedOutput(); err != nil {
+			return "", fmt.Errorf("cannot make the package: %w\n%s", err, said)
+		}
+		found, err := filepath.Glob(out + "/*.deb")
+		if err != nil || len(found) != 1 {
+			return "", fmt.Errorf("packages: %v %w", found, err)
+		}
+		return found[0], nil
+	})
+}
 
 func must(t *testing.T, get func() (string, error)) string {
 	t.Helper()
@@ -93,8 +97,9 @@ func renderers(image string) lab.Overlay {
 
 const seedDir = "/var/lib/cloud/seed/nocloud"
 
-// settings of cloud-init that a container without locales and with one datasource needs; one host key is enough.
-var settings = lab.Overlay{"/etc/cloud/cloud.cfg.d/90-lab.cfg": {Content: "locale: false\ndatasource_list: [NoCloud, None]\nssh_genkeytypes: [ed25519]\nno_ssh_fingerprints: true\n"}}
+// settings of cloud-init that a machine without locales and with one datasource needs, whose disk is no larger than its file system
+// (25.1 complains of it); one host key is enough.
+var settings = lab.Overlay{"/etc/cloud/cloud.cfg.d/90-lab.cfg": {Content: "locale: false\ndatasource_list: [NoCloud, None]\nssh_genkeytypes: [ed25519]\nno_ssh_fingerprints: true\nresize_rootfs: false\n"}}
 
 // config names the NICs, so that it is known before the first lease which one is to lose.
 const config = `version: 1

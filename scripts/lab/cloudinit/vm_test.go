@@ -44,7 +44,7 @@ type vm struct {
 // finished waits for the end of cloud-init, which is after multi-user.target, and checks that it is content and has run us so often.
 func (v vm) finished(times int) {
 	v.t.Helper()
-	ctx, cancel := context.WithTimeout(v.t.Context(), 10*time.Minute)
+	ctx, cancel := context.WithTimeout(v.t.Context(), 20*time.Minute)
 	defer cancel()
 	begin := time.Now()
 	out, errs, exit := v.Run(ctx, "cloud-init", "status", "--long", "--wait")
@@ -78,31 +78,40 @@ func (v vm) right() {
 	v.MustRun(v.t, "provision", "plan", "--exit-code")
 }
 
-// etc is the digest of /etc without what each boot writes.
-func (v vm) etc() string {
+// etc is /etc without what each boot writes.
+func (v vm) etc() lab.Tree {
 	v.t.Helper()
-	return regexp.MustCompile(`(?m)^.*(\./resolv\.conf|\./machine-id| \.| \./\.pwd\.lock)$\n|^\. .*\n`).ReplaceAllString(v.Digest(v.t, "/etc"), "")
+	return v.TreeDigest(v.t, "/etc").Without("/etc/resolv.conf", "/etc/machine-id", "/etc/.pwd.lock")
 }
 
 // The same as TestCloudInit on a whole machine: Debian's kernel and udev, NICs that udev names, the seed on a disk of its own,
-// which is found by its label.
+// which is found by its label. There the package is upgraded then, and purged.
 func TestCloudInitVM(t *testing.T) {
 	if !full {
-		t.Skip("skipped: an emulated machine boots three times for it; PROVISION_LAB_FULL=1 (make test-all) runs it")
+		t.Skip("skipped: emulated machines boot three times each for it; PROVISION_LAB_FULL=1 (make test-all) runs it")
 	}
 	lab.Need(t, lab.Packages)
 	lab.Need(t, lab.Tier3)
-	b, err := os.ReadFile(must(t, deb))
-	if err != nil {
-		t.Fatal(err)
-	}
-	dir := filepath.Join(t.TempDir(), "seed")
-	seedInto(t, dir, "--file", "/opt/provision.deb", "--time-limit", "9m", "--config", file(t, "provision.yaml", vmConfig))
-	files := lab.Overlay{"/opt/provision.deb": {Content: string(b)}}
+	files := lab.Overlay{}
 	for path, f := range settings {
 		files[path] = f
 	}
-	v := vm{lab.BootVM(t, root(t, "bookworm"), lab.VMOpts{Config: lab.NoConfig, Overlay: files, Drives: []string{seedDisk(t, dir)}, Timeout: 10 * time.Minute}), t}
+	for path, get := range map[string]func() (string, error){"/opt/old.deb": deb, "/opt/next.deb": laterDeb} {
+		b, err := os.ReadFile(must(t, get))
+		if err != nil {
+			t.Fatal(err)
+		}
+		files[path] = lab.File{Content: string(b)}
+	}
+	for _, release := range releases() {
+		t.Run(release, func(t *testing.T) { wholeMachine(t, release, files) })
+	}
+}
+
+func wholeMachine(t *testing.T, release string, files lab.Overlay) {
+	dir := filepath.Join(t.TempDir(), "seed")
+	seedInto(t, dir, "--file", "/opt/old.deb", "--time-limit", "9m", "--config", file(t, "provision.yaml", vmConfig))
+	v := vm{lab.BootVM(t, root(t, release), lab.VMOpts{Config: lab.NoConfig, Overlay: files, Drives: []string{seedDisk(t, dir)}, Timeout: 20 * time.Minute}), t}
 	v.finished(1)
 	v.right()
 	before := v.etc()
@@ -110,8 +119,8 @@ func TestCloudInitVM(t *testing.T) {
 	v.Reboot(t)
 	v.finished(1)
 	v.right()
-	if after := v.etc(); after != before {
-		t.Errorf("the second boot has changed /etc:\n%s\nwas\n%s", after, before)
+	if diff := before.Diff(v.etc()); len(diff) > 0 {
+		t.Errorf("the second boot has changed:\n%s", strings.Join(diff, "\n"))
 	}
 
 	meta := filepath.Join(dir, "meta-data")
@@ -122,4 +131,27 @@ func TestCloudInitVM(t *testing.T) {
 	v.Reboot(t)
 	v.finished(2)
 	v.right()
+
+	v.MustRun(t, "dpkg", "--force-confdef", "-i", "/opt/next.deb")
+	if out := v.MustRun(t, "provision", "version"); !strings.Contains(out, "v1.1.0") {
+		t.Errorf("not upgraded: %s", out)
+	}
+	if text, err := v.ReadFile("/etc/provision/provision.yaml"); err != nil || text != vmConfig {
+		t.Errorf("the configuration of the user-data is gone (%v):\n%s", err, text)
+	}
+	v.right()
+
+	v.MustRun(t, "dpkg", "-P", "provision")
+	// These are systemd's own, and cloud-init's folder of an instance, which is called what the seed calls it.
+	if left := v.MustRun(t, "find", "/", "-xdev", "-iname", "*provision*", "!", "-path", "/usr/lib/tmpfiles.d/provision.conf", "!", "-path", "/var/lib/cloud/instances/provision-*"); left != "" {
+		t.Errorf("a purge leaves:\n%s", left)
+	}
+	v.AwaitDefaults(t, 5*time.Minute, lab.VMNICs[0].Name, lab.VMNICs[1].Name)
+	for _, family := range []int{4, 6} {
+		for _, r := range v.Defaults(t, family) {
+			if r.Metric == 10 || r.Metric == 1000 {
+				t.Errorf("purged, there still is %s", r)
+			}
+		}
+	}
 }
