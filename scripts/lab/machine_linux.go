@@ -47,6 +47,7 @@ type Machine struct {
 	cgroup  string  // name below the cgroup mount point
 	console *os.File
 	notify  *net.UnixConn
+	heard   chan struct{} // closed when all is read that the last boot's systemd-nspawn has said
 	nspawn  *proc
 	leader  int // PID 1 of the machine, as the host numbers it
 
@@ -190,7 +191,6 @@ func removeCgroup(dir string) {
 func (m *Machine) boot(t testing.TB) {
 	t.Helper()
 	begin := time.Now()
-	m.forgetNotices()
 	cg, err := os.Open(m.cgroupDir())
 	if err != nil {
 		t.Fatalf("lab: %v", err)
@@ -211,7 +211,7 @@ func (m *Machine) boot(t testing.TB) {
 	if m.nspawn, err = start(m.console, attr, env, argv...); err != nil {
 		t.Fatalf("lab: %v", err)
 	}
-	if err := m.awaitReady(begin.Add(m.opts.Timeout)); err != nil {
+	if err := m.awaitReady(m.listen(m.nspawn), begin.Add(m.opts.Timeout)); err != nil {
 		t.Fatalf("lab: %s does not come up: %v\n%s", RootName(m.root), err, tail(m.consoleText(), 30))
 	}
 	if m.opts.Until != "" {
@@ -225,44 +225,57 @@ func (m *Machine) boot(t testing.TB) {
 	m.BootTime = time.Since(begin)
 }
 
-// forgetNotices reads what the last boot has said: systemd says READY=1 after each reload, too (since version 253).
-func (m *Machine) forgetNotices() {
-	buf := make([]byte, 4096)
-	_ = m.notify.SetReadDeadline(time.Now().Add(time.Millisecond))
-	for {
-		if _, err := m.notify.Read(buf); err != nil {
-			return
+// listen reads what systemd-nspawn says by sd_notify(3) until that ends, and returns a channel with its first READY=1. All of it is read,
+// because systemd says RELOADING=1 and READY=1 at each reload, too (since version 253): with a full queue systemd-nspawn
+// waits for who reads it, and the machine's first process for systemd-nspawn.
+func (m *Machine) listen(p *proc) <-chan struct{} {
+	ready, buf := make(chan struct{}, 1), make([]byte, 4096)
+	if m.heard != nil { // what the last boot has said is not of this one
+		<-m.heard
+		_ = m.notify.SetReadDeadline(time.Now().Add(time.Millisecond))
+		for {
+			if _, err := m.notify.Read(buf); err != nil {
+				break
+			}
 		}
 	}
-}
-
-// awaitReady reads what systemd-nspawn says by sd_notify(3), until the machine's first jobs are done.
-func (m *Machine) awaitReady(deadline time.Time) error {
-	m.leader = 0
-	go func(p *proc) { // an early end must not look like a slow boot
+	m.heard = make(chan struct{})
+	_ = m.notify.SetReadDeadline(time.Time{})
+	go func() {
 		<-p.done
 		_ = m.notify.SetReadDeadline(time.Now())
-	}(m.nspawn)
-	if err := m.notify.SetReadDeadline(deadline); err != nil {
+	}()
+	go func(heard chan<- struct{}) {
+		defer close(heard)
+		for {
+			n, err := m.notify.Read(buf)
+			if err != nil {
+				return
+			}
+			for line := range strings.Lines(string(buf[:n])) {
+				if strings.TrimSpace(line) == "READY=1" {
+					select {
+					case ready <- struct{}{}:
+					default:
+					}
+				}
+			}
+		}
+	}(m.heard)
+	return ready
+}
+
+// awaitReady waits until the machine's first jobs are done.
+func (m *Machine) awaitReady(ready <-chan struct{}, deadline time.Time) (err error) {
+	m.leader = 0
+	select {
+	case <-ready:
+		m.leader, err = m.findLeader()
 		return err
-	}
-	buf := make([]byte, 4096)
-	for {
-		n, err := m.notify.Read(buf)
-		if err != nil {
-			select {
-			case <-m.nspawn.done:
-				return fmt.Errorf("systemd-nspawn ended: %v", m.nspawn.err)
-			default:
-				return err
-			}
-		}
-		for line := range strings.Lines(string(buf[:n])) {
-			if strings.TrimSpace(line) == "READY=1" {
-				m.leader, err = m.findLeader()
-				return err
-			}
-		}
+	case <-m.nspawn.done: // an early end must not look like a slow boot
+		return fmt.Errorf("systemd-nspawn ended: %v", m.nspawn.err)
+	case <-time.After(time.Until(deadline)):
+		return errors.New("it does not say that it is ready")
 	}
 }
 
