@@ -105,12 +105,14 @@ func xattrs(path string) (string, error) {
 	return strings.Join(all, " "), nil
 }
 
-// Without leaves paths out: /etc/resolv.conf, for example, is rewritten by daemons at each lease.
+// Without leaves paths out: /etc/resolv.conf, for example, is rewritten by daemons at each lease. dhclient-script(8) has the new one
+// beside it for a moment, as resolv.conf.dhclient-new.PID, which goes with it.
 func (t Tree) Without(paths ...string) Tree {
 	rest := maps.Clone(t)
-	for _, p := range paths {
-		delete(rest, p)
-	}
+	maps.DeleteFunc(rest, func(path string, _ Entry) bool {
+		before, _, _ := strings.Cut(path, ".dhclient-new.")
+		return slices.Contains(paths, before)
+	})
 	return rest
 }
 
