@@ -206,25 +206,31 @@ func TestExpect(t *testing.T) {
 	})
 }
 
+// brought has a route that only a daemon brings, once it has read its file, and returns what wants both.
+func brought(r *rig) provision.Desired {
+	r.kv.fail = func(name string, _ provision.Attrs) error {
+		if name == "route" {
+			return provision.ErrPending
+		}
+		return nil
+	}
+	return provision.Desired{
+		Wants:    []provision.Want{want("file", "metric", "7"), with(want("route", "metric", "7"), provision.Must, "reload")},
+		Triggers: []provision.Trigger{trigger("reload", "file")},
+	}
+}
+
 func TestPendingWant(t *testing.T) {
 	setup := func(t *testing.T, comes bool) (*rig, provision.Desired) {
 		r := newRig(t)
-		r.kv.fail = func(name string, want provision.Attrs) error {
-			if name == "route" {
-				return provision.ErrPending
-			}
-			return nil
-		}
+		d := brought(r)
 		r.bell.do = func(provision.Action) error {
 			if comes {
 				r.clock.at(2*time.Second, func() { r.kv.m["route"] = clone(r.kv.m["file"]) })
 			}
 			return nil
 		}
-		return r, provision.Desired{
-			Wants:    []provision.Want{want("file", "metric", "7"), with(want("route", "metric", "7"), provision.Must, "reload")},
-			Triggers: []provision.Trigger{trigger("reload", "file")},
-		}
+		return r, d
 	}
 	r, d := setup(t, true)
 	if res := r.mustApply(t, d, provision.ApplyOptions{}); res.Writes != 2 {
@@ -246,12 +252,7 @@ func TestPendingWant(t *testing.T) {
 // A wait for a daemon begins anew after each effect, so that no limit can be told of it.
 func TestNoWaitIsLongerThanTold(t *testing.T) {
 	r := newRig(t)
-	r.kv.fail = func(name string, _ provision.Attrs) error {
-		if name == "route" {
-			return provision.ErrPending
-		}
-		return nil
-	}
+	d := brought(r)
 	r.bell.do = func(provision.Action) error {
 		r.clock.at(2*time.Second, func() { delete(r.kv.m, "file") }) // somebody else is at work, too
 		return nil
@@ -271,10 +272,6 @@ func TestNoWaitIsLongerThanTold(t *testing.T) {
 			over = w
 		}
 	})
-	d := provision.Desired{
-		Wants:    []provision.Want{want("file", "metric", "7"), with(want("route", "metric", "7"), provision.Must, "reload")},
-		Triggers: []provision.Trigger{trigger("reload", "file")},
-	}
 	if _, err := r.Apply(ctx, d, provision.ApplyOptions{Settle: 3 * time.Second}); err == nil {
 		t.Fatal("applied without its daemon")
 	}
