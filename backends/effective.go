@@ -1,6 +1,8 @@
 package backends
 
 import (
+	"slices"
+
 	"github.com/provision-net/provision/provision/facts"
 )
 
@@ -23,9 +25,15 @@ func Penalised(f *facts.Facts, l facts.Link, o Ownership, family int) bool {
 	return false
 }
 
+// brought are the default routes of l that somebody else brings. What this program makes (a tunnel's, a static one, an uplink's copy) has the
+// metric that its part of the configuration gives it: if the metrics of others went by it, the plan that makes it and the next one differed.
+func brought(f *facts.Facts, l facts.Link, family int) []facts.Route {
+	return slices.DeleteFunc(f.Defaults(l.Index, family), func(r facts.Route) bool { return r.Proto == facts.ProtoOurs })
+}
+
 // present is the largest metric that a default route of l has now.
 func present(f *facts.Facts, l facts.Link, family int) (metric uint32, ok bool) {
-	for _, r := range f.Defaults(l.Index, family) {
+	for _, r := range brought(f, l, family) {
 		metric, ok = max(metric, r.Metric), true
 	}
 	return metric, ok

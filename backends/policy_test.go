@@ -18,6 +18,14 @@ func decide(f *facts.Facts, cfg backends.Config, mem backends.Memory) (backends.
 	return backends.Decide(f, owners, backends.Roles(f, owners), cfg, mem)
 }
 
+// tunnel adds a device with the only default route for IPv6, as one of routing.tunnels has it.
+func tunnel(f *facts.Facts, proto int) *facts.Facts {
+	f.Routes = slices.DeleteFunc(f.Routes, func(r facts.Route) bool { return r.Default() && r.Dst.Addr().Is6() })
+	index := backendtest.Add(f, "he-ipv6", backendtest.Wire{Kind: "sit"})
+	f.Routes = append(f.Routes, facts.Route{Dst: netip.MustParsePrefix("::/0"), Link: index, Metric: 1024, Proto: proto, Table: 254, Type: "unicast"})
+	return f
+}
+
 // nics is a decision as text: "name v4/v6 flags".
 func nics(d backends.Decision) string {
 	metric := func(p *uint32) string {
@@ -93,6 +101,8 @@ func TestDecide(t *testing.T) {
 			i := backendtest.Add(f, "enp0s9", backendtest.Wire{Addr4: "192.168.77.5/24", GW4: "192.168.77.1", Proto4: 16, Metric4: 100, Slot: 9})
 			f.Networkd.Links[i] = facts.NetworkdLink{Admin: "configured", Network: "/run/systemd/network/10-netplan-enp0s9.network"}
 		}), rule(backends.NICRule{Match: backends.Match{Name: "enp0s9"}, RouteMetric: u32(10)}), "enp0s3 1000/1000, enp0s8 11/11, enp0s9 10/10", ""},
+		{"somebody's tunnel that wins stays the winner", tunnel(pair(), facts.ProtoStatic), backends.Config{}, "enp0s3 1026/1026, enp0s8 1025/1025", "the row of uplinks begins at 1025"},
+		{"our own tunnel changes nothing", tunnel(pair(), facts.ProtoOurs), backends.Config{}, "enp0s3 1000/1000, enp0s8 10/10", ""},
 		{"demote DNS", pair(), backends.Config{DNS: "demote"}, "enp0s3 1000/1000 demote, enp0s8 10/10", "10.0.2.3"},
 		{"an unconfigured NIC goes to the manager of the SSH session", more(backendtest.NetplanNetworkd(252), func(f *facts.Facts) {
 			backendtest.Add(f, "enp0s9", backendtest.Wire{Down: true, Slot: 9})

@@ -68,7 +68,7 @@ func (p *policy) firstMetric() uint32 {
 				continue
 			}
 			others = true
-			for _, r := range p.f.Defaults(c.link.Index, family) {
+			for _, r := range brought(p.f, c.link, family) {
 				beats = beats && metric < r.Metric
 			}
 		}
@@ -87,7 +87,7 @@ func (p *policy) unmoved(family int) (keeper *candidate, metric uint32) {
 		if c.verdict.Role == facts.RoleNAT || !p.stays(c, family) {
 			continue
 		}
-		for _, r := range p.f.Defaults(c.link.Index, family) {
+		for _, r := range brought(p.f, c.link, family) {
 			if keeper == nil || r.Metric < metric {
 				keeper, metric = c, r.Metric
 			}

@@ -55,7 +55,7 @@ func (c Config) captured(f *facts.Facts, n policy.Numbers) []firewall.Cut {
 	var out []firewall.Cut
 	for _, device := range c.WireGuard.Full() {
 		t := c.tunnel(n, device)
-		if device == c.KillSwitch.Tunnel || slices.ContainsFunc(f.Rules, func(r facts.Rule) bool { return r.Proto == policy.Proto && r.Priority == t.Priority+1 }) {
+		if device == c.KillSwitch.Tunnel || slices.ContainsFunc(f.Rules, func(r facts.Rule) bool { return r.Proto == facts.ProtoOurs && r.Priority == t.Priority+1 }) {
 			continue
 		}
 		for _, s := range asked(f.SSH) {

@@ -166,6 +166,7 @@ const (
 	ProtoStatic   = 4
 	ProtoRA       = 9
 	ProtoDHCP     = 16
+	ProtoOurs     = 158 // every route and rule that this program makes
 )
 
 // Route is one route. A default route has Dst 0.0.0.0/0 or ::/0.

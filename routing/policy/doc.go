@@ -21,9 +21,6 @@
 // The package is pure: facts, configuration and what is remembered go in, wants come out.
 package policy
 
-// Proto is the number in every route and rule that this program makes.
-const Proto = 158
-
 const (
 	tableDefault = 253
 	tableMain    = 254

@@ -181,7 +181,7 @@ func (n *Numbers) tables(in Input) error {
 		}
 	}
 	for _, r := range in.Facts.Routes {
-		if r.Proto != Proto {
+		if r.Proto != facts.ProtoOurs {
 			note(r.Table, fmt.Sprintf("a route of somebody else (proto %d)", r.Proto))
 		}
 	}

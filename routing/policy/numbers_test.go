@@ -42,7 +42,7 @@ func TestMask(t *testing.T) {
 		{name: "Tailscale and Antrea", links: []string{"tailscale0", "antrea-gw0"}, want: 0xff},
 		{name: "a rule", rules: []facts.Rule{{Priority: 77, Mark: 0x1000000, Mask: 0xf000000, Table: 9}}, want: 0xff0000},
 		{name: "wg-quick compares the whole mark", rules: []facts.Rule{{Priority: 32765, Mark: 51820, Mask: 1<<32 - 1, Table: 51820}}, want: 0xff000000},
-		{name: "our own rule", rules: []facts.Rule{{Priority: 25301, Mark: 0x1000000, Mask: 0xff000000, Table: 15800, Proto: Proto}}, want: 0xff000000},
+		{name: "our own rule", rules: []facts.Rule{{Priority: 25301, Mark: 0x1000000, Mask: 0xff000000, Table: 15800, Proto: facts.ProtoOurs}}, want: 0xff000000},
 		{name: "the roof knows more", more: []Claim{{0x80000000, "a rule of firewalld"}}, want: 0xff0000},
 		{name: "remembered", was: 0xff00, want: 0xff00},
 		{name: "remembered, and taken since", was: 0xff0000, links: []string{"tailscale0"}, want: 0xff000000, note: "Tailscale"},
@@ -124,7 +124,7 @@ func TestTables(t *testing.T) {
 	}
 	// Our own routes and rules are no reason to move.
 	in = Input{Facts: twoNICs(), Tunnels: []string{"wg0"}, Memory: first.Memory}
-	in.Facts.Routes = append(in.Facts.Routes, facts.Route{Dst: pfx("0.0.0.0/0"), Table: wg0, Proto: Proto})
+	in.Facts.Routes = append(in.Facts.Routes, facts.Route{Dst: pfx("0.0.0.0/0"), Table: wg0, Proto: facts.ProtoOurs})
 	if n := allocated(t, in); n.Tunnel("wg0").Table != wg0 || n.Notes != nil {
 		t.Errorf("moved to %d: %q", n.Tunnel("wg0").Table, n.Notes)
 	}

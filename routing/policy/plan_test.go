@@ -46,7 +46,7 @@ func twoNICs() *facts.Facts {
 	for _, r := range []facts.Route{
 		{Dst: pfx("0.0.0.0/0"), Gateway: ip("192.0.2.1"), Link: 2, Metric: 100, Proto: facts.ProtoDHCP},
 		{Dst: pfx("0.0.0.0/0"), Gateway: ip("198.51.100.1"), Link: 3, Metric: 200, Proto: facts.ProtoDHCP},
-		{Dst: pfx("0.0.0.0/0"), Gateway: ip("198.51.100.1"), Link: 3, Metric: 5, Proto: Proto},
+		{Dst: pfx("0.0.0.0/0"), Gateway: ip("198.51.100.1"), Link: 3, Metric: 5, Proto: facts.ProtoOurs},
 		{Dst: pfx("192.0.2.0/24"), Link: 2, Proto: facts.ProtoKernel, Metric: 100},
 		{Dst: pfx("198.51.100.0/24"), Link: 3, Proto: facts.ProtoKernel, Metric: 200},
 		{Dst: pfx("172.17.0.0/16"), Link: 4, Proto: facts.ProtoKernel},

@@ -86,7 +86,7 @@ func fits(pattern, name string) bool {
 
 // foreign reports whether a rule is neither ours nor the kernel's own.
 func foreign(r facts.Rule) bool {
-	return r.Proto != Proto && r.Priority != 0 && !(r.Proto == facts.ProtoKernel && (r.Priority == 32766 || r.Priority == 32767))
+	return r.Proto != facts.ProtoOurs && r.Priority != 0 && !(r.Proto == facts.ProtoKernel && (r.Priority == 32766 || r.Priority == 32767))
 }
 
 // Claim is use of mark bits that facts do not show: a rule of somebody's firewall, the mark of a

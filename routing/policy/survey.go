@@ -31,7 +31,7 @@ func (in Input) survey() *survey {
 		}
 	}
 	for _, r := range in.Facts.Routes {
-		if r.Type != "unicast" || r.Proto == Proto {
+		if r.Type != "unicast" || r.Proto == facts.ProtoOurs {
 			continue
 		}
 		for _, h := range append([]facts.Hop{{Gateway: r.Gateway, Link: r.Link}}, r.Hops...) {
@@ -49,7 +49,7 @@ func (in Input) survey() *survey {
 func (in *survey) best(family int) int {
 	var found []facts.Route
 	for _, r := range in.Facts.Routes {
-		if r.Default() && r.Table == tableMain && r.Type == "unicast" && r.Proto != Proto && familyOf(r.Dst.Addr()) == family {
+		if r.Default() && r.Table == tableMain && r.Type == "unicast" && r.Proto != facts.ProtoOurs && familyOf(r.Dst.Addr()) == family {
 			found = append(found, r)
 		}
 	}

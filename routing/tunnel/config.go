@@ -24,7 +24,7 @@ type Tunnel struct {
 	TTL       uint8         `yaml:"ttl" default:"255" help:"time to live of outer packets"`
 	MTU       uint16        `yaml:"mtu" default:"1480" help:"largest packet in the tunnel, at least 1280: 1480 over Ethernet, 1472 over PPPoE; announced to the hosts behind"`
 	Route     string        `yaml:"route" enum:"default,none" default:"default" help:"default: IPv6 leaves by the tunnel; none: only its own network does"`
-	Metric    uint32        `yaml:"metric" default:"1024" help:"metric of that route"`
+	Metric    uint32        `yaml:"metric" default:"512" help:"metric of that route: behind the uplinks (10, 11, ...), before a NIC behind NAT (1000)"`
 	Zone      string        `yaml:"zone" help:"zone of the firewall that the tunnel is in; default: the first that faces outside, else internet"`
 	Routed    []string      `yaml:"routed" help:"prefixes that the server routes to this machine, such as 2001:db8:2::/64 and a /48"`
 	LAN       []LAN         `yaml:"lan" help:"interfaces whose hosts get addresses of the routed prefixes"`

@@ -11,9 +11,6 @@ import (
 	"github.com/provision-net/provision/provision/facts"
 )
 
-// Proto is the protocol number of the routes that this program makes.
-const Proto = 158
-
 // Tables are the tables that the kernel or everybody fills (linux/rtnetlink.h).
 const (
 	tableDefault = 253
@@ -236,7 +233,7 @@ func family(a netip.Addr) int {
 
 // defaultRoute is ours, with the metric that the kernel gives by itself.
 func defaultRoute(k tableKey, link int, gateway netip.Addr) facts.Route {
-	r := facts.Route{Dst: netip.PrefixFrom(netip.IPv4Unspecified(), 0), Gateway: gateway, Link: link, Proto: Proto, Table: k.table, Type: "unicast"}
+	r := facts.Route{Dst: netip.PrefixFrom(netip.IPv4Unspecified(), 0), Gateway: gateway, Link: link, Proto: facts.ProtoOurs, Table: k.table, Type: "unicast"}
 	if k.family == 6 {
 		r.Dst, r.Metric = netip.PrefixFrom(netip.IPv6Unspecified(), 0), 1024 // net/ipv6/route.c, IP6_RT_PRIO_USER
 	}

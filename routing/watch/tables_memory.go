@@ -124,7 +124,7 @@ func (p *picture) restore(s *State, v *view) (routes []facts.Route, names string
 			continue
 		}
 		r := sr.Route
-		r.Link, r.Proto = l.Index, Proto
+		r.Link, r.Proto = l.Index, facts.ProtoOurs
 		if r.Src.IsValid() && !slices.ContainsFunc(s.Addrs, func(a facts.Address) bool { return a.Prefix.Addr() == r.Src }) {
 			r.Src = netip.Addr{}
 		}

@@ -5,6 +5,8 @@ import (
 	"net/netip"
 	"strings"
 	"testing"
+
+	"github.com/provision-net/provision/provision/facts"
 )
 
 const twoNICs = `
@@ -115,7 +117,7 @@ func TestTables(t *testing.T) {
 				}
 				for _, r := range got {
 					for _, rt := range r.Routes {
-						if rt.Proto != Proto {
+						if rt.Proto != facts.ProtoOurs {
 							t.Errorf("protocol %d", rt.Proto)
 						}
 					}

@@ -11,8 +11,6 @@ import (
 	"strings"
 	"testing"
 	"time"
-
-	"github.com/provision-net/provision/scripts/lab"
 )
 
 // boxes is the Vagrantfile of a machine that a box is made of, and of two machines of that box: %s are the plugin, and the form of the
@@ -42,30 +40,26 @@ Vagrant.configure("2") do |config|
   config.vm.provision "shell", name: "server", inline: <<~SH
     set -e
     provision wireguard init --endpoint vpn.example.org
-    systemd-run --quiet --unit=provision-serve provision serve
     until provision status >/dev/null 2>&1; do sleep 0.1; done
   SH
 end
 `
 
 // identity prints what tells a machine from others, a line each. The DUID is what networkd tells DHCP servers (RFC 4361), after the four
-// bytes that tell its NICs apart; the server's own one is kept as base64.
+// bytes that tell its NICs apart; the server's own one follows its name in the journal, as the 18 bytes of a DUID-UUID (RFC 6355).
 const identity = `sudo sh -c '
 echo machine-id $(cat /etc/machine-id)
 echo key $(sed -n "s/^ *private-key: *//p" /etc/provision/wireguard.d/wg0.yaml)
 echo ULA $(ip -6 -o addr show dev wg0 | grep -o "fd[0-9a-f:]*/[0-9]*")
 echo DUID $(sed -n "s/^CLIENTID=ff........//p" /run/systemd/netif/leases/* | sort -u)
-echo server $(grep -ao "dhcp6/duid.*" /var/lib/provision/serve/leases.journal | od -An -tx1 | tr -d " \n")
+echo server $(tr "\n" n < /var/lib/provision/serve/leases.journal | LC_ALL=C grep -ao "dhcp6/duid.\{18\}" | tail -c 19 | od -An -tx1 | tr -d " \n")
 echo ledger $(ls /var/lib/provision/engine/ledger)
 '`
 
 // A box that `vagrant package` makes of a machine with keys, a ledger and a server's memory, in both forms of the provisioner: two machines
 // of it are neither that machine nor each other, and are right by themselves.
 func TestBox(t *testing.T) {
-	if !full {
-		t.Skip("skipped: boxes that are made of machines take minutes; PROVISION_LAB_FULL=1 (make test-all) runs it")
-	}
-	lab.Need(t, lab.Vagrant)
+	minutes(t, "boxes that are made of machines")
 	plugin, err := filepath.Abs("../../../vagrant/lib/vagrant-provision.rb")
 	if err != nil {
 		t.Fatal(err)
@@ -193,6 +187,9 @@ func identityOf(t *testing.T, s *shell, machine string) map[string]string {
 	slices.Sort(got)
 	if want := []string{"DUID", "ULA", "key", "ledger", "machine-id", "server"}; !slices.Equal(got, want) {
 		t.Fatalf("%s has %v, want %v:\n%s", machine, got, want, out)
+	}
+	if len(who["server"]) != len("0004")+32+len("0a") {
+		t.Fatalf("%s: the server's DUID is not one of a UUID: %s", machine, who["server"])
 	}
 	return who
 }

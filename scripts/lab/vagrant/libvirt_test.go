@@ -9,62 +9,63 @@ import (
 	"strings"
 	"testing"
 	"time"
-
-	"github.com/provision-net/provision/scripts/lab"
 )
 
 // virtual is the Vagrantfile of a virtual machine with three NICs: the one by which vagrant-libvirt comes in (its own NAT network,
 // 192.168.121.0/24), a bridged one, and one of a private network. Vagrant itself configures the last two, with files for networkd beside
-// the box's netplan. %[1]q is the plugin, %[2]s the lines of `provision hook vagrant`, %[3]q and %[4]q kernel and initial file system.
+// the box's netplan. %[1]q is the plugin, %[2]s the lines of `provision hook vagrant`.
 const virtual = `require %[1]q
 
 Vagrant.configure("2") do |config|
   config.vm.box = "lab"
   config.vm.define "builder"
-  config.vm.synced_folder ".", "/vagrant", disabled: true
-  config.vm.boot_timeout = 900
-  config.vm.network :public_network, dev: "br-lan", mode: "bridge", type: "bridge"
+  config.vm.network :public_network
   config.vm.network :private_network, type: "dhcp", libvirt__forward_mode: "none"
-  config.vm.provider :libvirt do |v|
-    v.default_prefix = ""
-    v.driver = "qemu"
-    v.machine_type, v.cpu_mode, v.cpu_model, v.cpus, v.memory = "q35", "custom", "qemu64", 2, 768
-    v.kernel, v.initrd = %[3]q, %[4]q
-    v.cmd_line = "console=ttyS0 mitigations=off no_timer_check net.ifnames=0 quiet"
-    v.graphics_type = v.video_type = "none"
-  end
 %[2]s
   config.vm.provision :provision, nat_metric: 2000, program: __dir__
 end
 `
 
+// kernel is the folder of the lab's kernel.
+func kernel(t *testing.T) string {
+	t.Helper()
+	return strings.TrimSpace(command(t, "", os.Environ(), "../kernel"))
+}
+
+// newVirtual is a world with a libvirtd, whose machines are those of libvirt.rb, in a folder; the box has a name.
+func newVirtual(t *testing.T, dir, name string, env ...string) *shell {
+	t.Helper()
+	user := t.TempDir()
+	of := filepath.Join(user, ".vagrant.d")
+	command(t, "", os.Environ(), "mkdir", of)
+	command(t, "", os.Environ(), "cp", "libvirt.rb", filepath.Join(of, "Vagrantfile"))
+	env = append(env, "KERNEL="+filepath.Join(kernel(t), "vmlinux"), "INITRD="+strings.TrimSpace(command(t, "", os.Environ(), "../initramfs", "./init")))
+	file := filepath.Join(t.TempDir(), "lab.box")
+	makeBox(t, file, "bookworm-netplan+openssh-server+sudo", "libvirt")
+	s := newShell(t, dir, append(homeIn(user), env...), "./libvirt")
+	s.must(5*time.Minute, "vagrant box add --name "+name+" "+file)
+	return s
+}
+
 // A virtual machine under libvirt, with udev and the kernel's own NICs: what Vagrant wrote beside netplan counts, a connection by SSH that
 // was there before the provisioner stays, and so do the metrics over a reboot.
 func TestLibvirt(t *testing.T) {
-	if !full {
-		t.Skip("skipped: an emulated virtual machine takes minutes; PROVISION_LAB_FULL=1 (make test-all) runs it")
-	}
-	lab.Need(t, lab.Vagrant)
+	minutes(t, "emulated virtual machines")
 	dir := t.TempDir()
 	plugin, err := filepath.Abs("../../../vagrant/lib/vagrant-provision.rb")
 	if err != nil {
 		t.Fatal(err)
 	}
-	kernel := strings.TrimSpace(command(t, "", os.Environ(), "../kernel"))
-	initrd := strings.TrimSpace(command(t, "", os.Environ(), "../initramfs", "./init"))
 	hook := command(t, "", os.Environ(), binary, "hook", "vagrant")
 	script := command(t, "", os.Environ(), binary, "hook", "vagrant", "--script")
-	vagrantfile := fmt.Sprintf(virtual, plugin, hook, filepath.Join(kernel, "vmlinux"), initrd)
+	vagrantfile := fmt.Sprintf(virtual, plugin, hook)
 	for name, text := range map[string]string{"Vagrantfile": vagrantfile, "provision.sh": script} {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}
 	beside(t, dir)
-	of := filepath.Join(t.TempDir(), "lab.box")
-	makeBox(t, of, "bookworm-netplan+openssh-server+sudo", "libvirt")
-	s := newShell(t, dir, home(t), "./libvirt")
-	s.must(5*time.Minute, "vagrant box add --name lab "+of)
+	s := newVirtual(t, dir, "lab")
 	if out := s.must(5*time.Minute, "vagrant validate"); !strings.Contains(out, "validated successfully") {
 		t.Errorf("validate: %s", out)
 	}
@@ -99,14 +100,15 @@ func TestLibvirt(t *testing.T) {
 		t.Errorf("after reload: %s", out)
 	}
 	s.must(20*time.Minute, "vagrant halt")
-	sysprep(t, s, kernel)
+	sysprep(t, s)
 	s.must(10*time.Minute, "vagrant destroy -f")
 }
 
 // sysprep runs the page's line for virt-sysprep on the disk of the machine, which is off, and looks into it. libguestfs boots a small
 // machine of its own for that, with the lab's kernel (supermin(1)), and finds programs in the disk to run.
-func sysprep(t *testing.T, s *shell, kernel string) {
+func sysprep(t *testing.T, s *shell) {
 	t.Helper()
+	kernel := kernel(t)
 	modules, err := filepath.Glob(filepath.Join(kernel, "lib/modules/*"))
 	if err != nil || len(modules) != 1 {
 		t.Fatalf("the lab's kernel has modules in %v (%v)", modules, err)
