@@ -91,7 +91,7 @@ func (m *machine) cheap() {
 func TestCloudInit(t *testing.T) {
 	lab.Need(t, lab.Packages)
 	t.Parallel()
-	for _, release := range releases() {
+	for _, release := range releases {
 		t.Run(release, func(t *testing.T) {
 			t.Parallel()
 			w := lab.NewWorld(t, lab.WorldOpts{})

@@ -69,12 +69,7 @@ func must(t *testing.T, get func() (string, error)) string {
 }
 
 // releases have cloud-init 22.4 and 25.1.
-func releases() []string {
-	if full {
-		return []string{"bookworm", "trixie"}
-	}
-	return []string{"bookworm"}
-}
+var releases = []string{"bookworm", "trixie"}
 
 // root is a cloud image's: a release with netplan and networkd, cloud-init and sshd; or one with another manager (trixie-nm).
 func root(t *testing.T, image string) string {

@@ -103,7 +103,7 @@ func TestCloudInitVM(t *testing.T) {
 		}
 		files[path] = lab.File{Content: string(b)}
 	}
-	for _, release := range releases() {
+	for _, release := range releases {
 		t.Run(release, func(t *testing.T) { wholeMachine(t, release, files) })
 	}
 }

@@ -19,9 +19,9 @@ func TestCardCloudInit(t *testing.T) {
 	lab.Need(t, lab.Gadget)
 	lab.Need(t, lab.Tier2)
 	t.Parallel()
-	releases := []string{"bookworm"} // cloud-init 22.4
+	releases := []string{"trixie"} // cloud-init 25.1; Raspberry Pi OS has it since trixie
 	if os.Getenv("PROVISION_LAB_FULL") != "" {
-		releases = append(releases, "trixie") // 25.1
+		releases = append(releases, "bookworm") // 22.4
 	}
 	for _, release := range releases {
 		t.Run(release, func(t *testing.T) {
