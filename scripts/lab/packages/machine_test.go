@@ -89,7 +89,7 @@ func (m *machine) boots() {
 	m.Reboot(m.t)
 	m.settled()
 	if diff := right.Diff(m.digest()); len(diff) > 0 {
-		m.t.Errorf("the second boot has changed:\n%s", strings.Join(diff, "\n"))
+		m.t.Errorf("the second boot has changed:\n%s\n%s", strings.Join(diff, "\n"), m.MustRun(m.t, "journalctl", "-b", "--no-pager", "-o", "short-monotonic", "-u", "provision.service"))
 	}
 }
 
