@@ -23,8 +23,8 @@ them, how far the preparation and the first boot got and what its log says, the 
 release on the card does not read. Nothing is changed. Status 2: something is wrong.` + "\n" + exitHelp,
 		Args: cardPath,
 		RunE: func(_ *cobra.Command, args []string) error {
-			if _, ok := bootfile.BoardOf(board, ""); !ok {
-				return usageError{fmt.Errorf("--board %q is no Raspberry Pi that is known here: write it as %q", board, health.DefaultBoard)}
+			if err := knownBoard(board); err != nil {
+				return err
 			}
 			m, err := openCard(args[0], false)
 			if err != nil {
@@ -56,4 +56,12 @@ release on the card does not read. Nothing is changed. Status 2: something is wr
 	}
 	c.Flags().StringVar(&board, "board", health.DefaultBoard, "the `model` that the card is for")
 	return c
+}
+
+// knownBoard wants the model of a Raspberry Pi.
+func knownBoard(model string) error {
+	if _, ok := bootfile.BoardOf(model, ""); !ok {
+		return usageError{fmt.Errorf("--board %q is no Raspberry Pi that is known here: write it as %q", model, health.DefaultBoard)}
+	}
+	return nil
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/provision-net/provision/backends/wifi"
 	"github.com/provision-net/provision/cmd/provision/internal/agent"
 	"github.com/provision-net/provision/gadget/card/bootfiles"
+	"github.com/provision-net/provision/gadget/card/health"
 	"github.com/provision-net/provision/gadget/card/medium"
 	"github.com/provision-net/provision/gadget/card/shacrypt"
 )
@@ -29,7 +30,7 @@ gadget:
 
 // cardOptions are the flags of card prepare.
 type cardOptions struct {
-	program, release         string
+	program, release, board  string
 	hostname, user, password string
 	keys                     []string
 	ssh                      bool
@@ -74,6 +75,7 @@ is provision-first-boot.log on the card.` + "\n" + exitHelp,
 	}
 	f := c.Flags()
 	f.StringVar(&o.program, "program", "", "provision for the board, a `file` of the same release (default: that for ARMv6 beside this program)")
+	f.StringVar(&o.board, "board", "", "the `model` that the card is for, such as \""+health.DefaultBoard+"\": the program has to run on it")
 	f.StringVar(&o.hostname, "hostname", "", "`name` of the host")
 	f.StringVar(&o.user, "user", "", "make, or rename the first user to, this `name`, who may use sudo")
 	f.StringVar(&o.password, "password-file", "", "the user's password is the first line of this `file`, - is standard input; a hash ($6$, $y$) is taken as it is")
@@ -94,6 +96,9 @@ is provision-first-boot.log on the card.` + "\n" + exitHelp,
 }
 
 func runCardPrepare(cmd *cobra.Command, g *globals, o cardOptions, path string) error {
+	if err := knownBoard(o.board); o.board != "" && err != nil {
+		return err
+	}
 	m, err := openCard(path, !o.dryRun)
 	if err != nil {
 		return err
@@ -223,7 +228,7 @@ func (o cardOptions) setup(ctx context.Context, g *globals, stdin io.Reader, m m
 	if o.user == "" && o.password != "" {
 		return s, "", usageError{errors.New("--password-file is for the --user")}
 	}
-	name, program, err := cardProgram(o.program)
+	name, program, err := cardProgram(o.program, o.board, m.Read)
 	if err != nil {
 		return s, "", err
 	}

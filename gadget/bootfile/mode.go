@@ -82,6 +82,9 @@ type walk struct {
 	// What hangs on a filter that cannot be judged.
 	unsureMode, unsureXHCI bool
 	notes                  []Note
+	// For Bits.
+	kernel, wide string
+	unsureBits   bool
 }
 
 func (w *walk) file(name string, depth int) {
@@ -146,6 +149,9 @@ func (w *walk) setting(l Line, p Place) {
 		}
 		params = parameters(l.Value)
 	case "otg_mode":
+	case "kernel", "arm_64bit":
+		w.width(l)
+		return
 	default:
 		return
 	}

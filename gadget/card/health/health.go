@@ -31,6 +31,7 @@ const (
 	Ignored     doctor.Code = "ignored-file"  // this release does not read it
 	BadConfig   doctor.Code = "config"        // provision.yaml
 	NoHeader    doctor.Code = "no-header"     // user-data that cloud-init does not take
+	Program     doctor.Code = "program"       // the board cannot run it
 )
 
 // DefaultBoard is the model that a card is looked at for.
@@ -69,8 +70,16 @@ func Look(in Input) (doctor.Report, error) {
 	l := &look{in: in}
 	f := &facts.Facts{Files: map[string]facts.File{}}
 	f.Machine.Offline, f.Machine.Board, f.USB.Boot = true, in.Board, boot
-	l.collect(f, "config.txt", map[string]bool{})
-	l.collect(f, "cmdline.txt", map[string]bool{})
+	files, err := bootfiles.Texts(in.Read)
+	if err != nil {
+		return l.r, err
+	}
+	if b := l.text("cmdline.txt"); b != nil {
+		files["cmdline.txt"] = string(b)
+	}
+	for name, text := range files {
+		f.Files[path.Join(boot, name)] = facts.File{Mode: 0o644, Text: text}
+	}
 	l.r = doctor.Diagnose(doctor.Input{Facts: f})
 	l.r.Blind = []string{"the system on the card's other partition"}
 	if _, ok := f.Files[boot+"/cmdline.txt"]; !ok {
@@ -98,6 +107,7 @@ func Look(in Input) (doctor.Report, error) {
 	l.release = bootfiles.Recognise(func(n string) bool { return l.text(n) != nil }, string(l.text("config.txt")), string(l.text("cmdline.txt")))
 	l.fileSystem()
 	l.preparation()
+	l.program()
 	l.log()
 	l.texts()
 	l.ignored()
@@ -127,27 +137,6 @@ func (l *look) text(name string) []byte {
 		l.err = err
 	}
 	return b
-}
-
-// collect puts a boot file, and what it includes, where facts have it.
-func (l *look) collect(f *facts.Facts, name string, seen map[string]bool) {
-	if seen[name] || len(seen) > 32 || !bootfiles.Safe(name) {
-		return
-	}
-	seen[name] = true
-	b := l.text(name)
-	if b == nil {
-		return
-	}
-	f.Files[path.Join(boot, name)] = facts.File{Mode: 0o644, Text: string(b)}
-	if name == "cmdline.txt" {
-		return
-	}
-	for line := range strings.Lines(string(b)) {
-		if inc, ok := strings.CutPrefix(strings.TrimSpace(line), "include "); ok {
-			l.collect(f, path.Clean(strings.TrimSpace(inc)), seen)
-		}
-	}
 }
 
 func (l *look) fileSystem() {
@@ -213,6 +202,22 @@ func (l *look) preparation() {
 	case script == nil && l.called():
 		l.found(doctor.Finding{Code: ScriptLost, Severity: doctor.Error, Culprit: "cmdline.txt calls a script that is not there: the board would power itself off", Evidence: []string{"cmdline.txt has systemd.run=, and there is no " + bootfiles.ScriptName},
 			Cure: []string{"provision card prepare", "or take the words that begin with systemd. out of cmdline.txt"}})
+	}
+}
+
+// program looks whether the board can run what is on the card.
+func (l *look) program() {
+	b := l.text("provision")
+	if b == nil {
+		return
+	}
+	p, err := bootfiles.ReadProgram(b)
+	if err == nil {
+		err = p.Fits(l.in.Read, l.in.Board)
+	}
+	if err != nil {
+		l.found(doctor.Finding{Code: Program, Severity: doctor.Error, Culprit: "the board cannot run the program on the card", Evidence: []string{"provision: " + err.Error()},
+			Cure: []string{"provision card prepare --program FILE", "or say with --board which Raspberry Pi the card is for"}})
 	}
 }
 

@@ -26,7 +26,7 @@ const line = "console=tty1 root=PARTUUID=deadbeef-02 rootwait\n"
 func prepared(t *testing.T) files {
 	t.Helper()
 	f := files{"config.txt": "auto_initramfs=1\n", "cmdline.txt": line}
-	o, err := bootfiles.Setup{User: "me", Hash: "*", Program: []byte("elf")}.Options(bootfiles.Release{Hook: bootfiles.FirstRun, Dir: "/boot/firmware"})
+	o, err := bootfiles.Setup{User: "me", Hash: "*", Program: []byte("\x7fELF\x01\x01\x01" + strings.Repeat("\x00", 11) + "\x28" + strings.Repeat("\x00", 45))}.Options(bootfiles.Release{Hook: bootfiles.FirstRun, Dir: "/boot/firmware"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -103,6 +103,10 @@ func TestLook(t *testing.T) {
 		{name: "secrets left", booted: true, spoil: func(f files) { f[bootfiles.Folder+"/account"] = "me:*\n" }, want: SecretsLeft, cure: bootfiles.LogName},
 		{name: "configuration", spoil: func(f files) { f["provision.yaml"] = "bad\n" }, want: BadConfig, cure: "validate"},
 		{name: "user-data", spoil: func(f files) { f["user-data"] = "#cloud-config\r\n" }, want: NoHeader, cure: "first line"},
+		{name: "no program", spoil: func(f files) { f["provision"] = "#!/bin/sh" }, want: Program, cure: "--program"},
+		{name: "a program of 64 bits", booted: true, spoil: func(f files) {
+			f["provision"] = "\x7fELF\x02\x01\x01" + strings.Repeat("\x00", 11) + "\xb7" + strings.Repeat("\x00", 45)
+		}, want: Program, cure: "--board"},
 		{name: "old guide", spoil: func(f files) { f["wpa_supplicant.conf"] = "network={}\n" }, want: Ignored, cure: "--wifi"},
 	} {
 		f := prepared(t)
