@@ -131,15 +131,6 @@ func TestCardProgramRuns(t *testing.T) {
 	}
 }
 
-func text(t *testing.T, s string) string {
-	t.Helper()
-	name := filepath.Join(t.TempDir(), "text")
-	if err := os.WriteFile(name, []byte(s), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	return name
-}
-
 const publicKey = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJ5vGmXhJ7KqkH1b4K3n3z8rWvT2lG6xqk1Q0F5pWn9c me@laptop"
 
 func TestCardFolder(t *testing.T) {
@@ -153,8 +144,12 @@ func TestCardFolder(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			dir := bootFolder(t, before)
 			const odd = `it's "odd" $HOME \ ü`
-			args := []string{"card", "prepare", dir, "--program", program, "--hostname", "Zero", "--user", "me", "--password-file", text(t, odd+"\r\n"), "--ssh-key", text(t, publicKey+"\r\n"),
-				"--wifi", "My Home", "--wifi-passphrase-file", text(t, "hunter2hunter2\n"), "--country", "de"}
+			mark := "" // of the byte order, as Notepad writes it
+			if name == "windows" {
+				mark = "\ufeff"
+			}
+			args := []string{"card", "prepare", dir, "--program", program, "--hostname", "Zero", "--user", "me", "--password-file", text(t, mark+odd+"\r\n"), "--ssh-key", text(t, mark+publicKey+"\r\n"),
+				"--wifi", "My Home", "--wifi-passphrase-file", text(t, mark+"hunter2hunter2\n"), "--country", "de"}
 			if code, out, errs := call(t, append(args, "--dry-run")...); code != 0 || !strings.Contains(out, "nothing was written") || !maps.Equal(inFolder(t, dir), before) {
 				t.Fatalf("status %d\n%s%s", code, out, errs)
 			}
@@ -301,6 +296,10 @@ func TestCardRefuses(t *testing.T) {
 		"it must have 8 to 63":          {"--wifi", "Home", "--wifi-passphrase-file", long, "--country", "DE"},
 		"without a passphrase":          {"--wifi", "Home", "--wifi-open", "--wifi-wpa3", "--country", "DE"},
 		"--wifi names it":               {"--wifi-open"},
+		"the United Kingdom is GB":      {"--country", "uk"},
+		"no rules for Wi-Fi":            {"--country", "XX"},
+		"text: it is UTF-16":            {"--ssh-key", text(t, "\xff\xfes\x00s\x00h\x00")},
+		"password: it is UTF-16":        {"--user", "me", "--password-file", text(t, "\xfe\xff\x00s\x00e\x00c")},
 		"private half":                  {"--ssh-key", text(t, "-----BEGIN OPENSSH PRIVATE KEY-----\n")},
 		"no program of Linux":           {"--program", text(t, "#!/bin/sh\n")},
 		"cannot take":                   {"--program", "/nonexistent"},
@@ -390,7 +389,7 @@ func TestCardDoctor(t *testing.T) {
 }
 
 func TestCardSecret(t *testing.T) {
-	for in, want := range map[string]string{"a b\r\nnext\n": "a b", " x \n": " x ", "$6$a$b": "$6$a$b", "": "", "\n": ""} {
+	for in, want := range map[string]string{"a b\r\nnext\n": "a b", " x \n": " x ", "$6$a$b": "$6$a$b", "": "", "\n": "", "\ufeffsecret\r\n": "secret", "\ufeff": "", "\xff\xfes\x00\n\x00": ""} {
 		got, err := cardSecret(t.Context(), strings.NewReader(in), nil, "-", "password", "--password-file", "me")
 		var usage usageError
 		if got != want || (want == "") != errors.As(err, &usage) {

@@ -21,8 +21,8 @@ var newCard = func(g *globals) *cobra.Command {
 		Long: `Prepare a card on the machine that it is plugged into (Linux, macOS or Windows), so that the Pi sets itself up at its
 first boot. PATH is the folder that the card's boot partition is mounted at (often called bootfs), or the file of a raw
 image, which needs neither a mount nor root.`,
-		Args: noArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		Args: groupArgs,
+		RunE: group,
 	}
 	c.AddCommand(newCardPrepare(g), newCardUndo(g), newCardDoctor(g), newCardFlash(g))
 	return c

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"strings"
 	"time"
 
@@ -110,6 +111,9 @@ func (o *flashOptions) run(ctx context.Context, g *globals, stdin io.Reader, pat
 		return usageError{errors.New("--yes needs the DEVICE, and --size or --serial, so that no other disk is erased by mistake; `provision card flash --list` shows them")}
 	}
 	image, err := flash.OpenImage(path)
+	if errors.Is(err, os.ErrNotExist) {
+		return usageError{err}
+	}
 	if err != nil {
 		return err
 	}

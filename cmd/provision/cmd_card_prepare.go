@@ -74,6 +74,7 @@ is provision-first-boot.log on the card.` + "\n" + exitHelp,
 		},
 	}
 	f := c.Flags()
+	g.ownConfig(c, "configuration `file` of the board (default: a gadget of the profile auto; with --no-gadget none)")
 	f.StringVar(&o.program, "program", "", "provision for the board, a `file` of the same release (default: that for ARMv6 beside this program)")
 	f.StringVar(&o.board, "board", "", "the `model` that the card is for, such as \""+health.DefaultBoard+"\": the program has to run on it")
 	f.StringVar(&o.hostname, "hostname", "", "`name` of the host")
@@ -237,12 +238,16 @@ func (o cardOptions) setup(ctx context.Context, g *globals, stdin io.Reader, m m
 		return s, "", err
 	}
 	for _, file := range o.keys {
-		text, err := os.ReadFile(file)
+		data, err := os.ReadFile(file)
 		if err != nil {
 			return s, "", usageError{fmt.Errorf("cannot read the SSH key: %w", err)}
 		}
-		lines := strings.TrimRight(strings.ReplaceAll(string(text), "\r\n", "\n"), "\n") + "\n"
-		if err := bootfiles.CheckKeys(lines); err != nil {
+		text, err := plainText(string(data))
+		lines := strings.TrimRight(strings.ReplaceAll(text, "\r\n", "\n"), "\n") + "\n"
+		if err == nil {
+			err = bootfiles.CheckKeys(lines)
+		}
+		if err != nil {
 			return s, "", usageError{fmt.Errorf("%s: %w", file, err)}
 		}
 		s.Keys += lines
@@ -257,7 +262,11 @@ func (o cardOptions) setup(ctx context.Context, g *globals, stdin io.Reader, m m
 	if early.Wifi.Data = nil; o.network.SSID != "" {
 		early.Wifi.Data = []byte{}
 	}
-	if err := early.Check(); err != nil { // before a further secret is asked for
+	err = early.Check() // before a further secret is asked for
+	if err == nil && s.Country != "" {
+		err = wifi.CheckCountry(s.Country)
+	}
+	if err != nil {
 		return s, "", usageError{err}
 	}
 	if s.Wifi, err = o.wifi(ctx, g, stdin, r); err != nil {

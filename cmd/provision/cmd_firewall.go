@@ -15,8 +15,8 @@ func newFirewall(g *globals) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "firewall",
 		Short: "The policy as it is compiled, and as it fares beside the firewalls of others",
-		Args:  noArgs,
-		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		Args:  groupArgs,
+		RunE:  group,
 	}
 	c.AddCommand(newFirewallShow(g), newFirewallCheck(g), newFirewallOpen(g), newFirewallClose(g))
 	return c

@@ -16,8 +16,8 @@ func newGadget(g *globals) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "gadget",
 		Short: "What this machine is to the host that its USB device port is plugged into",
-		Args:  noArgs,
-		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		Args:  groupArgs,
+		RunE:  group,
 	}
 	c.AddCommand(newGadgetUp(g), newGadgetDown(g), newGadgetStatus(g), newGadgetDoctor(g), newGadgetWatch(g))
 	return c

@@ -32,8 +32,8 @@ func newHook(g *globals) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "hook",
 		Short: "Print the glue that runs provision at the right moment",
-		Args:  noArgs,
-		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		Args:  groupArgs,
+		RunE:  group,
 	}
 	c.AddCommand(newHookCloudInit(g), &cobra.Command{
 		Use:   "systemd [recover|serve|restore|watch|gadget]",

@@ -41,6 +41,7 @@ program to the machines. Without --config each keeps the configuration that it h
 		},
 	}
 	f := c.Flags()
+	g.ownConfig(c, "configuration `file` of the machines (default: none)")
 	f.StringVar(&o.hosts, "hosts", o.hosts, "`pattern` of the machines, as Ansible's inventory knows them")
 	f.StringVar(&o.program, "program", "", "`path` on the controller: the program, or a folder with provision-linux-ARCH")
 	return c

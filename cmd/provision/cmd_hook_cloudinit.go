@@ -46,6 +46,7 @@ for the program. With none of them the image has it.`,
 		RunE: func(cmd *cobra.Command, _ []string) error { return runHookCloudInit(g, o) },
 	}
 	f := c.Flags()
+	g.ownConfig(c, "configuration `file` of the new machine (default: none)")
 	f.StringVar(&o.url, "url", "", "`URL` (http or https) that the new machine fetches; needs --sha256")
 	f.StringVar(&o.sum, "sha256", "", "SHA-256 `sum` of what --url or --file names")
 	f.StringVar(&o.file, "file", "", "`path` in the image")
@@ -66,7 +67,7 @@ func runHookCloudInit(g *globals, o cloudInit) error {
 	var payload []byte
 	if o.embed != "" {
 		if payload, err = os.ReadFile(o.embed); err != nil {
-			return fmt.Errorf("cannot read what --embed names: %w", err)
+			return usageError{fmt.Errorf("cannot read what --embed names: %w", err)}
 		}
 	}
 	data, err := userData(o, text, payload)
@@ -89,8 +90,15 @@ func (g *globals) configText() (agent.Config, string, error) {
 	if err != nil {
 		return config, "", err
 	}
-	text, err := os.ReadFile(g.config)
-	return config, string(text), err
+	data, err := os.ReadFile(g.config)
+	if err != nil {
+		return config, "", err
+	}
+	text, err := plainText(string(data))
+	if err != nil {
+		err = fmt.Errorf("%s: %w", g.config, err)
+	}
+	return config, text, err
 }
 
 // check finds what is wrong with the flags.

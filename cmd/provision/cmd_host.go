@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"runtime"
 	"strconv"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -25,16 +26,30 @@ command that adds a NIC also says what is left to do in the guest, which has to 
 
 VMs belong to the account that made them. Multipass' belong to SYSTEM on Windows: with --psexec the commands are
 printed, to be pasted into an administrator's prompt. On macOS they belong to root: use sudo.` + "\n" + exitHelp,
-		Args: noArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		Args: groupArgs,
+		RunE: group,
 	}
 	p := c.PersistentFlags()
 	p.StringVar(&shared.vboxmanage, "vboxmanage", "", "VBoxManage's `file`, where it is neither in PATH nor where its installer puts it")
 	p.StringVar(&shared.psexec, "psexec", "", "print the commands for PsExec (its `file`), which sees the VMs of SYSTEM; look at nothing and run nothing")
-	p.Lookup("psexec").NoOptDefVal = "PsExec64.exe"
+	p.Lookup("psexec").NoOptDefVal = psexec
 	c.AddCommand(newHostList(g, o()), newHostBridge(g, o()), newHostOnly(g, o()), newHostNATNet(g, o()), newHostForward(g, o()))
+	for _, sub := range c.Commands() {
+		fit := sub.Args
+		sub.Args = func(c *cobra.Command, args []string) error {
+			for _, a := range args { // a flag that may stand alone takes no value after a blank
+				if shared.psexec == psexec && strings.HasSuffix(strings.ToLower(a), ".exe") {
+					return usageError{fmt.Errorf("%s would be a name here: write --psexec=%[1]s", a)}
+				}
+			}
+			return fit(c, args)
+		}
+	}
 	return c
 }
+
+// psexec is its program where none is named.
+const psexec = "PsExec64.exe"
 
 // hostFlags are those that all commands under host share, hostOptions has the ones of each.
 type hostFlags struct{ vboxmanage, psexec string }

@@ -15,8 +15,8 @@ func newOverlay(g *globals) *cobra.Command {
 		Use:   "overlay",
 		Short: "The network between hosts in several places",
 		Long:  `Virtual wires between the hosts under routing.overlay, and the spanning tree over them.` + "\n" + exitHelp,
-		Args:  noArgs,
-		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		Args:  groupArgs,
+		RunE:  group,
 	}
 	c.AddCommand(&cobra.Command{
 		Use:   "status",

@@ -22,8 +22,8 @@ func newWifi(g *globals) *cobra.Command {
 		Short: "The Wi-Fi networks that this machine joins: add, list, remove",
 		Long: `Tell the Wi-Fi device's own manager of networks, over whatever way you came in by: the USB link, a serial console, SSH.
 Each network is a file of its own in ` + wifi.FolderPath + `; your configuration file is not touched.` + "\n" + exitHelp,
-		Args: noArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		Args: groupArgs,
+		RunE: group,
 	}
 	c.AddCommand(newWifiAdd(g), newWifiList(g), newWifiRemove(g))
 	return c
@@ -116,7 +116,11 @@ func runWifiAdd(cmd *cobra.Command, g *globals, o wifiAddOptions, name string) e
 	// What can be said before a secret is asked for.
 	early := n
 	early.Security = wifi.Open
-	if err := early.Check(); err != nil {
+	err = early.Check()
+	if err == nil && n.Country != "" {
+		err = wifi.CheckCountry(n.Country)
+	}
+	if err != nil {
 		return usageError{err}
 	}
 	if !o.open {

@@ -23,8 +23,8 @@ func newWireguard(g *globals) *cobra.Command {
 		Short: "WireGuard: make a server, add phones and machines to it, see how they fare",
 		Long: `Make WireGuard interfaces and peers. What these commands add is a file each in ` + wireguard.Folder + `,
 readable by root alone; your configuration file is not touched, and what it says under routing.wireguard stands beside.` + "\n" + exitHelp,
-		Args: noArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		Args: groupArgs,
+		RunE: group,
 	}
 	c.AddCommand(newWireguardInit(g), newWireguardAdd(g), newWireguardRemove(g), newWireguardRotate(g), newWireguardList(g), newWireguardShow(g),
 		newWireguardImport(g), newWireguardExport(g), newWireguardCheck(g), newWireguardRun(g))

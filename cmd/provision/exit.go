@@ -43,28 +43,46 @@ type usageError struct{ err error }
 func (e usageError) Error() string { return e.err.Error() }
 func (e usageError) Unwrap() error { return e.err }
 
-// finish prints the error for people and returns the exit status.
-func (g *globals) finish(err error) int {
+// finish prints the error of the command for people and returns the exit status.
+func (g *globals) finish(command string, err error) int {
 	g.progress.end()
 	code := exitStatus(err)
 	if err != nil && !errors.Is(err, errDifferences) && !errors.Is(err, syscall.EPIPE) {
-		for _, l := range strings.Split("provision: "+strings.ReplaceAll(visibleLines(err.Error()), "\n", "\n  "), "\n") {
+		for _, l := range strings.Split("provision: "+strings.ReplaceAll(visibleLines(human(err)), "\n", "\n  "), "\n") {
 			fmt.Fprintln(g.stderr, wrap(l, widthOf(g.stderr)))
 		}
 		switch code {
 		case exitPermission:
 			var said permissionError
+			hint := "run it as root (sudo); `provision --detect` and `provision plan` work without"
+			if w := strings.Fields(command); len(w) > 1 && (w[1] == "card" || w[1] == "host" || w[1] == "hook") {
+				hint = "this account may not use that file or folder: mount the card or choose a place so that it may, or run it as root (sudo) or administrator"
+			}
 			if !errors.As(err, &said) {
-				fmt.Fprintln(g.stderr, "  run it as root (sudo); `provision --detect` and `provision plan` work without")
+				fmt.Fprintln(g.stderr, "  "+hint)
 			}
 		case exitUsage:
 			var u usageError
 			if errors.As(err, &u) {
-				fmt.Fprintln(g.stderr, "  see `provision --help`")
+				fmt.Fprintf(g.stderr, "  see `%s --help`\n", command)
 			}
 		}
 	}
 	return code
+}
+
+// human is the text of an error, without the system call of Go's errors of files.
+func human(err error) string {
+	text := err.Error()
+	var file *fs.PathError
+	if !errors.As(err, &file) || file.Op != "open" && !strings.HasSuffix(file.Op, "stat") && file.Op != "CreateFile" { // that is stat's on Windows
+		return text
+	}
+	says := file.Path + ": " + file.Err.Error()
+	if errors.Is(file.Err, fs.ErrNotExist) {
+		says = "there is no " + file.Path
+	}
+	return strings.ReplaceAll(text, file.Error(), says)
 }
 
 func exitStatus(err error) int {

@@ -148,6 +148,7 @@ func TestHookCloudInit(t *testing.T) {
 
 func TestHookCloudInitRefuses(t *testing.T) {
 	broken := write(t, "broken.yaml", "version: 1\nnetwrk: {}\n")
+	wide := write(t, "wide.yaml", "\xff\xfev\x00e\x00r\x00s\x00i\x00o\x00n\x00:\x00 \x001\x00\n\x00")
 	for _, tt := range []struct{ args, want string }{
 		{"--url https://example.net/provision", "needs --sha256"},
 		{"--url ftp://example.net/provision --sha256 " + strings.Repeat("0", 64), "not the http or https address"},
@@ -159,13 +160,14 @@ func TestHookCloudInitRefuses(t *testing.T) {
 		{"--file /a --embed /b", "comes from one place"},
 		{"--time-limit 0s", "leaves no time"},
 		{"--config " + broken, "unknown key"},
+		{"--config " + wide, "it is UTF-16"},
 	} {
 		code, out, errs := call(t, append([]string{"hook", "cloud-init"}, strings.Fields(tt.args)...)...)
 		if code != exitUsage || out != "" || !strings.Contains(errs, tt.want) {
 			t.Errorf("%s: status %d, %q, %s", tt.args, code, out, errs)
 		}
 	}
-	if code, _, errs := call(t, "hook", "cloud-init", "--embed", "/nowhere/at/all"); code != exitFailed || !strings.Contains(errs, "cannot read what --embed names") {
+	if code, _, errs := call(t, "hook", "cloud-init", "--embed", "/nowhere/at/all"); code != exitUsage || !strings.Contains(errs, "cannot read what --embed names") {
 		t.Errorf("status %d, %s", code, errs)
 	}
 }

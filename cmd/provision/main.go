@@ -37,6 +37,6 @@ func runWith(ctx context.Context, s *signals, args []string, stdout, stderr io.W
 	g := &globals{stdout: stdout, stderr: stderr, signals: s}
 	root := newRoot(g, args...)
 	root.SetArgs(append([]string{}, args...)) // nil would mean the process's own
-	err := root.ExecuteContext(ctx)
-	return g.finish(err)
+	c, err := root.ExecuteContextC(ctx)
+	return g.finish(c.CommandPath(), err)
 }

@@ -57,7 +57,7 @@ func TestNothingReachesTheTerminalRaw(t *testing.T) {
 
 	var errs bytes.Buffer
 	g := &globals{stderr: &errs}
-	g.finish(fmt.Errorf("cannot read %s\nand more", hostile))
+	g.finish("provision", fmt.Errorf("cannot read %s\nand more", hostile))
 	if bad := commands(errs.String()); len(bad) > 0 {
 		t.Errorf("standard error: %v in %q", bad, errs.String())
 	}

@@ -28,19 +28,15 @@ type globals struct {
 	device func(selector string) string
 }
 
-// makers make each command of the first level by its name; card is not on the smallest boards.
+// makers make each command of the first level by its name.
 func makers() map[string]func(*globals) *cobra.Command {
-	all := map[string]func(*globals) *cobra.Command{
+	return map[string]func(*globals) *cobra.Command{
 		"detect": newDetect, "plan": newPlan, "apply": newApply, "verify": newVerify, "rollback": newRollback, "confirm": newConfirm, "revert": newRevert,
 		"recover": newRecover, "generalize": newGeneralize, "hook": newHook, "explain": newExplain, "facts": newFacts, "init": newInit,
 		"validate": newValidate, "schema": newSchema, "version": newVersion, "serve": newServe, "leases": newLeases, "status": newStatus, "why": newWhy,
 		"firewall": newFirewall, "lists": newLists, "watch": newWatch, "restore": newRestore, "gadget": newGadget, "wifi": newWifi,
-		"wireguard": newWireguard, "overlay": newOverlay, "host": newHost,
+		"wireguard": newWireguard, "overlay": newOverlay, "host": newHost, "card": newCard,
 	}
-	if newCard != nil {
-		all["card"] = newCard
-	}
-	return all
 }
 
 // newRoot makes the command line: all of it, or, where the first word is a command, that command. Clients wait for the server and hosts for
@@ -74,6 +70,9 @@ Start with 'provision --detect', which needs no root and changes nothing.
 			if err := g.check(); err != nil {
 				return err
 			}
+			if path := cmd.CommandPath(); g.output != "table" && (strings.HasPrefix(path, "provision hook ") || path == "provision init") {
+				return usageError{fmt.Errorf("%s prints a file as it has to be: leave out --output %s", path, g.output)}
+			}
 			g.showProgress(cmd)
 			return nil
 		},
@@ -88,7 +87,6 @@ Start with 'provision --detect', which needs no root and changes nothing.
 	p.StringVar(&g.color, "color", "auto", "colours: `when` is auto, always or never")
 	p.StringVar(&g.state, "state-dir", agent.DefaultStateDir, "`dir` for snapshots and what is remembered")
 	_ = p.MarkHidden("state-dir")
-	c.SuggestionsMinimumDistance = 2
 	c.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	c.SetOut(g.stdout) // the commands for completion remember where to write
 	c.SetErr(g.stderr)
@@ -119,16 +117,36 @@ func strictBuiltins(root *cobra.Command) {
 			c.RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
 		case "help":
 			c.Run = nil
-			c.RunE = func(_ *cobra.Command, args []string) error {
-				found, rest, err := root.Find(args)
-				if err != nil || len(rest) > 0 {
-					return usageError{fmt.Errorf("there is no help about %q", strings.Join(args, " "))}
-				}
-				found.InitDefaultHelpFlag()
-				return found.Help()
-			}
+			c.RunE = func(_ *cobra.Command, args []string) error { return helpAbout(root, args) }
 		}
 	}
+}
+
+// helpAbout is the help of the command that these words name below c.
+func helpAbout(c *cobra.Command, args []string) error {
+	found, rest, err := c.Find(args)
+	if err != nil || len(rest) > 0 {
+		return usageError{fmt.Errorf("there is no help about %q", strings.Join(args, " "))}
+	}
+	found.InitDefaultHelpFlag()
+	return found.Help()
+}
+
+// group is what a command does that only has others below it, and groupArgs what it takes: nothing, or help and a command.
+func group(c *cobra.Command, args []string) error {
+	return helpAbout(c, args[min(1, len(args)):])
+}
+
+func groupArgs(c *cobra.Command, args []string) error {
+	if len(args) > 0 && args[0] == "help" {
+		return nil
+	}
+	return noArgs(c, args)
+}
+
+// ownConfig is -c of a command that does not look for a configuration of this machine.
+func (g *globals) ownConfig(c *cobra.Command, help string) {
+	c.Flags().StringVarP(&g.config, "config", "c", "", help)
 }
 
 // needRoot refuses, with the one reason that matters, a command that changes this
@@ -231,6 +249,7 @@ func noArgs(c *cobra.Command, args []string) error {
 		return nil
 	}
 	if c.HasSubCommands() {
+		c.SuggestionsMinimumDistance = max(1, len(args[0])/3) // in three letters, two may be anything
 		if s := c.SuggestionsFor(args[0]); len(s) > 0 {
 			return usageError{fmt.Errorf("unknown command %q (did you mean %q?)", args[0], s[0])}
 		}

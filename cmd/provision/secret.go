@@ -26,7 +26,18 @@ func firstLine(r io.Reader) (string, error) {
 	if errors.Is(err, io.EOF) {
 		err = nil
 	}
+	if err == nil {
+		line, err = plainText(line)
+	}
 	return strings.TrimSuffix(strings.TrimSuffix(line, "\n"), "\r"), err
+}
+
+// plainText is text without the byte order mark that Notepad and PowerShell begin a file with.
+func plainText(text string) (string, error) {
+	if strings.HasPrefix(text, "\xff\xfe") || strings.HasPrefix(text, "\xfe\xff") {
+		return "", usageError{errors.New("it is UTF-16, as Windows likes to write: save it as UTF-8")}
+	}
+	return strings.TrimPrefix(text, "\ufeff"), nil
 }
 
 // awaitLine is firstLine of a person, who may take her time: it ends with ctx, too.
