@@ -33,7 +33,7 @@ func TestHintsNameTheCommand(t *testing.T) {
 }
 
 func TestHelpBelowACommand(t *testing.T) {
-	for args, want := range map[string]string{"hook help vagrant": "provision hook vagrant [flags]", "help hook vagrant": "provision hook vagrant [flags]", "hook help": "Available Commands"} {
+	for args, want := range map[string]string{"hook help vagrant": "provision hook vagrant [flags]", "help hook vagrant": "provision hook vagrant [flags]", "hook help": "Available Commands", "completion help zsh": "zsh shell"} {
 		if code, out, errs := call(t, strings.Fields(args)...); code != 0 || !strings.Contains(out, want) {
 			t.Errorf("%s: status %d, want %q\n%s%s", args, code, want, out, errs)
 		}

@@ -113,8 +113,7 @@ func strictBuiltins(root *cobra.Command) {
 	for _, c := range root.Commands() {
 		switch c.Name() {
 		case "completion":
-			c.Args = noArgs
-			c.RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
+			c.Args, c.RunE = groupArgs, group
 		case "help":
 			c.Run = nil
 			c.RunE = func(_ *cobra.Command, args []string) error { return helpAbout(root, args) }
