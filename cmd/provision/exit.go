@@ -75,7 +75,7 @@ func (g *globals) finish(command string, err error) int {
 func human(err error) string {
 	text := err.Error()
 	var file *fs.PathError
-	if !errors.As(err, &file) || file.Op != "open" && !strings.HasSuffix(file.Op, "stat") && file.Op != "CreateFile" { // that is stat's on Windows
+	if !errors.As(err, &file) || file.Op != "open" && !strings.HasSuffix(file.Op, "stat") && file.Op >= "a" { // stat's are GetFileAttributesEx, FindFirstFile and CreateFile on Windows
 		return text
 	}
 	says := file.Path + ": " + file.Err.Error()

@@ -127,7 +127,9 @@ func TestHookCloudInit(t *testing.T) {
 			var script string
 			out, script = parts(t, out)
 			want := map[bool]string{true: "unpacked", false: "\x00\x01binary\xff"}[strings.HasSuffix(tt.args[1], ".gz")]
-			if got := unpack(t, script, tt.want[1]); got != want {
+			if _, err := exec.LookPath("sh"); err != nil {
+				t.Logf("skipped: nothing unpacks it: %v", err)
+			} else if got := unpack(t, script, tt.want[1]); got != want {
 				t.Errorf("%v: %q comes out of\n%s", tt.args, got, script)
 			}
 		}

@@ -21,7 +21,9 @@ func TestUnitsAreUnderstood(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for name, text := range map[string]string{"recover": recoverUnit, "serve": serveUnit, "restore": restoreUnit, "watch": watchUnit, "gadget": gadgetUnit, "wireguard@": wireguardUnit} {
+	units := map[string]string{"recover": recoverUnit, "serve": serveUnit, "restore": restoreUnit, "watch": watchUnit, "gadget": gadgetUnit, "wireguard@": wireguardUnit}
+	units["wrong"] = strings.Replace(restoreUnit, "Type=oneshot", "Typ=oneshot", 1) // which shows that it looks at all
+	for name, text := range units {
 		t.Run(name, func(t *testing.T) {
 			path := filepath.Join(t.TempDir(), "provision-"+name+".service")
 			if err := os.WriteFile(path, []byte(unitFor(text, program)), 0o644); err != nil {
@@ -29,13 +31,14 @@ func TestUnitsAreUnderstood(t *testing.T) {
 			}
 			out, err := exec.Command(analyze, "verify", "--man=no", path).CombinedOutput()
 			// Other units of the machine are looked at too, and are not ours to judge.
+			said := ""
 			for line := range strings.Lines(string(out)) {
 				if strings.Contains(line, filepath.Base(path)) {
-					t.Errorf("systemd says: %s", line)
+					said += line
 				}
 			}
-			if err != nil && !t.Failed() {
-				t.Logf("%v: %s", err, out)
+			if (said != "") != (name == "wrong") {
+				t.Errorf("systemd says (%v): %q\n%s", err, said, out)
 			}
 		})
 	}

@@ -315,7 +315,7 @@ func TestWrongPath(t *testing.T) {
 		put("a.xz", "\xfd7zXZ\x00\x00\x00"): "compressed by xz", put("a.gz", "\x1f\x8b\x08\x00"): "gzip", put("a.zst", "\x28\xb5\x2f\xfd"): "zstd", put("a.zip", "PK\x03\x04"): "zip archive",
 		put("a.half", string(flash.Note{Token: strings.Repeat("0a", 16), Image: "raspios.img.xz"}.Bytes())): "writing raspios.img.xz to it with card flash was broken off",
 		put("a.qcow2", "QFI\xfb"): "qcow2", put("empty", ""): "is empty", put("text", "hello\n"): "no boot partition", put("zeros", strings.Repeat("\x00", mb)): "no boot partition",
-		put("other/readme", ""): "is empty", filepath.Join(dir, "other"): "neither config.txt nor cmdline.txt", filepath.Join(dir, "root"): "boot/firmware",
+		put("other/readme", ""): "is empty", filepath.Join(dir, "other"): "neither config.txt nor cmdline.txt", filepath.Join(dir, "root"): filepath.FromSlash("boot/firmware"),
 	} {
 		if _, err := Open(path, false); !errors.Is(err, ErrWrong) || !strings.Contains(err.Error(), says) {
 			t.Errorf("%s: %v, want %q", path, err, says)

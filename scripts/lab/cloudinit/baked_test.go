@@ -195,12 +195,17 @@ func (m *machine) early(i image) {
 	if !strings.Contains(out, want) {
 		m.t.Errorf("before the network there was not %q:\n%s", want, out)
 	}
+	ran := 0
 	for line := range strings.Lines(out) {
 		if strings.HasPrefix(line, "! ") {
+			ran++
 			m.t.Logf("before the network: %s", strings.TrimSpace(line))
 			if !strings.Contains(line, "netplan") || !strings.Contains(line, "generate") {
 				m.t.Errorf("before the network it ran %s", line)
 			}
 		}
+	}
+	if want := i.cloudInit && !strings.Contains(i.root, "ifupdown") && !strings.HasSuffix(i.root, "-nm"); want != (ran > 0) {
+		m.t.Errorf("before the network it ran %d commands:\n%s", ran, out)
 	}
 }

@@ -105,6 +105,10 @@ func (m *machine) understood() {
 	if strings.Contains(out+errs, "provision") {
 		m.t.Errorf("systemd says of the units: %s%s", out, errs)
 	}
+	m.WriteFile(m.t, "/run/wrong.service", "[Service]\nTyp=oneshot\nExecStart=/bin/true\n", 0o644)
+	if out, errs, _ := m.Run(context.Background(), "systemd-analyze", "verify", "--man=no", "/run/wrong.service"); !strings.Contains(out+errs, "wrong.service") {
+		m.t.Errorf("systemd does not mind a key that is none: %s%s", out, errs)
+	}
 }
 
 // gone checks that nothing is left, now and after a boot.
