@@ -28,7 +28,7 @@ docs: ## write anew what the pages show of the program: the reference, the keys 
 	$(GO) run ./scripts/picture docs/data-way.svg
 	scripts/transcript
 
-test: ## what CI runs: lint, pure tests, fuzzers, namespaces, one VM, ARMv6; some 25 minutes on two cores
+test: ## what CI runs: lint, pure tests, fuzzers, namespaces, one VM, ARMv6; some 20 minutes on two cores
 	scripts/test full
 
 test-fast: ## what needs no root, no namespace and no VM
