@@ -16,8 +16,8 @@ build: ## bin/provision for this machine
 build-all: ## every platform into dist/, and refuse a binary over its ceiling
 	scripts/build-all '$(LDFLAGS)'
 
-packages: ## .deb, .rpm, .apk, tarballs, bills of materials and checksums of every platform into dist/packages
-	VERSION=$(VERSION) scripts/package
+packages: ## .deb, .rpm, .apk, tarballs, bills of materials and checksums of every platform into dist/packages; PACKAGE is for scripts/package: other folders, fewer targets
+	VERSION=$(VERSION) scripts/package $(PACKAGE)
 
 run: build ## detect this machine, then (as root) a safe demonstration in namespaces
 	bin/provision --detect

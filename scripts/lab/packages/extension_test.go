@@ -4,7 +4,6 @@ package packages
 
 import (
 	"context"
-	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -38,16 +37,11 @@ func archived(t *testing.T, files lab.Overlay) string {
 // extensionPage are the guide's commands that install the extension, and those that remove it, for root's shell.
 func extensionPage(t *testing.T, archive string) (install, remove string) {
 	t.Helper()
-	text, err := os.ReadFile("../../../docs/install.md")
+	blocks, err := installPage("A system extension")
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, rest, _ := strings.Cut(string(text), "\n## A system extension\n")
-	rest, _, _ = strings.Cut(rest, "\n## ")
-	var blocks [2]string
 	for i := range blocks {
-		_, after, _ := strings.Cut(rest, "\n```text\n")
-		blocks[i], rest, _ = strings.Cut(after, "```\n")
 		blocks[i] = strings.NewReplacer("sudo ", "", "provision-VERSION-linux-ARCH.sysext.tar.gz", archive).Replace(blocks[i])
 	}
 	if !strings.Contains(blocks[0], archive) || !strings.Contains(blocks[1], "provision revert") {

@@ -21,13 +21,31 @@ func release(t *testing.T, dir, prefix string, files map[string]string) {
 	files[filepath.Base(archive)] = archive
 }
 
-// install.sh in Debian's roots: without OpenSSH and OpenSSL it refuses; with OpenSSH it installs, upgrades, takes back its units
-// and leaves nothing after a purge. Its other refusals are shown beside it, in scripts/packaging/release.
+// site serves the folder it is started in at the guide's address, https://HOST, for curl and whoever else reads root's curlrc.
+const site = `
+echo "127.0.0.1 HOST $(uname -n)" >> /etc/hosts
+ip link set lo up
+echo cacert=/tmp/in/site.cert > ~/.curlrc
+python3 -c '
+import http.server, os, ssl
+server = http.server.ThreadingHTTPServer(("127.0.0.1", 443), http.server.SimpleHTTPRequestHandler)
+tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+tls.load_cert_chain("site.cert", "site.key")
+server.socket = tls.wrap_socket(server.socket, server_side=True)
+if os.fork(): # the shell goes on when the socket listens
+    os._exit(0)
+server.serve_forever()' 2>&1
+`
+
+// install.sh in Debian's roots: without OpenSSH and OpenSSL it refuses; with OpenSSH and the guide's commands it installs, then
+// upgrades, takes back its units and leaves nothing after a purge. Its other refusals are shown beside it, in scripts/packaging/release.
 func TestInstallScript(t *testing.T) {
 	t.Parallel()
 	files := map[string]string{}
 	release(t, packages(t, first), "old.", files)
 	release(t, packages(t, later), "next.", files)
+	files["site.key"], files["site.cert"] = filepath.Join(t.TempDir(), "key"), filepath.Join(t.TempDir(), "cert")
+	output(t, "openssl", "req", "-x509", "-newkey", "ed25519", "-noenc", "-keyout", files["site.key"], "-out", files["site.cert"], "-subj", "/CN=HOST", "-addext", "subjectAltName=DNS:HOST")
 	const prepare = `
 cd /tmp/in
 for v in old next; do mkdir $v; for f in $v.*; do mv $f $v/${f#$v.}; done; done
@@ -51,10 +69,18 @@ sh old/install.sh --uninstall --purge
 	if strings.Contains(out, "INSTALLED") || !strings.Contains(out, "neither ssh-keygen") || strings.Contains(out, "\nprovision\n") {
 		t.Errorf("without a verifier:\n%s", out)
 	}
-	out = chrooted(t, lab.Root(t, "bookworm-netplan+openssh-server+sudo"), files, prepare+`
+	guide, err := installPage("With the install script")
+	if err != nil {
+		t.Fatal(err)
+	}
+	out = chrooted(t, lab.Root(t, "bookworm-netplan+openssh-client+sudo+curl+less"), files, prepare+site+`
 find / -xdev ! -path '/proc/*' ! -path '/tmp/*' ! -path '/run/*' ! -type d | sort > /tmp/before
 sh next/install.sh --from old && echo WRONG RELEASE TAKEN
-sh old/install.sh --from old
+mv old PATH
+mkdir load
+cd load
+`+guide[0]+`
+cd ..
 ls /etc/systemd/system/sysinit.target.wants/provision-early.service /etc/systemd/system/multi-user.target.wants/provision.service
 systemctl disable provision.service
 echo '# mine' >> /etc/provision/provision.yaml
@@ -66,7 +92,8 @@ systemd-analyze verify --man=no provision.service provision-early.service provis
 sh next/install.sh --uninstall --purge
 find / -xdev ! -path '/proc/*' ! -path '/tmp/*' ! -path '/run/*' ! -type d | sort | diff /tmp/before - | sed 's/^/left: /'
 `)
-	for _, want := range []string{"provision 1.0.0 is installed", "provision is now 1.1.0", "now: provision v1.1.0", "# mine\n", "provision is removed, with its configuration"} {
+	for _, want := range []string{"installs, upgrades or removes provision from the release's archive", "GET /PATH/SHA256SUMS.sshsig", "from='https://HOST/PATH'",
+		"provision 1.0.0 is installed", "provision is now 1.1.0", "now: provision v1.1.0", "# mine\n", "\nprovision is removed, with its configuration"} {
 		if !strings.Contains(out, want) {
 			t.Errorf("nobody said %q", want)
 		}

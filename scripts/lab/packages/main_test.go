@@ -3,11 +3,6 @@
 package packages
 
 import (
-	"crypto/ed25519"
-	"crypto/rand"
-	"crypto/x509"
-	"encoding/pem"
-	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -29,27 +24,47 @@ var work string
 func TestMain(m *testing.M) {
 	os.Exit(lab.Main(m, func(dir string) error {
 		work = dir
-		return signingKey(filepath.Join(work, "key"))
+		return nil
 	}))
 }
 
-// signingKey writes a key for these tests, and its public half beside it.
-func signingKey(path string) error {
-	public, private, err := ed25519.GenerateKey(rand.Reader)
+// installPage are the commands of a section of the guide, block by block.
+func installPage(section string) ([]string, error) {
+	text, err := os.ReadFile("../../../docs/install.md")
 	if err != nil {
-		return err
+		return nil, err
 	}
-	der, err := x509.MarshalPKCS8PrivateKey(private)
-	if err != nil {
-		return err
+	_, rest, _ := strings.Cut(string(text), "\n## "+section+"\n")
+	rest, _, _ = strings.Cut(rest, "\n## ")
+	parts := strings.Split(rest, "\n```text\n")
+	var blocks []string
+	for _, part := range parts[1:] {
+		block, _, _ := strings.Cut(part, "```\n")
+		blocks = append(blocks, block)
 	}
-	spki, err := x509.MarshalPKIXPublicKey(public)
-	if err != nil {
-		return err
+	if len(blocks) != 2 {
+		return nil, fmt.Errorf("the guide has %d blocks of commands, not 2, in %q", len(blocks), section)
 	}
-	return errors.Join(os.WriteFile(path, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}), 0o600),
-		os.WriteFile(path+".pub", pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: spki}), 0o644))
+	return blocks, nil
 }
+
+// signing are the guide's commands for who makes a release: those that make the key, which is made once, and the one that uses it.
+var signing = sync.OnceValues(func() (string, error) {
+	blocks, err := installPage("With the install script")
+	if err != nil {
+		return "", err
+	}
+	key, use, there := strings.Cut(blocks[1], "PROVISION_SIGNING_KEY=")
+	if !there {
+		return "", fmt.Errorf("the guide does not say how a release is signed: %q", blocks[1])
+	}
+	cmd := exec.Command("sh", "-ec", key)
+	cmd.Dir = work
+	if b, err := cmd.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("cannot make a key as the guide does: %w\n%s", err, b)
+	}
+	return "PROVISION_SIGNING_KEY=" + use, nil
+})
 
 // epoch is the time of all packages of these tests: 2026-01-31.
 const epoch = "1769817600"
@@ -92,16 +107,25 @@ func built(name, version, timezone, extra string) func() (string, error) {
 			}
 			f.Close()
 		}
-		argv := []string{"scripts/package", "-o", out}
+		line, err := signing()
+		if err != nil {
+			return "", err
+		}
+		for _, key := range []string{"release.key", "release.key.pub"} {
+			if err := os.Symlink(filepath.Join(work, key), filepath.Join(dir, key)); err != nil {
+				return "", err
+			}
+		}
+		args := "-o " + out
 		if b := os.Getenv("PROVISION_BINARY"); b != "" {
-			argv = append(argv, "-b", b)
+			args += " -b " + b
 		}
 		if !full {
-			argv = append(argv, target())
+			args += " " + target()
 		}
-		cmd := exec.Command("bash", append([]string{"-c", `umask "$0"; exec "$@"`, umask(name)}, argv...)...)
+		cmd := exec.Command("bash", "-ec", `umask "$0"; `+line, umask(name))
 		cmd.Dir = dir
-		cmd.Env = append(os.Environ(), "VERSION="+version, "SOURCE_DATE_EPOCH="+epoch, "TZ="+timezone, "PROVISION_SIGNING_KEY="+filepath.Join(work, "key"))
+		cmd.Env = append(os.Environ(), "VERSION="+version, "SOURCE_DATE_EPOCH="+epoch, "TZ="+timezone, "PACKAGE="+args)
 		if b, err := cmd.CombinedOutput(); err != nil {
 			return "", fmt.Errorf("cannot make packages: %w\n%s", err, b)
 		}
