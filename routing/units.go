@@ -28,7 +28,7 @@ func (u Units) plan(f *facts.Facts, restore, watch bool) provision.Desired {
 	}
 	switch {
 	case f.Machine.Init != "systemd" && !f.Machine.Offline:
-		note("what is under routing is gone until `provision restore` is run early in the boot: this machine's init is " + f.Machine.Init + ", for which no unit is installed; start `provision watch` with it too")
+		note("what is under routing is gone until `provision restore` is run early in the boot, by provision-early under OpenRC: this machine's init is " + f.Machine.Init + "; start `provision watch` with it too")
 		return d
 	case u.Restore == "" || u.Watch == "":
 		note("what is under routing is gone: no unit puts it back, because " + u.Why)
