@@ -6,7 +6,6 @@ import (
 	"slices"
 
 	"github.com/provision-net/provision/provision/facts"
-	"github.com/provision-net/provision/provision/resource/route"
 )
 
 // Action is one thing to be done about the routes: exactly one field is given.
@@ -32,7 +31,7 @@ type Prefer struct {
 
 // Route is the form of routing/watch.
 func (p Prefer) Route() facts.Route {
-	return facts.Route{Dst: anywhere(p.Family), Gateway: p.Gateway, Link: p.Link, Metric: p.Metric, Proto: route.Protocol, Table: mainTable, Src: p.Source, OnLink: p.OnLink}
+	return facts.Route{Dst: anywhere(p.Family), Gateway: p.Gateway, Link: p.Link, Metric: p.Metric, Proto: facts.ProtoOurs, Table: mainTable, Src: p.Source, OnLink: p.OnLink}
 }
 
 // same reports whether the route o, as it was read, is p. The source address is the kernel's when
@@ -43,20 +42,20 @@ func (p Prefer) same(o Prefer) bool {
 
 // at reports whether r is in the place of p.
 func (p Prefer) at(r facts.Route) bool {
-	return r.Proto == route.Protocol && r.Table == mainTable && r.Link == p.Link && r.Metric == p.Metric && r.Dst == anywhere(p.Family)
+	return r.Proto == facts.ProtoOurs && r.Table == mainTable && r.Link == p.Link && r.Metric == p.Metric && r.Dst == anywhere(p.Family)
 }
 
 // ours reports whether a default route is one that this package made: the remembered one, or,
 // after memory was lost, one with our protocol number that is a copy of a manager's.
 func (s State) ours(r facts.Route, all []facts.Route, family int) bool {
-	if r.Proto != route.Protocol {
+	if r.Proto != facts.ProtoOurs {
 		return false
 	}
 	if slices.ContainsFunc(s.Own[family], func(p Prefer) bool { return p.at(r) }) {
 		return true
 	}
 	return slices.ContainsFunc(all, func(o facts.Route) bool {
-		return o.Proto != route.Protocol && o.Link == r.Link && o.Gateway == r.Gateway && o.Metric > r.Metric
+		return o.Proto != facts.ProtoOurs && o.Link == r.Link && o.Gateway == r.Gateway && o.Metric > r.Metric
 	})
 }
 
